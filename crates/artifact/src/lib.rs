@@ -1,0 +1,20 @@
+//! What the builder and the installer must agree on.
+//!
+//! Everything here is data with a written form: paths inside a bundle, digests, targets, the bundle's
+//! manifest, the launch file. Nothing here reads the environment, starts a process or prints.
+
+mod digest;
+mod json;
+mod launch;
+mod manifest;
+mod path;
+mod target;
+
+pub use digest::{Digest, DigestError, HashingReader};
+pub use launch::{LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
+pub use manifest::{
+    App, Entrypoint, File, Health, Link, MANIFEST_FILE, MANIFEST_VERSION, Manifest, Requirements,
+    Runtime,
+};
+pub use path::{BundlePath, PathError};
+pub use target::{Cpu, Libc, Os, Platform, TargetName, TargetNameError};

@@ -1,0 +1,131 @@
+//! `manifest.json`: what a bundle is, inside the archive and beside it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BundlePath, Digest, Platform, TargetName, json};
+
+/// The manifest's path inside the bundle.
+pub const MANIFEST_FILE: &str = "manifest.json";
+
+/// The version of the format this crate reads and writes.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// The content of `manifest.json`. It lists every file of the bundle except itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub version: u32,
+    /// The builder that made the bundle, as `gangway <version>`.
+    pub builder: String,
+    /// The gateway.
+    pub app: App,
+    /// The target's name.
+    pub target: TargetName,
+    /// The platform the target stands for.
+    pub platform: Platform,
+    /// The runtime inside.
+    pub runtime: Runtime,
+    /// The programs in `bin/`.
+    pub entrypoints: Vec<Entrypoint>,
+    /// How to ask the gateway whether it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// What the bundle's native code needs of a machine.
+    pub requirements: Requirements,
+    /// Bytes of all files, unpacked.
+    pub unpacked_size: u64,
+    /// Every regular file, sorted by path.
+    pub files: Vec<File>,
+    /// Every symbolic link, sorted by path.
+    pub links: Vec<Link>,
+}
+
+impl Manifest {
+    /// The content of `manifest.json`: the same bytes for the same value, one file per line, so that two of them can
+    /// be compared with `diff`.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        json::to_lines(self)
+    }
+}
+
+/// The gateway's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name, also the first part of the archive's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// The runtime as shipped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    /// `node`, and later its peers.
+    pub engine: String,
+    /// The exact version.
+    pub version: String,
+    /// The executable.
+    pub path: BundlePath,
+    /// The digest of the executable as its maker ships it; `files` has that of the (stripped) one inside.
+    pub upstream_sha256: Digest,
+    /// Whether symbols for debuggers were taken out.
+    pub stripped: bool,
+}
+
+/// One program of the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entrypoint {
+    /// Its name: `bin/<name>`.
+    pub name: String,
+    /// The script the runtime runs.
+    pub script: BundlePath,
+}
+
+/// The gateway's health endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The entrypoint that serves it.
+    pub entrypoint: String,
+    /// The TCP port on the loopback interface.
+    pub port: u16,
+    /// The path, for instance `/health`; a status of 200 means well.
+    pub path: String,
+    /// How long a start may take, in seconds.
+    pub timeout_seconds: u32,
+}
+
+/// What the native code inside needs, read from the binaries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requirements {
+    /// The newest glibc symbol version, for instance `2.28`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glibc: Option<String>,
+    /// The newest `GLIBCXX_` symbol version of libstdc++, for instance `3.4.21`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libstdcxx: Option<String>,
+    /// Shared libraries that are needed and not inside, sorted.
+    pub libraries: Vec<String>,
+}
+
+/// A regular file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Its place.
+    pub path: BundlePath,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its Unix permission bits in octal: `644` or `755`.
+    pub mode: String,
+    /// The digest of its bytes.
+    pub sha256: Digest,
+}
+
+/// A symbolic link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its place.
+    pub path: BundlePath,
+    /// Where it points, relative to the folder it is in; never out of the bundle.
+    pub target: String,
+}
