@@ -1,0 +1,69 @@
+//! The launcher: starts a program of the bundle it lies in, with the runtime of that bundle.
+//!
+//! It finds its own file, reads the launch file beside `bin/`, and becomes the runtime: same process, same
+//! environment, same streams, same signals, same working folder. What the user typed is passed on as bytes. It
+//! runs before every start, so it reads one small file and does nothing else; the manifest is only opened for
+//! a better message when the start has failed already.
+//!
+//! It deliberately checks no digests (the installer does, once) and sets no variables.
+
+mod error;
+mod locate;
+mod unix;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use gangway_artifact::{LAUNCH_FILE, Launch};
+
+pub use error::LauncherError;
+pub use unix::arguments;
+
+/// What the runtime is started with.
+#[derive(Debug, PartialEq, Eq)]
+struct Start {
+    /// The bundle's folder.
+    bundle: PathBuf,
+    /// The executable.
+    runtime: PathBuf,
+    /// All its arguments, the one that names it excepted.
+    arguments: Vec<OsString>,
+}
+
+/// Becomes the program that `arguments` (the launcher's own, with its name) ask for. Returns only when that fails: says
+/// why on standard error and gives the exit status, 127 when something is not there and 126 when it cannot be used.
+#[must_use]
+pub fn run(arguments: &[OsString]) -> u8 {
+    let called = arguments.first().map(PathBuf::from).unwrap_or_default();
+    let failure = locate::executable(&called)
+        .and_then(|executable| plan(&executable, arguments.get(1..).unwrap_or_default()))
+        .map_or_else(|error| error, |start| unix::become_runtime(&start));
+    let name = called.file_name().unwrap_or("launcher".as_ref()).to_string_lossy();
+    // Nobody can be told when standard error is gone; the status still says it.
+    let _ = io::stderr().write_all(format!("{name}: {failure}\n").as_bytes());
+    failure.exit_status()
+}
+
+/// Reads the launch file of the bundle that `executable` is in.
+fn plan(executable: &Path, users: &[OsString]) -> Result<Start, LauncherError> {
+    let name = executable.file_name().unwrap_or_default().to_string_lossy();
+    let bundle = executable.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+    let file = bundle.join(LAUNCH_FILE);
+    let text = fs::read(&file).map_err(|source| LauncherError::read(&file, source))?;
+    let mut launch = Launch::from_json(&text)
+        .map_err(|source| LauncherError::LaunchFile { file: file.clone(), source })?;
+    let Some(program) = launch.programs.remove(&*name) else {
+        let known = launch.programs.into_keys().collect();
+        return Err(LauncherError::UnknownProgram { name: name.into_owned(), file, known });
+    };
+    let script = program.script.map(|script| bundle.join(script.as_str()).into_os_string());
+    let arguments = (program.runtime_args.into_iter().map(OsString::from))
+        .chain(script)
+        .chain(program.args.into_iter().map(OsString::from))
+        .chain(users.iter().cloned())
+        .collect();
+    let runtime = bundle.join(program.runtime.as_str());
+    Ok(Start { bundle: bundle.to_owned(), runtime, arguments })
+}

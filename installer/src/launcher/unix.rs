@@ -1,0 +1,90 @@
+//! Becoming another program on Unix.
+//!
+//! `std::process::Command` is not used: its `exec` goes through `execvp`, which hands a file the kernel refuses to
+//! `/bin/sh`, and it unblocks signals and resets `SIGPIPE`. Here nothing is changed.
+
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::ptr;
+
+use gangway_artifact::MANIFEST_FILE;
+
+use super::{LauncherError, Start};
+
+/// The arguments of C's `main`.
+///
+/// # Safety
+/// `values` must point to `count` strings that each end with a NUL.
+#[expect(unsafe_code, reason = "a program without Rust's start-up code gets its arguments from C")]
+#[must_use]
+pub unsafe fn arguments(count: c_int, values: *const *const c_char) -> Vec<OsString> {
+    let count = usize::try_from(count).unwrap_or(0);
+    (0..count)
+        .map(|index| {
+            // SAFETY: the caller promises `count` strings.
+            let value = unsafe { CStr::from_ptr(*values.add(index)) };
+            OsString::from_vec(value.to_bytes().to_vec())
+        })
+        .collect()
+}
+
+/// Replaces this process; returns only when that fails.
+pub(super) fn become_runtime(start: &Start) -> LauncherError {
+    match execute(&start.runtime, &start.arguments) {
+        Ok(never) => match never {},
+        Err(error) => explain(start, error),
+    }
+}
+
+/// Whether `path` is a file somebody may execute.
+pub(super) fn is_executable_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// What success returns: nothing ever.
+enum Never {}
+
+#[expect(
+    unsafe_code,
+    reason = "no safe wrapper of execv leaves signals and the search for a shell alone"
+)]
+fn execute(program: &Path, arguments: &[OsString]) -> io::Result<Never> {
+    let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::from);
+    let program = text(program.as_os_str())?;
+    let arguments = arguments.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
+    let pointers: Vec<*const c_char> = std::iter::once(program.as_ptr())
+        .chain(arguments.iter().map(|argument| argument.as_ptr()))
+        .chain([ptr::null()])
+        .collect();
+    // SAFETY: `pointers` is a list of strings with a null at its end, and all of them outlive the call.
+    unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
+    Err(io::Error::last_os_error())
+}
+
+/// Says what a failed exec means for this bundle.
+fn explain(start: &Start, error: io::Error) -> LauncherError {
+    let runtime = start.runtime.clone();
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) if runtime.exists() => {
+            LauncherError::NoLoader { runtime, target: target(&start.bundle) }
+        }
+        Some(libc::ENOENT | libc::ENOTDIR) => LauncherError::NoRuntime { runtime },
+        Some(libc::ENOEXEC) => {
+            LauncherError::WrongFormat { runtime, target: target(&start.bundle) }
+        }
+        Some(libc::EACCES) if is_executable_file(&runtime) => LauncherError::Refused { runtime },
+        Some(libc::EACCES) if runtime.exists() => LauncherError::NotExecutable { runtime },
+        _ => LauncherError::Start { runtime, source: error },
+    }
+}
+
+/// The target the manifest names; the manifest is only read when all is lost already.
+fn target(bundle: &Path) -> Option<String> {
+    let manifest = fs::read(bundle.join(MANIFEST_FILE)).ok()?;
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).ok()?;
+    Some(manifest.get("target")?.as_str()?.to_owned())
+}
