@@ -1,0 +1,44 @@
+//! The Gangway builder.
+//!
+//! One file per stage, in the order of the pipeline: [`config`] -> [`plan`] -> [`fetch`] -> [`stage`] -> [`pack`]. Beside
+//! them, one file or folder per concept: the [`closure`] read from a lockfile, the [`store`] of unpacked packages, the
+//! [`tree`] that stages pass on.
+//!
+//! Nothing in here prints, reads the environment or exits; `main.rs` does, and hands the rest a [`context::Context`].
+
+pub mod app_build;
+pub mod capture;
+pub mod cli;
+pub mod closure;
+pub mod commands;
+pub mod config;
+pub mod confine;
+pub mod context;
+pub mod fetch;
+pub mod http;
+pub mod integrity;
+pub mod launcher;
+pub mod layout;
+pub mod licenses;
+pub mod lock;
+pub mod mode;
+pub mod needs;
+pub mod own_files;
+pub mod pack;
+pub mod plan;
+pub mod process;
+pub mod prune;
+pub mod registry;
+pub mod report;
+pub mod runtime;
+pub mod scripts;
+pub mod stage;
+pub mod store;
+pub mod strip;
+pub mod summary;
+pub mod target;
+pub mod tree;
+pub mod workshop;
+
+#[cfg(test)]
+mod testing;

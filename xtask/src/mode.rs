@@ -1,0 +1,80 @@
+//! The two modes a file of ours can have: 644, and 755 when it may be executed.
+//!
+//! They are set explicitly, because what a file is created with depends on the umask. Systems without Unix modes have
+//! nothing to set.
+
+use std::fs::{File, Metadata};
+use std::io;
+
+use camino::Utf8Path;
+
+/// The permission bits.
+#[must_use]
+pub fn bits(executable: bool) -> u32 {
+    if executable { 0o755 } else { 0o644 }
+}
+
+/// Gives an open file its mode.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(unix)]
+pub fn set(file: &File, executable: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(bits(executable)))
+}
+
+/// Gives an open file its mode.
+///
+/// # Errors
+/// Never here.
+#[cfg(not(unix))]
+pub fn set(_file: &File, _executable: bool) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether the owner may execute a file. Systems without Unix modes do not ask.
+#[cfg(unix)]
+#[must_use]
+pub fn is_executable(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o100 != 0
+}
+
+/// Whether the owner may execute a file. Systems without Unix modes do not ask.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_executable(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// Makes a folder with the mode 755, whatever the umask.
+///
+/// # Errors
+/// When the system refuses, or something is there already.
+#[cfg(unix)]
+pub fn make_folder(path: &Utf8Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    /// Whether a folder was seen that the umask did not touch. Of thousands of folders only the first is looked at: the umask
+    /// belongs to the process, and nothing in the builder changes it.
+    static AS_ASKED: AtomicBool = AtomicBool::new(false);
+    std::fs::DirBuilder::new().mode(0o755).create(path)?;
+    if AS_ASKED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    if std::fs::metadata(path)?.permissions().mode() & 0o777 == 0o755 {
+        AS_ASKED.store(true, Ordering::Relaxed);
+        return Ok(());
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+}
+
+/// Makes a folder.
+///
+/// # Errors
+/// When the system refuses, or something is there already.
+#[cfg(not(unix))]
+pub fn make_folder(path: &Utf8Path) -> io::Result<()> {
+    std::fs::create_dir(path)
+}
