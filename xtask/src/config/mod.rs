@@ -1,0 +1,262 @@
+//! `gangway.toml`, the manifest of a gateway, format 1.
+//!
+//! It is read in three passes. `shape` compares the document with the schema and finds every unknown key, missing
+//! key and wrong type at once. `raw` is what serde then sees: the keys as written, with their places in the text.
+//! `check` turns them into the types below: validated once, so nothing later has to doubt them. Values that a later
+//! stage may still find fault with (a file that is not in the closure, say) keep their place, so that the message
+//! can show the line.
+//!
+//! Nothing of the gateway is read but the manifest and the `package.json` beside it: whether scripts, packages and
+//! build outputs exist is known to the stages that make them.
+
+mod check;
+mod dependencies;
+mod error;
+mod load;
+mod names;
+mod package_json;
+mod raw;
+mod schema;
+mod shape;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use camino::Utf8PathBuf;
+use gangway_artifact::BundlePath;
+use miette::NamedSource;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use error::{ConfigError, Fault, FaultKind};
+pub use load::{find, load};
+pub use schema::schema;
+
+/// The manifest's file name.
+pub const FILE_NAME: &str = "gangway.toml";
+
+/// The format this program reads.
+pub const FORMAT: i64 = 1;
+
+/// A validated manifest.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it was read from.
+    pub path: Utf8PathBuf,
+    /// The folder it is in; every relative path in it starts there.
+    pub folder: Utf8PathBuf,
+    /// Its text, for messages that show a line.
+    pub source: Arc<NamedSource<String>>,
+    /// `[app]`
+    pub app: App,
+    /// `[[entrypoint]]`, at least one, names unique.
+    pub entrypoints: Vec<Entrypoint>,
+    /// `[runtime]`
+    pub runtime: Runtime,
+    /// `[dependencies]`; a gateway without dependencies has none.
+    pub dependencies: Option<Dependencies>,
+    /// `[[install-script]]`, packages unique.
+    pub install_scripts: Vec<InstallScript>,
+    /// `[build]`
+    pub build: Option<Build>,
+    /// `[tools]`: npm version ranges of pinned tools, by name.
+    pub tools: BTreeMap<String, Located<nodejs_semver::Range>>,
+    /// `[prune]`
+    pub prune: Prune,
+    /// `[health]`
+    pub health: Option<Health>,
+}
+
+/// A value and where it stands in the manifest's text (bytes). Values are compared and sorted without their place.
+#[derive(Debug, Clone)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub span: Range<usize>,
+}
+
+/// `[app]`
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Lower-case letters, digits, `-`, `_` and `.`; names the archive.
+    pub name: String,
+    /// The version; when the manifest gives none, that of package.json beside it.
+    pub version: String,
+    /// Globs of the gateway's own files to ship, relative to the manifest. Empty: every file that `.gitignore` does not exclude.
+    pub include: Vec<Located<String>>,
+    /// Globs of own files not to ship.
+    pub exclude: Vec<Located<String>>,
+}
+
+/// `[[entrypoint]]`
+#[derive(Debug, Clone)]
+pub struct Entrypoint {
+    /// The program's name in `bin/`.
+    pub name: String,
+    /// The script, relative to the manifest (`node_modules/...` is the closure).
+    pub script: Located<BundlePath>,
+    /// Arguments before the user's.
+    pub args: Vec<String>,
+    /// Arguments of the runtime before the script.
+    pub runtime_args: Vec<String>,
+}
+
+/// `[runtime]`
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    /// Which runtime.
+    pub engine: Engine,
+    /// An npm version range.
+    pub version: Located<nodejs_semver::Range>,
+    /// Where to get it, first choice first; never empty.
+    pub sources: Vec<RuntimeSource>,
+    /// Whether symbols for debuggers are taken out where the platform allows it. Default: yes.
+    pub strip: bool,
+}
+
+/// A JavaScript runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// Node.js
+    Node,
+}
+
+/// Who serves a runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeSource {
+    /// The maker's own server.
+    Official,
+    /// A package of the npm registry.
+    Npm,
+}
+
+/// `[dependencies]`
+#[derive(Debug, Clone)]
+pub struct Dependencies {
+    /// The lockfile, relative to the manifest. Default: `npm-shrinkwrap.json` if it is there, as npm prefers it, else
+    /// `package-lock.json`; its span is then that of `[dependencies]`, or empty.
+    pub lockfile: Located<Utf8PathBuf>,
+}
+
+/// `[[install-script]]`
+#[derive(Debug, Clone)]
+pub struct InstallScript {
+    /// The package's name; every version of it.
+    pub package: Located<String>,
+    /// What to do with its scripts.
+    pub action: ScriptAction,
+    /// Folders besides the package's own that `run` may write to, relative to the manifest's folder (`node_modules/.prisma`).
+    pub writes: Vec<BundlePath>,
+    /// Environment variables for `run`.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What to do with a package's install scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScriptAction {
+    /// Run them at bundle time, confined.
+    Run,
+    /// Leave them out.
+    Ignore,
+}
+
+/// `[build]`
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// Program and arguments; no shell.
+    pub command: Vec<String>,
+    /// Files and folders the command makes, relative to the manifest.
+    pub outputs: Vec<Located<BundlePath>>,
+    /// Environment variables for the command.
+    pub env: BTreeMap<String, String>,
+}
+
+/// `[prune]`
+#[derive(Debug, Clone, Default)]
+pub struct Prune {
+    /// Rules switched on or off, by name; see `crate::prune::rules`.
+    pub rules: BTreeMap<String, Located<bool>>,
+    /// Globs that no rule may take, relative to the app's folder.
+    pub keep: Vec<Located<String>>,
+}
+
+/// `[health]`
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The entrypoint that serves it.
+    pub entrypoint: Located<String>,
+    /// The TCP port on the loopback interface.
+    pub port: u16,
+    /// The path, starting with `/`.
+    pub path: String,
+    /// How long a start may take, in seconds. Default: 60.
+    pub timeout_seconds: u32,
+}
+
+impl Config {
+    /// A value as its author wrote it, for messages: `^24` rather than `>=24.0.0 <25.0.0-0`.
+    #[must_use]
+    pub fn written<'config, T>(&'config self, located: &'config Located<T>) -> &'config str {
+        let text = self.source.inner().get(located.span.clone()).unwrap_or_default();
+        text.trim_matches(['"', '\''])
+    }
+}
+
+impl Engine {
+    /// Its name in manifests.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+        }
+    }
+}
+
+impl RuntimeSource {
+    /// Its name in manifests and locks.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Official => "official",
+            Self::Npm => "npm",
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Located<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for Located<T> {}
+
+impl<T: PartialOrd> PartialOrd for Located<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.value.partial_cmp(&other.value)
+    }
+}
+
+impl<T: Ord> Ord for Located<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.value.cmp(&other.value)
+    }
+}
+
+/// The manifest that `docs/manifest.md` begins with.
+#[cfg(test)]
+fn example() -> &'static str {
+    const REFERENCE: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/manifest.md"));
+    let (_, rest) = REFERENCE.split_once("```toml\n").expect("it begins with a manifest");
+    rest.split_once("```").expect("the block ends").0
+}

@@ -1,0 +1,233 @@
+//! The keys as written.
+//!
+//! These types are the one list of what `gangway.toml` may hold: serde reads them, the JSON schema is made from them,
+//! and `shape` compares a document with that schema. Their doc comments are what an editor shows, so they speak to
+//! the person who writes a manifest. No `flatten`, `untagged` or `tag`: those lose the places of values.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer};
+
+use super::{Engine, Located, RuntimeSource, ScriptAction};
+use crate::prune;
+
+/// The manifest of a gateway that Gangway bundles.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(title = "gangway.toml")]
+pub(super) struct Manifest {
+    /// The format of this file: 1.
+    #[schemars(extend("const" = 1), example = 1)]
+    #[expect(dead_code, reason = "looked at before anything else is read")]
+    pub(super) format: u32,
+    /// What is bundled.
+    pub(super) app: Located<App>,
+    /// The JavaScript runtime that is shipped along.
+    pub(super) runtime: Runtime,
+    /// The programs people start; each becomes a file in `bin/`.
+    #[schemars(length(min = 1))]
+    pub(super) entrypoint: Located<Vec<Entrypoint>>,
+    /// npm packages, laid out from a lockfile.
+    pub(super) dependencies: Option<Located<Dependencies>>,
+    /// What to do with a package that has install scripts. A package with scripts that is not named here is an error.
+    #[serde(default)]
+    pub(super) install_script: Vec<InstallScript>,
+    /// How the gateway is built before it is bundled.
+    pub(super) build: Option<Build>,
+    /// Programs for the build, by the name of their npm package, with an npm version range.
+    #[serde(default)]
+    #[schemars(example = BTreeMap::from([("esbuild", "0.28.2")]))]
+    pub(super) tools: BTreeMap<Located<String>, Located<String>>,
+    /// What is left out of the bundle.
+    #[serde(default)]
+    pub(super) prune: Prune,
+    /// How to tell that the gateway is up.
+    pub(super) health: Option<Health>,
+}
+
+/// What is bundled.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct App {
+    /// Names the archive and the folder it is installed to: lower-case letters, digits, `-`, `_` and `.`.
+    #[schemars(example = "my-gateway")]
+    pub(super) name: Located<String>,
+    /// The version. Default: the one of package.json beside the manifest.
+    #[schemars(example = "1.0.0")]
+    pub(super) version: Option<Located<String>>,
+    /// Globs of the gateway's own files to ship. Default: every file that .gitignore does not exclude.
+    #[serde(default)]
+    #[schemars(example = ["dist/**"])]
+    pub(super) include: Vec<Located<String>>,
+    /// Globs of own files not to ship.
+    #[serde(default)]
+    #[schemars(example = ["docs/**"])]
+    pub(super) exclude: Vec<Located<String>>,
+}
+
+/// The JavaScript runtime that is shipped along.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Runtime {
+    /// Which runtime.
+    #[schemars(example = &"node")]
+    pub(super) engine: Engine,
+    /// An npm version range; the lock pins one version of it.
+    #[schemars(example = ">=24.16.0 <25")]
+    pub(super) version: Located<String>,
+    /// Where to get it, first choice first.
+    #[schemars(extend("default" = ["official", "npm"]), length(min = 1), example = ["official", "npm"])]
+    pub(super) sources: Option<Located<Vec<Located<RuntimeSource>>>>,
+    /// Whether symbols for debuggers are taken out of the runtime where the platform allows it.
+    #[serde(default = "yes")]
+    pub(super) strip: bool,
+}
+
+/// A program people start.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Entrypoint {
+    /// The program's name in `bin/`.
+    #[schemars(example = "my-gateway")]
+    pub(super) name: Located<String>,
+    /// The script to run, relative to the manifest; `node_modules/...` is a package of the lockfile.
+    #[schemars(example = "dist/main.js")]
+    pub(super) script: Located<String>,
+    /// Arguments before the user's.
+    #[serde(default)]
+    #[schemars(example = ["gateway", "run"])]
+    pub(super) args: Vec<Located<String>>,
+    /// Arguments of the runtime, before the script.
+    #[serde(default)]
+    #[schemars(example = ["--max-old-space-size=4096"])]
+    pub(super) runtime_args: Vec<Located<String>>,
+}
+
+/// npm packages, laid out from a lockfile.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Dependencies {
+    /// A lockfile of npm, relative to the manifest. Default: npm-shrinkwrap.json if it is there, else package-lock.json.
+    #[schemars(with = "Option<String>", example = "package-lock.json")]
+    pub(super) lockfile: Option<Located<Utf8PathBuf>>,
+}
+
+/// What to do with the install scripts of one package.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct InstallScript {
+    /// The package's name; every version of it.
+    #[schemars(example = &"esbuild")]
+    pub(super) package: Located<String>,
+    /// What to do with its scripts.
+    #[schemars(example = &"run")]
+    pub(super) action: ScriptAction,
+    /// Folders besides the package's own that `run` may write to, relative to the manifest.
+    #[schemars(example = ["node_modules/.prisma"])]
+    pub(super) writes: Option<Located<Vec<Located<String>>>>,
+    /// Environment variables for `run`.
+    #[schemars(example = BTreeMap::from([("KEY", "value")]))]
+    pub(super) env: Option<Located<Variables>>,
+}
+
+/// How the gateway is built before it is bundled.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Build {
+    /// The program and its arguments, each a string of its own; no shell reads them.
+    #[schemars(length(min = 1), example = ["esbuild", "src/main.ts", "--bundle", "--outdir=dist"])]
+    pub(super) command: Located<Vec<Located<String>>>,
+    /// Files and folders the command makes, relative to the manifest.
+    #[schemars(length(min = 1), example = ["dist"])]
+    pub(super) outputs: Located<Vec<Located<String>>>,
+    /// Environment variables for the command.
+    #[serde(default)]
+    #[schemars(example = BTreeMap::from([("NODE_ENV", "production")]))]
+    pub(super) env: Variables,
+}
+
+/// What is left out of the bundle.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Prune {
+    /// Rules to switch off, or on.
+    #[serde(default)]
+    #[schemars(schema_with = "prune_rules")]
+    pub(super) rules: BTreeMap<String, Located<bool>>,
+    /// Globs of files that no rule may take, relative to the app's folder.
+    #[serde(default)]
+    #[schemars(example = ["node_modules/foo/**/*.map"])]
+    pub(super) keep: Vec<Located<String>>,
+}
+
+/// How to tell that the gateway is up: a GET request to the loopback interface.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Health {
+    /// The entrypoint that serves it.
+    #[schemars(example = "my-gateway")]
+    pub(super) entrypoint: Located<String>,
+    /// The TCP port.
+    #[schemars(range(min = 1), example = 8080)]
+    pub(super) port: u16,
+    /// The path, starting with `/`.
+    #[schemars(example = "/health")]
+    pub(super) path: Located<String>,
+    /// How long a start may take, in seconds.
+    #[serde(default = "a_minute")]
+    #[schemars(range(min = 1, max = 3600), example = 60)]
+    pub(super) timeout_seconds: u32,
+}
+
+/// Environment variables.
+pub(super) type Variables = BTreeMap<Located<String>, Located<String>>;
+
+fn yes() -> bool {
+    true
+}
+
+fn a_minute() -> u32 {
+    60
+}
+
+/// One switch per rule, so that editors can complete their names.
+fn prune_rules(_: &mut SchemaGenerator) -> Schema {
+    let switch = |rule: &prune::Rule| {
+        let schema = serde_json::json!({ "type": "boolean", "description": rule.description, "default": rule.default });
+        (rule.name.to_owned(), schema)
+    };
+    let properties: serde_json::Map<_, _> = prune::rules().iter().map(switch).collect();
+    schemars::json_schema!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
+        Ok(Self { span: spanned.span(), value: spanned.into_inner() })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Located<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
