@@ -1,0 +1,328 @@
+//! Reads back what a program did to a folder.
+//!
+//! The folder's earlier state is a [`Tree`], so nothing is taken on trust: every file is hashed and compared. What is
+//! new or altered goes into the store, and the result is a list of [`Changes`] that can be kept under a key and applied
+//! again without running the program.
+
+use std::fs::File;
+use std::path::Path;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::{BundlePath, Digest, PathError};
+use miette::Diagnostic;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Store, StoreError};
+use crate::tree::{Node, Source, Tree};
+
+/// The difference between two trees.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What is new or altered.
+    pub present: Tree,
+    /// What is gone.
+    pub removed: Vec<BundlePath>,
+}
+
+/// What can go wrong when a folder is read back.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum CaptureError {
+    /// It cannot be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file or folder.
+        path: Utf8PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A name that no bundle can have.
+    #[error("`{folder}` has a file that cannot be bundled")]
+    Name {
+        /// The folder it is in.
+        folder: Utf8PathBuf,
+        /// Why.
+        source: PathError,
+    },
+    /// Neither a file, a folder nor a link.
+    #[error("`{path}` is a socket, a pipe or a device; a bundle has files, folders and links")]
+    Special {
+        /// Its place.
+        path: BundlePath,
+    },
+    /// A link that does not work anywhere else.
+    #[error("the link `{path}` points to `{target}`, which is outside the gateway's folder")]
+    #[diagnostic(help("make it relative, and let it point to something that is bundled"))]
+    Escape {
+        /// The link.
+        path: BundlePath,
+        /// Where it points.
+        target: String,
+    },
+    /// The store refused it.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Compares what is below `folder` on disk with `before`, but only at and below the paths of `regions`; an empty path is
+/// everything. New and altered files are put into the store.
+///
+/// # Errors
+/// When something cannot be read or stored, or must not be in a bundle.
+pub fn changes(
+    store: &Store,
+    folder: &Utf8Path,
+    before: &Tree,
+    regions: &[&str],
+) -> Result<Changes, CaptureError> {
+    let mut found = Vec::new();
+    for region in regions {
+        look(folder, region, &mut found)?;
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found.dedup_by(|one, other| one.path == other.path);
+    let nodes: Vec<Option<Node>> = found
+        .par_iter()
+        .map(|found| changed(store, folder, found, before.get(found.path.as_str())))
+        .collect::<Result<_, _>>()?;
+
+    let is_found = |path: &BundlePath| found.binary_search_by(|item| item.path.cmp(path)).is_ok();
+    let is_in = |path: &BundlePath| regions.iter().any(|region| covers(region, path));
+    let removed = before.iter().map(|(path, _)| path);
+    let removed = removed.filter(|path| is_in(path) && !is_found(path)).cloned().collect();
+    let mut present = Tree::default();
+    for (item, node) in found.iter().zip(nodes) {
+        if let Some(node) = node {
+            present.insert(item.path.clone(), node);
+        }
+    }
+    Ok(Changes { present, removed })
+}
+
+/// Whether `path` is at or below `region`.
+#[must_use]
+pub fn covers(region: &str, path: &BundlePath) -> bool {
+    region.is_empty() || path.as_str() == region || path.below(region).is_some()
+}
+
+/// A digest of everything in a tree: paths, modes, bytes and links.
+#[must_use]
+pub fn fingerprint(tree: &Tree) -> Digest {
+    let mut text = String::new();
+    for (path, node) in tree.iter() {
+        // No path or link has a line end in it, so no two trees have the same text.
+        text.push_str(path.as_str());
+        match node {
+            Node::File(source) => {
+                text.push_str(if source.executable { "\nexecutable " } else { "\nfile " });
+                text.push_str(&source.sha256.to_string());
+            }
+            Node::Link(target) => {
+                text.push_str("\nlink ");
+                text.push_str(&target.escape_default().to_string());
+            }
+        }
+        text.push('\n');
+    }
+    Digest::of(text)
+}
+
+/// Something on disk.
+struct Found {
+    path: BundlePath,
+    kind: Kind,
+}
+
+enum Kind {
+    File { executable: bool },
+    Link(String),
+}
+
+/// Collects what is at `path` and below it. Links are never followed.
+fn look(folder: &Utf8Path, path: &str, found: &mut Vec<Found>) -> Result<(), CaptureError> {
+    let place = if path.is_empty() { folder.to_owned() } else { folder.join(path) };
+    let failed = |source| CaptureError::Read { path: place.clone(), source };
+    let metadata = match std::fs::symlink_metadata(&place) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    if metadata.is_dir() {
+        for entry in std::fs::read_dir(&place).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            // What is not UTF-8 gets a name that is there no more, and is refused by its replacement character.
+            let name = name.to_str().map_or_else(
+                || Err(unprintable(&place, &name.to_string_lossy())),
+                |name| Ok(name.to_owned()),
+            )?;
+            let below = if path.is_empty() { name } else { format!("{path}/{name}") };
+            look(folder, &below, found)?;
+        }
+        return Ok(());
+    }
+    let path = BundlePath::new(path).map_err(|source| CaptureError::Name {
+        folder: place.parent().unwrap_or(folder).to_owned(),
+        source,
+    })?;
+    let kind = if metadata.is_symlink() {
+        let target = place.read_link_utf8().map_err(failed)?.into_string();
+        if !path.holds_link_to(&target) {
+            return Err(CaptureError::Escape { path, target });
+        }
+        Kind::Link(target)
+    } else if metadata.is_file() {
+        Kind::File { executable: is_executable(&metadata) }
+    } else {
+        return Err(CaptureError::Special { path });
+    };
+    found.push(Found { path, kind });
+    Ok(())
+}
+
+fn unprintable(folder: &Utf8Path, name: &str) -> CaptureError {
+    let source = PathError { path: name.to_owned(), reason: "it is not UTF-8" };
+    CaptureError::Name { folder: folder.to_owned(), source }
+}
+
+#[cfg(unix)]
+fn is_executable(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o100 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_metadata: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// The node for what was found, unless it is what was there before.
+fn changed(
+    store: &Store,
+    folder: &Utf8Path,
+    found: &Found,
+    before: Option<&Node>,
+) -> Result<Option<Node>, CaptureError> {
+    match (&found.kind, before) {
+        (Kind::Link(target), Some(Node::Link(earlier))) if target == earlier => Ok(None),
+        (Kind::Link(target), _) => Ok(Some(Node::Link(target.clone()))),
+        (Kind::File { executable }, before) => {
+            let place = folder.join(found.path.as_str());
+            if let Some(Node::File(earlier)) = before
+                && earlier.executable == *executable
+                && digest(&place)? == (earlier.sha256, earlier.size)
+            {
+                return Ok(None);
+            }
+            Ok(Some(Node::File(store.add_file(&place, *executable)?)))
+        }
+    }
+}
+
+fn digest(path: &Utf8Path) -> Result<(Digest, u64), CaptureError> {
+    let open = |path: &Path| File::open(path).and_then(Digest::of_reader);
+    open(path.as_std_path()).map_err(|source| CaptureError::Read { path: path.to_owned(), source })
+}
+
+/// [`Changes`] as they are kept.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    version: u32,
+    present: Vec<(BundlePath, RecordedNode)>,
+    removed: Vec<BundlePath>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum RecordedNode {
+    File { size: u64, executable: bool, sha256: Digest },
+    Link(String),
+}
+
+impl Record {
+    const VERSION: u32 = 1;
+}
+
+/// Why there is nothing to recall.
+enum Recall {
+    Nothing,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Recall {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Changes {
+    /// Does to `tree` what the program did.
+    pub fn apply(&self, tree: &mut Tree) {
+        for path in &self.removed {
+            tree.remove(path.as_str());
+        }
+        tree.extend(self.present.clone());
+    }
+
+    /// Keeps them in the store under `key`, which must name everything they depend on.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn remember(&self, store: &Store, key: &str) -> Result<(), StoreError> {
+        let present = self.present.iter().map(|(path, node)| {
+            let node = match node {
+                Node::File(Source { size, executable, sha256, .. }) => {
+                    RecordedNode::File { size: *size, executable: *executable, sha256: *sha256 }
+                }
+                Node::Link(target) => RecordedNode::Link(target.clone()),
+            };
+            (path.clone(), node)
+        });
+        let record = Record {
+            version: Record::VERSION,
+            present: present.collect(),
+            removed: self.removed.clone(),
+        };
+        let text =
+            serde_json::to_vec(&record).expect("texts, numbers and digests have a JSON form");
+        store.derived::<StoreError>(key, false, || Ok(text))?;
+        Ok(())
+    }
+
+    /// What was kept under `key`, if all of it is still there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn recall(store: &Store, key: &str) -> Result<Option<Self>, StoreError> {
+        let kept = match store.derived(key, false, || Err(Recall::Nothing)) {
+            Ok(kept) => kept,
+            Err(Recall::Nothing) => return Ok(None),
+            Err(Recall::Failed(error)) => return Err(error),
+        };
+        let text = std::fs::read(&kept.path).unwrap_or_default();
+        let changes = serde_json::from_slice(&text).ok().and_then(|record| restore(store, record));
+        if changes.is_none() {
+            // Or the next result could not take its place.
+            store.discard(&kept.path)?;
+        }
+        Ok(changes)
+    }
+}
+
+fn restore(store: &Store, record: Record) -> Option<Changes> {
+    if record.version != Record::VERSION {
+        return None;
+    }
+    let mut present = Tree::default();
+    for (path, node) in record.present {
+        let node = match node {
+            RecordedNode::File { size, executable, sha256 } => {
+                Node::File(store.added(sha256, size, executable)?)
+            }
+            RecordedNode::Link(target) => Node::Link(target),
+        };
+        present.insert(path, node);
+    }
+    Some(Changes { present, removed: record.removed })
+}

@@ -1,0 +1,251 @@
+//! Runs install scripts as npm would, inside a fence.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use gangway_artifact::{BundlePath, Digest};
+use serde::Serialize;
+
+use super::decide::Job;
+use super::error::ScriptError;
+use super::lifecycle::{Event, Lifecycle};
+use crate::capture::{self, Changes};
+use crate::confine::{Access, Confinement};
+use crate::context::Context;
+use crate::layout::{self, Method};
+use crate::process::Command;
+use crate::store::Store;
+use crate::tree::{Node, Source, Tree};
+use crate::workshop::{Workshop, WorkshopError};
+
+/// The npm whose environment scripts get; some look at it.
+const NPM_VERSION: &str = "11.6.2";
+
+/// What scripts are run with.
+#[derive(Debug, Clone, Copy)]
+pub struct Interpreter<'runtime> {
+    /// The pinned runtime's executable; it must run on this machine.
+    pub executable: &'runtime Source,
+    /// Its version, without a `v`.
+    pub version: &'runtime str,
+}
+
+/// A job and its package's scripts.
+struct Work<'job> {
+    job: &'job Job,
+    lifecycle: Lifecycle,
+}
+
+/// Runs the scripts of `jobs` on the gateway's whole tree (paths such as `node_modules/x/...`) and returns the tree they
+/// leave behind. A result is kept: the same scripts on the same tree are not run again.
+///
+/// # Errors
+/// When a script fails, wants what it may not have, or leaves what cannot be bundled.
+pub fn run(
+    context: &Context,
+    store: &Store,
+    interpreter: Interpreter<'_>,
+    tree: &Tree,
+    jobs: &[Job],
+    confinement: Confinement,
+) -> Result<Tree, ScriptError> {
+    let mut result = tree.clone();
+    let work = read(tree, jobs)?;
+    if work.is_empty() {
+        return Ok(result);
+    }
+    let key = key(interpreter, tree, &work, confinement);
+    let changes = match Changes::recall(store, &key)? {
+        Some(changes) => changes,
+        None => {
+            let changes = execute(context, store, interpreter, tree, &work, confinement)?;
+            changes.remember(store, &key)?;
+            changes
+        }
+    };
+    changes.apply(&mut result);
+    Ok(result)
+}
+
+fn read<'job>(tree: &Tree, jobs: &'job [Job]) -> Result<Vec<Work<'job>>, ScriptError> {
+    let mut work = Vec::new();
+    for job in jobs {
+        let lifecycle = Lifecycle::read(tree, job.path.as_str())?;
+        if lifecycle.compiles() {
+            let (name, version) = (job.name.clone(), job.version.clone());
+            return Err(ScriptError::Compiles { name, version });
+        }
+        if !lifecycle.commands.is_empty() {
+            work.push(Work { job, lifecycle });
+        }
+    }
+    Ok(work)
+}
+
+/// Everything a result depends on; the system's own programs aside.
+fn key(
+    interpreter: Interpreter<'_>,
+    tree: &Tree,
+    work: &[Work<'_>],
+    confinement: Confinement,
+) -> String {
+    #[derive(Serialize)]
+    struct Inputs<'input> {
+        interpreter: (&'input str, Digest),
+        is_confined: bool,
+        npm: &'input str,
+        jobs: Vec<&'input Job>,
+        tree: Digest,
+    }
+    let inputs = Inputs {
+        interpreter: (interpreter.version, interpreter.executable.sha256),
+        is_confined: confinement == Confinement::Required,
+        npm: NPM_VERSION,
+        jobs: work.iter().map(|work| work.job).collect(),
+        tree: capture::fingerprint(tree),
+    };
+    let inputs = serde_json::to_vec(&inputs).expect("texts and digests have a JSON form");
+    format!("install-scripts-v1 {}", Digest::of(inputs))
+}
+
+fn execute(
+    context: &Context,
+    store: &Store,
+    interpreter: Interpreter<'_>,
+    tree: &Tree,
+    work: &[Work<'_>],
+    confinement: Confinement,
+) -> Result<Changes, ScriptError> {
+    let progress = context.reporter.count("Scripts", work.len() as u64);
+    let mut workshop = Workshop::open(context, store, confinement)?;
+    let regions: Vec<&str> = match confinement {
+        Confinement::Required => work.iter().flat_map(|work| folders(work.job)).collect(),
+        Confinement::Unconfined => vec![""],
+    };
+    lay_out(&workshop, interpreter, tree, &regions)?;
+    for event in Event::ALL {
+        for work in work {
+            if let Some(script) = work.lifecycle.commands.get(&event) {
+                progress.message(format!("{} {event}", work.job.name));
+                perform(&mut workshop, interpreter, work, event, script)?;
+            }
+        }
+    }
+    for work in work {
+        context.reporter.done("Ran", format!("the install scripts of {}", work.job.name));
+    }
+    Ok(capture::changes(store, &workshop.app(), tree, &regions)?)
+}
+
+/// The folders a job may write to.
+fn folders(job: &Job) -> impl Iterator<Item = &str> {
+    std::iter::once(&job.path).chain(&job.writes).map(BundlePath::as_str)
+}
+
+/// Writes the tree out: what scripts may write to as private copies, the rest as links to the store.
+fn lay_out(
+    workshop: &Workshop<'_>,
+    interpreter: Interpreter<'_>,
+    tree: &Tree,
+    regions: &[&str],
+) -> Result<(), ScriptError> {
+    let (mut private, mut shared) = (tree.clone(), tree.clone());
+    let is_private = |path: &BundlePath| regions.iter().any(|region| capture::covers(region, path));
+    private.retain(|path, _| is_private(path));
+    shared.retain(|path, _| !is_private(path));
+    layout::write(&shared, &workshop.app(), Method::Link)?;
+    layout::write(&private, &workshop.app(), Method::Copy)?;
+
+    let mut tools = Tree::default();
+    let node = BundlePath::new("bin/node").expect("it is one");
+    tools.insert(node, Node::File(interpreter.executable.clone()));
+    // A link would let an unfenced script write to the runtime in the store.
+    layout::write(&tools, &workshop.tools(), Method::Copy)?;
+    Ok(())
+}
+
+fn perform(
+    workshop: &mut Workshop<'_>,
+    interpreter: Interpreter<'_>,
+    work: &Work<'_>,
+    event: Event,
+    script: &str,
+) -> Result<(), ScriptError> {
+    let job = work.job;
+    let failed = |source: WorkshopError| ScriptError::Failed {
+        name: job.name.clone(),
+        version: job.version.clone(),
+        event,
+        source: Box::new(source),
+    };
+    let mut access = vec![("", Access::Read)];
+    for folder in folders(job) {
+        workshop.ensure(folder).map_err(failed)?;
+        access.push((folder, Access::Write));
+    }
+    // A folder lies over what is above it.
+    access.sort_by_key(|(folder, _)| folder.len());
+    let command =
+        Command::new(format!("run the {event} script of {} {}", job.name, job.version), "/bin/sh")
+            .args(["-c", script])
+            .current_dir(workshop.seen(job.path.as_str()))
+            .envs(work.lifecycle.variables.clone())
+            .envs(environment(workshop, interpreter, job, event, script))
+            .envs(job.env.clone());
+    let log = format!("{}-{}-{event}", job.name.replace('/', "+"), job.version);
+    workshop.run(command, &access, &log).map_err(failed)?;
+    Ok(())
+}
+
+/// What npm tells a script, of those things that there are here: no npm, hence no `npm_execpath`.
+fn environment(
+    workshop: &Workshop<'_>,
+    interpreter: Interpreter<'_>,
+    job: &Job,
+    event: Event,
+    script: &str,
+) -> BTreeMap<String, String> {
+    let node = workshop.seen_tools("bin/node").into_string();
+    let mut path = programs(workshop, &job.path);
+    path.push(workshop.seen_tools("bin"));
+    let manifest = workshop.seen(job.path.as_str()).join("package.json");
+    let agent = format!(
+        "npm/{NPM_VERSION} node/v{} {} {} workspaces/false",
+        interpreter.version,
+        std::env::consts::OS,
+        match std::env::consts::ARCH {
+            "x86_64" => "x64",
+            "aarch64" => "arm64",
+            other => other,
+        }
+    );
+    [
+        ("npm_lifecycle_event", event.as_str().to_owned()),
+        ("npm_lifecycle_script", script.to_owned()),
+        ("npm_package_json", manifest.into_string()),
+        ("npm_command", "ci".to_owned()),
+        ("npm_config_user_agent", agent),
+        ("npm_node_execpath", node.clone()),
+        ("NODE", node),
+        ("INIT_CWD", workshop.seen("").into_string()),
+        ("COLOR", "0".to_owned()),
+        ("EDITOR", "vi".to_owned()),
+        ("PATH", workshop.search_path(&path)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// The `.bin` folders of a package and of everything it lies in, nearest first.
+fn programs(workshop: &Workshop<'_>, package: &BundlePath) -> Vec<Utf8PathBuf> {
+    let mut folders = Vec::new();
+    let mut path = Some(package.clone());
+    while let Some(folder) = path {
+        if folder.name() != "node_modules" {
+            folders.push(workshop.seen(folder.as_str()).join("node_modules/.bin"));
+        }
+        path = folder.parent();
+    }
+    folders.push(workshop.seen("node_modules/.bin"));
+    folders
+}

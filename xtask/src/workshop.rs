@@ -1,0 +1,217 @@
+//! A private place to run the gateway's own programs in: its install scripts and its build.
+//!
+//! Inside, the gateway is always at the same path, the environment holds nothing of the host's, and each run gets an
+//! empty home and an empty folder for temporary files. With a fence ([`confine`]) nothing but what was shown can be
+//! seen or written; without one (`--unconfined-scripts`) the program is trusted, and only the habits remain.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use miette::Diagnostic;
+
+use crate::confine::{self, Access, ConfineError, Confinement, Fence, SYSTEM_PATH};
+use crate::context::Context;
+use crate::process::{Command, Output};
+use crate::store::{Store, StoreError};
+
+/// Where everything is, inside a fence.
+const INSIDE: &str = "/gangway";
+
+/// The time that programs who ask for one are told: 1980-01-01, the first that every archive format can hold.
+const SOURCE_DATE_EPOCH: &str = "315532800";
+
+/// A private place.
+#[derive(Debug)]
+pub struct Workshop<'context> {
+    context: &'context Context,
+    confinement: Confinement,
+    folder: tempfile::TempDir,
+    runs: usize,
+}
+
+/// What can go wrong with a workshop.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum WorkshopError {
+    /// The fence, or the program.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Confine(#[from] ConfineError),
+    /// There is no room in the store.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    /// A folder could not be made.
+    #[error("cannot make `{path}`")]
+    Folder {
+        /// The folder or file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A program put something else where a folder was.
+    #[error("`{path}` is no folder any more")]
+    Replaced {
+        /// The folder.
+        path: Utf8PathBuf,
+    },
+}
+
+impl<'context> Workshop<'context> {
+    /// Makes one, on the store's file system, after trying whether programs can be fenced in.
+    ///
+    /// # Errors
+    /// When a fence is required and cannot be had, or there is no room.
+    pub fn open(
+        context: &'context Context,
+        store: &Store,
+        confinement: Confinement,
+    ) -> Result<Self, WorkshopError> {
+        let folder = store.temporary()?;
+        let workshop = Self { context, confinement, folder, runs: 0 };
+        if confinement == Confinement::Required {
+            let scratch = workshop.host("try");
+            make_folder(&scratch)?;
+            confine::probe(context, &scratch)?;
+        }
+        for name in ["app", "tools"] {
+            make_folder(&workshop.host(name))?;
+        }
+        Ok(workshop)
+    }
+
+    /// The gateway's folder, for the builder.
+    #[must_use]
+    pub fn app(&self) -> Utf8PathBuf {
+        self.host("app")
+    }
+
+    /// The folder of tools, for the builder. Programs can read it.
+    #[must_use]
+    pub fn tools(&self) -> Utf8PathBuf {
+        self.host("tools")
+    }
+
+    /// The gateway's folder, or one below it, as a program sees it.
+    #[must_use]
+    pub fn seen(&self, path: &str) -> Utf8PathBuf {
+        join(&self.seen_folder("app"), path)
+    }
+
+    /// The folder of tools, or one below it, as a program sees it.
+    #[must_use]
+    pub fn seen_tools(&self, path: &str) -> Utf8PathBuf {
+        join(&self.seen_folder("tools"), path)
+    }
+
+    /// The value of `PATH` that has these folders before the system's.
+    #[must_use]
+    pub fn search_path(&self, folders: &[Utf8PathBuf]) -> String {
+        let system = match self.confinement {
+            Confinement::Required => SYSTEM_PATH,
+            Confinement::Unconfined => self.context.variable("PATH").unwrap_or(SYSTEM_PATH),
+        };
+        let folders = folders.iter().map(|folder| folder.as_str());
+        folders.chain([system]).collect::<Vec<_>>().join(":")
+    }
+
+    /// Makes the folder `path` of the gateway where it is not there. Never through a link: an earlier program may have
+    /// made one that leads out.
+    ///
+    /// # Errors
+    /// When something else is in the way.
+    pub fn ensure(&self, path: &str) -> Result<(), WorkshopError> {
+        let mut folder = self.app();
+        for component in path.split('/').filter(|component| !component.is_empty()) {
+            folder.push(component);
+            match std::fs::symlink_metadata(&folder) {
+                Ok(found) if found.is_dir() => {}
+                Ok(_) => return Err(WorkshopError::Replaced { path: Utf8PathBuf::from(path) }),
+                Err(_) => make_folder(&folder)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a program. `access` says what it may do with which folders of the gateway; later ones lie over earlier ones.
+    /// The command's own variables go before the workshop's. When it fails, all it said stays in the cache, in `log`.
+    ///
+    /// # Errors
+    /// When it fails, or the fence does.
+    pub fn run(
+        &mut self,
+        command: Command,
+        access: &[(&str, Access)],
+        log: &str,
+    ) -> Result<Output, WorkshopError> {
+        self.runs += 1;
+        let own = self.host(&self.runs.to_string());
+        for name in ["fence", "home", "tmp"] {
+            make_folder(&own.join(name))?;
+        }
+        let logs = self.context.cache.join("logs");
+        make_folder(&logs)?;
+        let log = logs.join(format!("{log}.log"));
+        let command = command.log_to(&log);
+        let output = match self.confinement {
+            Confinement::Required => self.run_fenced(command, &own, access)?,
+            Confinement::Unconfined => {
+                let variables = variables(&own.join("home"), &own.join("tmp"));
+                command.defaults(variables).run().map_err(ConfineError::from)?
+            }
+        };
+        // It succeeded, so nobody asks; and if this fails, nobody minds.
+        let _ = std::fs::remove_file(log);
+        Ok(output)
+    }
+
+    fn run_fenced(
+        &self,
+        command: Command,
+        own: &Utf8Path,
+        access: &[(&str, Access)],
+    ) -> Result<Output, ConfineError> {
+        let (home, temporary) = (self.seen_folder("home"), Utf8Path::new("/tmp"));
+        let mut fence = Fence::new(own.join("fence"))
+            .show(own.join("home"), &home, Access::Write)
+            .show(own.join("tmp"), temporary, Access::Write)
+            .show(self.tools(), self.seen_tools(""), Access::Read);
+        for (path, access) in access {
+            fence = fence.show(join(&self.app(), path), self.seen(path), *access);
+        }
+        fence.run(self.context, &command.defaults(variables(&home, temporary)))
+    }
+
+    fn host(&self, name: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.folder.path()).expect("the cache has a UTF-8 name").join(name)
+    }
+
+    fn seen_folder(&self, name: &str) -> Utf8PathBuf {
+        match self.confinement {
+            Confinement::Required => Utf8Path::new(INSIDE).join(name),
+            Confinement::Unconfined => self.host(name),
+        }
+    }
+}
+
+/// What every program is told, the same on every machine.
+fn variables(home: &Utf8Path, temporary: &Utf8Path) -> BTreeMap<String, String> {
+    [
+        ("HOME", home.as_str()),
+        ("TMPDIR", temporary.as_str()),
+        ("LANG", "C.UTF-8"),
+        ("TZ", "UTC"),
+        ("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH),
+        ("PATH", SYSTEM_PATH),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn join(folder: &Utf8Path, path: &str) -> Utf8PathBuf {
+    if path.is_empty() { folder.to_owned() } else { folder.join(path) }
+}
+
+fn make_folder(path: &Utf8Path) -> Result<(), WorkshopError> {
+    std::fs::create_dir_all(path)
+        .map_err(|source| WorkshopError::Folder { path: path.to_owned(), source })
+}
