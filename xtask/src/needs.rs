@@ -1,0 +1,234 @@
+//! What the native code of a bundle needs of a machine, read from the staged binaries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+
+use camino::Utf8PathBuf;
+use gangway_abi::{Facts, Kind, Version};
+use gangway_artifact::{BundlePath, Digest, Requirements};
+use miette::Diagnostic;
+use rayon::prelude::*;
+
+use crate::target::Baseline;
+use crate::tree::{Source, Tree};
+
+/// A file that could not be read.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cannot read `{path}`")]
+pub struct NeedsError {
+    path: Utf8PathBuf,
+    source: std::io::Error,
+}
+
+/// What a bundle needs, and which of its binaries needs more than the target's oldest system is sure to have.
+#[derive(Debug)]
+pub struct Needs {
+    /// The needs of all binaries together.
+    pub requirements: Requirements,
+    /// One sentence for each need that is beyond the baseline.
+    pub beyond: Vec<String>,
+}
+
+/// Reads every binary of the tree. `system` are libraries that the target's systems have for sure; they are not listed.
+///
+/// What is folded here is what the loader demands at start. Libraries that a program opens by itself later are not
+/// seen, and a statically linked program needs nothing.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn read(tree: &Tree, system: &[String], baseline: &Baseline) -> Result<Needs, NeedsError> {
+    let binaries = binaries(tree)?;
+    let provided: BTreeSet<String> = binaries
+        .iter()
+        .flat_map(|(paths, facts)| {
+            paths.iter().flat_map(|path| gangway_abi::provided_by(path.name(), facts))
+        })
+        .collect();
+    let alone = |facts: &Facts| {
+        let mut requirements = gangway_abi::Requirements::default();
+        requirements.add(facts, &provided);
+        requirements.libraries.retain(|library| !system.contains(library));
+        requirements
+    };
+    let needs: Vec<(&BundlePath, gangway_abi::Requirements)> =
+        binaries.iter().map(|(paths, facts)| (paths[0], alone(facts))).collect();
+    let newest = |of: fn(&gangway_abi::Requirements) -> Option<&Version>| {
+        needs.iter().filter_map(|(path, needs)| Some((of(needs)?, *path))).max()
+    };
+    let glibc = newest(|needs| needs.glibc.as_ref());
+    let libstdcxx = newest(|needs| needs.libstdcxx.as_ref());
+    let mut libraries: BTreeMap<&str, &BundlePath> = BTreeMap::new();
+    for (path, needs) in &needs {
+        for library in &needs.libraries {
+            libraries.entry(library).or_insert(path);
+        }
+    }
+    let beyond = [
+        newer("glibc", glibc, baseline.glibc.as_deref()),
+        newer("libstdc++ with GLIBCXX", libstdcxx, baseline.libstdcxx.as_deref()),
+    ];
+    let missing = libraries.iter().map(|(library, path)| {
+        format!("`{path}` needs `{library}`, which not every system of this target has")
+    });
+    Ok(Needs {
+        beyond: beyond.into_iter().flatten().chain(missing).collect(),
+        requirements: Requirements {
+            glibc: glibc.map(|(version, _)| version.to_string()),
+            libstdcxx: libstdcxx.map(|(version, _)| version.to_string()),
+            libraries: libraries.into_keys().map(str::to_owned).collect(),
+        },
+    })
+}
+
+fn newer(
+    what: &str,
+    needed: Option<(&Version, &BundlePath)>,
+    promised: Option<&str>,
+) -> Option<String> {
+    let (needed, path) = needed?;
+    let promised = Version::parse(promised?)?;
+    let text =
+        || format!("`{path}` needs {what} {needed}, and this target promises to run on {promised}");
+    (*needed > promised).then(text)
+}
+
+/// Every distinct binary and its places, at least one.
+fn binaries(tree: &Tree) -> Result<Vec<(Vec<&BundlePath>, Facts)>, NeedsError> {
+    let mut distinct: BTreeMap<Digest, (&Source, Vec<&BundlePath>)> = BTreeMap::new();
+    for (path, source) in tree.files() {
+        distinct.entry(source.sha256).or_insert_with(|| (source, Vec::new())).1.push(path);
+    }
+    distinct
+        .into_par_iter()
+        .filter_map(|(_, (source, paths))| match facts(source) {
+            Ok(found) => found.map(|facts| Ok((paths, facts))),
+            Err(error) => Some(Err(NeedsError { path: source.path.clone(), source: error })),
+        })
+        .collect()
+}
+
+/// The whole file is read only when its first bytes are a binary's. Object files are loaded by nothing, so they need
+/// nothing.
+fn facts(source: &Source) -> std::io::Result<Option<Facts>> {
+    const HEAD: usize = 4096;
+    let mut file = fs_err::File::open(&source.path)?;
+    let mut bytes = Vec::with_capacity(HEAD);
+    file.by_ref().take(HEAD as u64).read_to_end(&mut bytes)?;
+    match gangway_abi::identify(&bytes) {
+        None => return Ok(None),
+        Some(identity) if identity.kind == Kind::Object => return Ok(None),
+        Some(_) => {}
+    }
+    file.read_to_end(&mut bytes)?;
+    Ok(gangway_abi::read(&bytes))
+}
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod tests {
+    use gangway_artifact::Digest;
+
+    use super::*;
+    use crate::testing::Sandbox;
+    use crate::tree::Node;
+
+    /// A file that is there already.
+    fn source(path: Utf8PathBuf) -> Node {
+        let file = fs_err::File::open(&path).expect("it is there");
+        let (sha256, size) = Digest::of_reader(file).expect("readable");
+        Node::File(Source { path, size, executable: true, sha256 })
+    }
+
+    /// This test's own program: it needs glibc and libgcc_s.
+    fn program() -> Node {
+        let path = std::env::current_exe().expect("a test is a program");
+        source(Utf8PathBuf::try_from(path).expect("build folders are UTF-8"))
+    }
+
+    fn tree<const N: usize>(files: [(&str, Node); N]) -> Tree {
+        files
+            .map(|(path, node)| (BundlePath::new(path).expect("plain"), node))
+            .into_iter()
+            .collect()
+    }
+
+    fn baseline(glibc: Option<&str>) -> Baseline {
+        Baseline { glibc: glibc.map(str::to_owned), libstdcxx: Some("3.4.24".to_owned()) }
+    }
+
+    fn libraries(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    const SYSTEM: [&str; 4] =
+        ["ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6"];
+
+    #[test]
+    fn what_a_system_has_is_no_need() {
+        let system = libraries(&[&SYSTEM[..], &["libgcc_s.so.1"]].concat());
+        let tree = tree([("bin/a", program())]);
+        let needs = read(&tree, &system, &baseline(Some("99.0"))).expect("readable");
+        assert_eq!(needs.beyond, Vec::<String>::new());
+        assert_eq!(needs.requirements.libraries, Vec::<String>::new());
+        assert!(needs.requirements.glibc.is_some_and(|version| version.starts_with("2.")));
+        assert_eq!(needs.requirements.libstdcxx, None);
+    }
+
+    #[test]
+    fn what_is_beyond_the_baseline_is_told() {
+        let tree = tree([("bin/a", program())]);
+        let needs = read(&tree, &libraries(&SYSTEM), &baseline(Some("2.0"))).expect("readable");
+        let glibc = needs.requirements.glibc.expect("the C library is used");
+        assert_eq!(
+            needs.beyond,
+            [
+                format!("`bin/a` needs glibc {glibc}, and this target promises to run on 2.0"),
+                "`bin/a` needs `libgcc_s.so.1`, which not every system of this target has"
+                    .to_owned(),
+            ]
+        );
+        assert_eq!(needs.requirements.libraries, ["libgcc_s.so.1"]);
+    }
+
+    #[test]
+    fn a_target_that_promises_nothing_is_not_held_to_it() {
+        let tree = tree([("bin/a", program())]);
+        let system = libraries(&[&SYSTEM[..], &["libgcc_s.so.1"]].concat());
+        assert_eq!(
+            read(&tree, &system, &baseline(None)).expect("readable").beyond,
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn a_library_that_comes_along_is_no_need() {
+        // The same bytes under two names: both count.
+        let tree =
+            tree([("bin/a", program()), ("lib/libgcc_s.so.1", program()), ("lib/z", program())]);
+        let needs = read(&tree, &libraries(&SYSTEM), &baseline(Some("99.0"))).expect("readable");
+        assert_eq!(needs.requirements.libraries, Vec::<String>::new());
+        assert_eq!(needs.beyond, Vec::<String>::new());
+    }
+
+    #[test]
+    fn only_binaries_are_read() {
+        let sandbox = Sandbox::new();
+        let files = [
+            ("a.js", source(sandbox.write("a.js", "console.log(1)"))),
+            ("empty", source(sandbox.write("empty", ""))),
+            ("broken.node", source(sandbox.write("broken.node", b"\x7fELF\x02\x01\x01"))),
+            ("link", Node::Link("a.js".to_owned())),
+        ];
+        let needs = read(&tree(files), &[], &baseline(Some("2.28"))).expect("readable");
+        assert_eq!(needs.requirements, Requirements::default());
+        assert_eq!(needs.beyond, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_that_is_gone() {
+        let sandbox = Sandbox::new();
+        let node = source(sandbox.write("a.node", "x"));
+        fs_err::remove_file(sandbox.root.join("a.node")).expect("just written");
+        let error = read(&tree([("a.node", node)]), &[], &baseline(None)).expect_err("it is gone");
+        assert_eq!(error.to_string(), format!("cannot read `{}`", sandbox.root.join("a.node")));
+    }
+}
