@@ -1,0 +1,211 @@
+//! The entries of an archive, in order.
+//!
+//! Files and links come sorted by the bytes of their paths. A folder comes right before the first entry in it,
+//! the archive's own folder first of all. So an unpacker always has the folder, and what belongs together is
+//! together.
+
+use std::collections::HashSet;
+
+use gangway_artifact::BundlePath;
+
+use super::PackError;
+use crate::tree::{Node, Source, Tree};
+
+/// One entry.
+#[derive(Debug)]
+pub(super) struct Entry<'tree> {
+    /// Its path in the archive, without a slash at the end.
+    pub(super) name: String,
+    /// How much of `name` is the archive's own folder.
+    folder: usize,
+    /// What it is.
+    pub(super) kind: Kind<'tree>,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind<'tree> {
+    Folder,
+    File(&'tree BundlePath, &'tree Source),
+    Link(&'tree str),
+}
+
+impl<'tree> Entry<'tree> {
+    fn new(folder: &str, path: &str, kind: Kind<'tree>) -> Self {
+        Self { name: format!("{folder}/{path}"), folder: folder.len() + 1, kind }
+    }
+
+    /// Its path in the bundle; empty for the archive's own folder.
+    pub(super) fn path(&self) -> &str {
+        self.name.get(self.folder..).unwrap_or_default()
+    }
+
+    /// The bytes of the file it stands for, if it does.
+    pub(super) fn file_size(&self) -> u64 {
+        match self.kind {
+            Kind::File(_, source) => source.size,
+            Kind::Folder | Kind::Link(_) => 0,
+        }
+    }
+
+    /// The outermost npm package it belongs to, or else its first folder.
+    pub(super) fn group(&self) -> &str {
+        const PACKAGES: &str = "node_modules/";
+        let path = self.path();
+        let start = path
+            .match_indices(PACKAGES)
+            .find(|(at, _)| *at == 0 || path.as_bytes()[at - 1] == b'/')
+            .map_or(0, |(at, _)| at + PACKAGES.len());
+        let name = &path[start..];
+        let depth = if start > 0 && name.starts_with('@') { 2 } else { 1 };
+        let end = name.match_indices('/').nth(depth - 1).map_or(name.len(), |(at, _)| at);
+        &path[..start + end]
+    }
+}
+
+/// The entries of `tree` below one folder.
+///
+/// # Errors
+/// When the tree contradicts itself, or `folder` is not a plain name.
+pub(super) fn list<'tree>(tree: &'tree Tree, folder: &str) -> Result<Vec<Entry<'tree>>, PackError> {
+    if folder.contains('/') || BundlePath::new(folder).is_err() {
+        return Err(PackError::Folder { name: folder.to_owned() });
+    }
+    let mut entries = Vec::with_capacity(tree.len() + tree.len() / 4);
+    entries.push(Entry { name: folder.to_owned(), folder: folder.len(), kind: Kind::Folder });
+    let mut folders = HashSet::new();
+    for (path, node) in tree.iter() {
+        for (end, _) in path.as_str().match_indices('/') {
+            let parent = &path.as_str()[..end];
+            if folders.insert(parent) {
+                refuse_node_at(tree, parent, path)?;
+                entries.push(Entry::new(folder, parent, Kind::Folder));
+            }
+        }
+        let kind = match node {
+            Node::File(source) => Kind::File(path, source),
+            Node::Link(target) if stays_inside(path, target) => Kind::Link(target),
+            Node::Link(target) => {
+                return Err(PackError::Escapes { path: path.clone(), target: target.clone() });
+            }
+        };
+        entries.push(Entry::new(folder, path.as_str(), kind));
+    }
+    Ok(entries)
+}
+
+fn refuse_node_at(tree: &Tree, folder: &str, below: &BundlePath) -> Result<(), PackError> {
+    if tree.get(folder).is_none() {
+        return Ok(());
+    }
+    let path = BundlePath::new(folder).expect("part of a path in a tree, cut at a slash");
+    Err(PackError::NotAFolder { path, below: below.clone() })
+}
+
+/// Whether a link at `path` means something in the bundle.
+fn stays_inside(path: &BundlePath, target: &str) -> bool {
+    let mut depth = path.components().count() - 1;
+    if target.is_empty() || target.starts_with('/') || target.contains(['\\', '\0']) {
+        return false;
+    }
+    target.split('/').all(|part| match part {
+        "" | "." => true,
+        ".." => {
+            let is_inside = depth > 0;
+            depth = depth.saturating_sub(1);
+            is_inside
+        }
+        _ => {
+            depth += 1;
+            true
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(tree: &mut Tree, path: &str, target: &str) {
+        let path = BundlePath::new(path).expect("plain");
+        tree.insert(path, Node::Link(target.to_owned()));
+    }
+
+    #[test]
+    fn folders_come_before_what_is_in_them() {
+        let mut tree = Tree::default();
+        for path in ["a/b/c", "a-b/c", "a.txt", "z"] {
+            link(&mut tree, path, "x");
+        }
+        let entries = list(&tree, "app-1.0.0").expect("a plain tree");
+        let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "app-1.0.0",
+                "app-1.0.0/a-b",
+                "app-1.0.0/a-b/c",
+                "app-1.0.0/a.txt",
+                "app-1.0.0/a",
+                "app-1.0.0/a/b",
+                "app-1.0.0/a/b/c",
+                "app-1.0.0/z",
+            ]
+        );
+        assert_eq!(entries[0].path(), "");
+        assert_eq!(entries[2].path(), "a-b/c");
+    }
+
+    #[test]
+    fn groups_are_packages() {
+        for (path, group) in [
+            ("runtime/bin/node", "runtime"),
+            ("manifest.json", "manifest.json"),
+            ("app/dist/x.js", "app"),
+            ("app/node_modules/ws/lib/a.js", "app/node_modules/ws"),
+            ("app/node_modules/@s/p/lib/a.js", "app/node_modules/@s/p"),
+            ("app/node_modules/@s", "app/node_modules/@s"),
+            ("app/node_modules/a/node_modules/b/c.js", "app/node_modules/a"),
+            ("app/my_node_modules/a/b.js", "app"),
+            ("node_modules/a/b.js", "node_modules/a"),
+            ("@s/p/x", "@s"),
+        ] {
+            assert_eq!(Entry::new("r", path, Kind::Folder).group(), group, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let mut tree = Tree::default();
+        link(&mut tree, "a/b", "x");
+        link(&mut tree, "a/b/c", "x");
+        let error = list(&tree, "app").expect_err("`a/b` is both");
+        insta::assert_snapshot!(error, @"cannot pack `a/b/c`: `a/b` is not a folder");
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        let path = BundlePath::new("a/b/link").expect("plain");
+        for target in ["x", "../x", "../../x", "./x/../../..", "..", "x//y"] {
+            assert!(stays_inside(&path, target), "{target}");
+        }
+        for target in ["", "/x", "../../../x", "../../../a/b/x", "x/../../../../a", "..\\x", "x\0"]
+        {
+            assert!(!stays_inside(&path, target), "{target}");
+        }
+        let mut tree = Tree::default();
+        link(&mut tree, "bin/x", "../../etc/passwd");
+        let error = list(&tree, "app").expect_err("it leads out");
+        insta::assert_snapshot!(error, @"cannot pack the link `bin/x`: it leads out of the bundle, to `../../etc/passwd`");
+    }
+
+    #[test]
+    fn the_folder_has_a_plain_name() {
+        for name in ["", "a/b", "..", "/", "a\\b"] {
+            assert!(
+                matches!(list(&Tree::default(), name), Err(PackError::Folder { .. })),
+                "{name}"
+            );
+        }
+    }
+}

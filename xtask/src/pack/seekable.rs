@@ -1,0 +1,79 @@
+//! tar in the Zstandard Seekable Format: independent frames, and a table of them at the end.
+//!
+//! The table is a skippable frame, which every decoder passes over. Its format is that of the reference
+//! implementation, `contrib/seekable_format` of zstd, with checksums.
+
+use std::io::{self, Write};
+
+use ::zstd::bulk::Compressor;
+use ::zstd::zstd_safe::CParameter;
+
+use super::{PackError, Work, stream};
+
+/// No decoder needs more memory for its window: 16 MiB, a whole frame. Every decoder in use takes up to 128 MiB without
+/// being asked.
+const WINDOW_LOG: u32 = 24;
+
+/// The first bytes of the skippable frame that holds the table.
+const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
+
+/// The last bytes of the table.
+const TABLE_MAGIC: u32 = 0x8F92_EAB1;
+
+/// The table's descriptor: its entries have checksums.
+const WITH_CHECKSUMS: u8 = 0x80;
+
+/// One frame and its entry in the table.
+struct Frame {
+    bytes: Vec<u8>,
+    entry: [u8; 12],
+}
+
+/// Writes the archive to `out` and returns the number of frames.
+pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, PackError> {
+    let mut entries = Vec::new();
+    let level = i32::from(work.settings.level);
+    let compress =
+        |plain: &[u8]| compress(plain, level).map_err(|error| work.compress_error(error));
+    let count = stream::write(work, compress, |frame| {
+        entries.push(frame.entry);
+        out.write_all(&frame.bytes).map_err(|error| work.write_error(error))
+    })?;
+    out.write_all(&table(&entries)).map_err(|error| work.write_error(error))?;
+    Ok(count)
+}
+
+/// One frame. The compressor is a new one each time: one that is used again salts its hash tables with what it did
+/// before, and the bytes would depend on which thread did what.
+fn compress(plain: &[u8], level: i32) -> io::Result<Frame> {
+    let mut compressor = Compressor::new(level)?;
+    compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+    let bytes = compressor.compress(plain)?;
+    let mut entry = [0; 12];
+    entry[..4].copy_from_slice(&four_bytes(bytes.len()));
+    entry[4..8].copy_from_slice(&four_bytes(plain.len()));
+    // The table wants the low half of the content's XXH64, and so does the end of a frame.
+    entry[8..].copy_from_slice(&bytes[bytes.len() - 4..]);
+    Ok(Frame { bytes, entry })
+}
+
+/// The table as a skippable frame.
+fn table(entries: &[[u8; 12]]) -> Vec<u8> {
+    let content = entries.concat();
+    let count = four_bytes(entries.len());
+    let length = four_bytes(content.len() + 9);
+    [
+        &SKIPPABLE_MAGIC.to_le_bytes()[..],
+        &length,
+        &content,
+        &count,
+        &[WITH_CHECKSUMS],
+        &TABLE_MAGIC.to_le_bytes(),
+    ]
+    .concat()
+}
+
+fn four_bytes(number: usize) -> [u8; 4] {
+    u32::try_from(number).expect("frames are smaller than 4 GiB, and there are fewer").to_le_bytes()
+}

@@ -1,0 +1,454 @@
+//! Archives against readers that know nothing of how they were made.
+
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io::{Read as _, Write as _};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+use gangway_artifact::BundlePath;
+use miette::Diagnostic as _;
+use proptest::prelude::*;
+
+use super::*;
+use crate::report::Reporter;
+use crate::tree::{Node, Source};
+
+const FORMATS: [Format; 3] = [Format::TarZst, Format::TarGz, Format::Zip];
+
+/// A tree and the folder its bytes are in.
+struct Fixture {
+    folder: Utf8PathBuf,
+    tree: Tree,
+    _guard: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let guard = tempfile::tempdir().expect("a temporary folder");
+        let folder = Utf8PathBuf::from_path_buf(guard.path().to_owned()).expect("UTF-8");
+        Self { folder, tree: Tree::default(), _guard: guard }
+    }
+
+    fn file(&mut self, path: &str, bytes: &[u8], executable: bool) {
+        let source = self.folder.join(format!("source-{}", self.tree.len()));
+        fs_err::write(&source, bytes).expect("a file");
+        let size = bytes.len() as u64;
+        let source = Source { path: source, size, executable, sha256: Digest::of(bytes) };
+        self.tree.insert(BundlePath::new(path).expect("plain"), Node::File(source));
+    }
+
+    fn link(&mut self, path: &str, target: &str) {
+        let path = BundlePath::new(path).expect("plain");
+        self.tree.insert(path, Node::Link(target.to_owned()));
+    }
+
+    fn context(&self, jobs: usize) -> Context {
+        let cache = self.folder.join("cache");
+        let mut context =
+            Context::new(BTreeMap::new(), self.folder.clone(), cache, Reporter::silent());
+        context.jobs = NonZeroUsize::new(jobs).expect("not zero");
+        context
+    }
+
+    fn pack(&self, format: Format, jobs: usize) -> Packed {
+        let out = self.folder.join(format!("out-{jobs}.{}", format.extension()));
+        write(&self.context(jobs), &self.tree, "app-1.0.0", small(format), &out).expect("it packs")
+    }
+}
+
+/// Small frames, so that small trees have several.
+fn small(format: Format) -> Settings {
+    Settings {
+        frame_size: NonZeroU32::new(10_000).expect("not zero"),
+        level: 3,
+        ..Settings::new(format)
+    }
+}
+
+/// A bit of everything.
+fn various() -> Fixture {
+    let mut fixture = Fixture::new();
+    let long = |count: usize| vec!["d".repeat(count); 3].join("/");
+    fixture.file("runtime/bin/node", &noise(34_567), true);
+    fixture.file("app/empty", b"", false);
+    fixture.file("app/naïve ☃.txt", b"words", false);
+    fixture.file(&format!("app/{}/fits", long(40)), b"ustar", false);
+    fixture.file(&format!("app/{}/long", long(100)), b"GNU", true);
+    fixture.file(&format!("app/{}", "n".repeat(120)), b"GNU too", false);
+    fixture.file("app/block", &noise(512), false);
+    fixture.file("app/frame", &noise(10_000), false);
+    for package in 0..12 {
+        let text = format!("module.exports = {package};\n").repeat(100);
+        fixture.file(&format!("app/node_modules/p{package}/index.js"), text.as_bytes(), false);
+    }
+    fixture.link("bin/app", "../app/cli");
+    fixture.link("app/far", &format!("{}/long", long(100)));
+    fixture
+}
+
+/// Bytes that do not compress, always the same.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// What an archive says is at one path: the mode, then the bytes of a file or the target of a link.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Folder,
+    File(u32, Vec<u8>),
+    Link(String),
+}
+
+/// The tree as an archive must have it.
+fn expected(tree: &Tree) -> BTreeMap<String, Found> {
+    let mut found = BTreeMap::from([("app-1.0.0".to_owned(), Found::Folder)]);
+    for (path, node) in tree.iter() {
+        let mut parent = path.parent();
+        while let Some(folder) = parent {
+            found.insert(format!("app-1.0.0/{folder}"), Found::Folder);
+            parent = folder.parent();
+        }
+        let node = match node {
+            Node::File(source) => {
+                let bytes = fs_err::read(&source.path).expect("it is there");
+                Found::File(if source.executable { 0o755 } else { 0o644 }, bytes)
+            }
+            Node::Link(target) => Found::Link(target.clone()),
+        };
+        found.insert(format!("app-1.0.0/{path}"), node);
+    }
+    found
+}
+
+/// What is in an archive; nothing may be in it twice.
+fn read(packed: &Packed, format: Format) -> BTreeMap<String, Found> {
+    let file = fs_err::File::open(&packed.path).expect("it was written");
+    match format {
+        Format::TarZst => read_tar(::zstd::Decoder::new(file).expect("a decoder")),
+        // This decoder stops after the first member, as some readers do.
+        Format::TarGz => read_tar(flate2::read::GzDecoder::new(file)),
+        Format::Zip => read_zip(file),
+    }
+}
+
+fn read_tar(mut stream: impl std::io::Read) -> BTreeMap<String, Found> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("it decompresses");
+    let mut found = BTreeMap::new();
+    let mut archive = tar::Archive::new(&bytes[..]);
+    for entry in archive.entries().expect("a tar") {
+        let mut entry = entry.expect("an entry");
+        let header = entry.header().clone();
+        assert_eq!(header.mtime().expect("a time"), 499_162_500);
+        assert_eq!((header.uid().expect("an owner"), header.gid().expect("a group")), (0, 0));
+        assert_eq!((header.username(), header.groupname()), (Ok(Some("")), Ok(Some(""))));
+        let path = String::from_utf8(entry.path_bytes().into_owned()).expect("UTF-8");
+        let mode = header.mode().expect("a mode");
+        let node = match header.entry_type() {
+            tar::EntryType::Directory => {
+                assert_eq!(mode, 0o755);
+                assert!(path.ends_with('/'));
+                Found::Folder
+            }
+            tar::EntryType::Symlink => {
+                let target = entry.link_name_bytes().expect("a target").into_owned();
+                Found::Link(String::from_utf8(target).expect("UTF-8"))
+            }
+            _ => {
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes).expect("it is whole");
+                Found::File(mode, bytes)
+            }
+        };
+        assert_eq!(found.insert(path.trim_end_matches('/').to_owned(), node), None);
+    }
+    assert!(bytes.ends_with(&[0; 1024]));
+    assert_eq!(bytes.len() % 512, 0);
+    found
+}
+
+fn read_zip(file: fs_err::File) -> BTreeMap<String, Found> {
+    let mut archive = zip::ZipArchive::new(file).expect("a zip");
+    let mut found = BTreeMap::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).expect("an entry");
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).expect("it is whole");
+        let modified = entry.last_modified().expect("a time");
+        assert_eq!(modified.to_string(), "1985-10-26 08:15:00");
+        let mode = entry.unix_mode().expect("a mode") & 0o777;
+        let node = if entry.is_dir() {
+            assert_eq!(mode, 0o755);
+            Found::Folder
+        } else if entry.is_symlink() {
+            Found::Link(String::from_utf8(bytes).expect("UTF-8"))
+        } else {
+            Found::File(mode, bytes)
+        };
+        let name = entry.name().expect("UTF-8").trim_end_matches('/').to_owned();
+        assert_eq!(found.insert(name, node), None);
+    }
+    found
+}
+
+#[test]
+fn archives_hold_the_tree() {
+    let fixture = various();
+    for format in FORMATS {
+        let packed = fixture.pack(format, 2);
+        assert_eq!(read(&packed, format), expected(&fixture.tree), "{format:?}");
+        let bytes = fs_err::read(&packed.path).expect("it was written");
+        assert_eq!((packed.size, packed.sha256), (bytes.len() as u64, Digest::of(&bytes)));
+    }
+}
+
+#[test]
+fn an_empty_tree_is_an_archive() {
+    let fixture = Fixture::new();
+    for format in FORMATS {
+        assert_eq!(read(&fixture.pack(format, 1), format), expected(&fixture.tree));
+    }
+}
+
+#[test]
+fn bytes_do_not_depend_on_threads_or_on_the_sources() {
+    let (one, other) = (various(), various());
+    for (number, (_, source)) in other.tree.files().enumerate() {
+        let mode = [0o600, 0o777, 0o444][number % 3];
+        fs_err::set_permissions(&source.path, Permissions::from_mode(mode)).expect("ours");
+        let file = fs_err::OpenOptions::new().append(true).open(&source.path);
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+        // A file that may only be read keeps its time.
+        if let Ok(file) = file {
+            file.file().set_modified(time).expect("ours");
+        }
+    }
+    for format in FORMATS {
+        let first = fixture_digest(&one, format, 1);
+        for jobs in [2, 7] {
+            assert_eq!(fixture_digest(&one, format, jobs), first, "{format:?}, {jobs} jobs");
+        }
+        assert_eq!(fixture_digest(&other, format, 2), first, "{format:?}, other sources");
+    }
+}
+
+fn fixture_digest(fixture: &Fixture, format: Format, jobs: usize) -> Digest {
+    fixture.pack(format, jobs).sha256
+}
+
+#[test]
+fn the_seek_table_leads_to_every_frame() {
+    let fixture = various();
+    let packed = fixture.pack(Format::TarZst, 2);
+    let bytes = fs_err::read(&packed.path).expect("it was written");
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four"));
+
+    let end = bytes.len();
+    assert_eq!(number(end - 4), 0x8F92_EAB1);
+    assert_eq!(bytes[end - 5], 0x80);
+    let count = number(end - 9) as usize;
+    assert_eq!(count, packed.frames);
+    let table = end - 9 - 12 * count;
+    assert_eq!(number(table - 8), 0x184D_2A5E);
+    assert_eq!(number(table - 4) as usize, end - table);
+
+    let (mut at, mut stream) = (0, Vec::new());
+    for index in 0..count {
+        let entry = table + 12 * index;
+        let (compressed, plain) = (number(entry) as usize, number(entry + 4) as usize);
+        let frame = &bytes[at..at + compressed];
+        stream.extend(::zstd::bulk::decompress(frame, plain).expect("a whole frame"));
+        assert_eq!(frame[compressed - 4..], bytes[entry + 8..entry + 12], "the checksum");
+        at += compressed;
+    }
+    assert_eq!(at, table - 8);
+    let whole = ::zstd::decode_all(&bytes[..]).expect("a decoder passes over the table");
+    assert!(whole == stream);
+}
+
+#[test]
+fn large_files_have_the_same_frames_in_every_archive() {
+    let fixture = various();
+    let frames = |folder: &str| {
+        let out = fixture.folder.join("x.tar.zst");
+        write(&fixture.context(2), &fixture.tree, folder, small(Format::TarZst), &out)
+            .expect("it packs");
+        fs_err::read(out).expect("it was written")
+    };
+    let (one, other) = (frames("app-1.0.0"), frames("app-2.0.0-rc.1"));
+    // The runtime's first frame is not to be compressed, so its bytes stand in it.
+    let part = &noise(10_000)[..];
+    for archive in [one, other] {
+        let at =
+            archive.windows(part.len()).position(|window| window == part).expect("it is there");
+        let frame = archive[..at].windows(4).rposition(|window| window == [0x28, 0xb5, 0x2f, 0xfd]);
+        assert!(at - frame.expect("a frame begins") < 24, "the frame begins with the file");
+    }
+}
+
+#[test]
+fn tar_reads_it() {
+    let fixture = various();
+    for (format, decompress) in [(Format::TarZst, None), (Format::TarGz, Some("-z"))] {
+        let packed = fixture.pack(format, 2);
+        let unpacked = fixture.folder.join(format!("unpacked-{}", format.extension()));
+        fs_err::create_dir(&unpacked).expect("a folder");
+        let mut tar =
+            (Command::new("tar").arg("-x").args(decompress).args(["-C", unpacked.as_str()]))
+                .stdin(Stdio::piped())
+                .spawn()
+                .expect("tar is on every Unix");
+        let bytes = fs_err::read(&packed.path).expect("it was written");
+        let bytes = match format {
+            Format::TarZst => ::zstd::decode_all(&bytes[..]).expect("it decompresses"),
+            Format::TarGz | Format::Zip => bytes,
+        };
+        tar.stdin.take().expect("it is piped").write_all(&bytes).expect("it reads");
+        assert!(tar.wait().expect("it ends").success());
+        for (path, node) in expected(&fixture.tree) {
+            let path = unpacked.join(path);
+            let meta = fs_err::symlink_metadata(&path).expect("it was unpacked");
+            match node {
+                Found::Folder => assert!(meta.is_dir()),
+                Found::File(mode, bytes) => {
+                    assert_eq!(meta.permissions().mode() & 0o111, mode & 0o111, "{path}");
+                    assert_eq!(fs_err::read(&path).expect("readable"), bytes, "{path}");
+                }
+                Found::Link(target) => {
+                    assert_eq!(path.read_link_utf8().expect("a link"), target);
+                }
+            }
+        }
+    }
+}
+
+/// The error of packing `fixture`, and proof that nothing was left.
+fn failure(fixture: &Fixture, format: Format) -> PackError {
+    let out = fixture.folder.join("out/archive");
+    let error = write(&fixture.context(2), &fixture.tree, "app", small(format), &out)
+        .expect_err("it fails");
+    assert_eq!(fixture.folder.join("out").read_dir_utf8().expect("it was made").count(), 0);
+    error
+}
+
+#[test]
+fn a_damaged_source_is_found() {
+    let damages: [fn(&mut Vec<u8>); 3] =
+        [|bytes| bytes[0] ^= 1, |bytes| bytes.truncate(3), |bytes| bytes.push(0)];
+    for format in FORMATS {
+        for path in ["runtime/bin/node", "app/naïve ☃.txt", "app/node_modules/p3/index.js"] {
+            for damage in damages {
+                let fixture = various();
+                let Some(Node::File(source)) = fixture.tree.get(path) else { panic!("a file") };
+                let mut bytes = fs_err::read(&source.path).expect("it is there");
+                damage(&mut bytes);
+                fs_err::write(&source.path, bytes).expect("ours");
+                match failure(&fixture, format) {
+                    PackError::Damaged { path: found, source_path, .. } => {
+                        assert_eq!((found.as_str(), &source_path), (path, &source.path));
+                    }
+                    other => panic!("{format:?}, {path}: {other}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_name_both_places() {
+    let mut fixture = Fixture::new();
+    fixture.file("app/cli.js", b"one", false);
+    fs_err::write(fixture.folder.join("source-0"), "two").expect("ours");
+    let error = failure(&fixture, Format::TarZst);
+    let text = format!("{error}\n{}", error.help().expect("it has one"));
+    insta::assert_snapshot!(text.replace(fixture.folder.as_str(), "STORE"), @"
+    cannot pack `app/cli.js`: `STORE/source-0` was changed since it was stored
+    its SHA-256 is no longer 7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed; something wrote to the cache, or the disk fails
+    ");
+
+    fs_err::remove_file(fixture.folder.join("source-0")).expect("ours");
+    let error = failure(&fixture, Format::Zip);
+    insta::assert_snapshot!(error.to_string().replace(fixture.folder.as_str(), "STORE"), @"cannot read `STORE/source-0` to pack it as `app/cli.js`");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told() {
+    let fixture = various();
+    let entries = entry::list(&fixture.tree, "app").expect("a plain tree");
+    for format in FORMATS {
+        let full = std::fs::OpenOptions::new().read(true).write(true).open("/dev/full");
+        let full = full.expect("Linux has it");
+        let work = Work {
+            entries: &entries,
+            settings: small(format),
+            threads: NonZeroUsize::MIN,
+            progress: Reporter::silent().bytes("Packing", 0),
+            out: "out/a".into(),
+        };
+        let error = match format {
+            Format::TarZst => seekable::write(&work, &full),
+            Format::TarGz => gzip::write(&work, &full),
+            Format::Zip => zip_file::write(&work, &full),
+        }
+        .expect_err("nothing can be written there");
+        let help = error.help().expect("it has one").to_string();
+        assert_eq!(error.to_string(), "cannot write `out/a`", "{format:?}");
+        assert_eq!(help, "free some space there, or choose another output folder", "{format:?}");
+    }
+}
+
+#[test]
+fn an_archive_that_is_there_stays_when_the_next_one_fails() {
+    let fixture = various();
+    let packed = fixture.pack(Format::Zip, 2);
+    let Some(Node::File(source)) = fixture.tree.get("app/block") else { panic!("a file") };
+    fs_err::write(&source.path, "damage").expect("ours");
+    let context = fixture.context(2);
+    let again = write(&context, &fixture.tree, "app-1.0.0", small(Format::Zip), &packed.path);
+    assert!(matches!(again, Err(PackError::Damaged { .. })));
+    let bytes = fs_err::read(&packed.path).expect("it is still there");
+    assert_eq!(Digest::of(bytes), packed.sha256);
+}
+
+prop_compose! {
+    /// A path of a few components that often share folders, and sometimes are long or not ASCII.
+    fn any_path()(parts in prop::collection::vec("[ab.☃]{1,3}|node_modules|@s|[a-z]{90,130}", 1..5)) -> String {
+        parts.join("/")
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_tree_comes_back(
+        nodes in prop::collection::vec((any_path(), 0..30_000_usize, any::<bool>(), any::<bool>()), 0..12),
+        jobs in 1..4_usize,
+    ) {
+        let mut fixture = Fixture::new();
+        for (path, size, executable, is_link) in nodes {
+            let Ok(checked) = BundlePath::new(&path) else { continue };
+            let is_below_a_file = std::iter::successors(checked.parent(), BundlePath::parent)
+                .any(|parent| fixture.tree.get(parent.as_str()).is_some());
+            if is_below_a_file || fixture.tree.has_folder(&path) || fixture.tree.get(&path).is_some() {
+                continue;
+            }
+            if is_link {
+                fixture.link(&path, "a/☃");
+            } else {
+                fixture.file(&path, &noise(size), executable);
+            }
+        }
+        for format in FORMATS {
+            prop_assert_eq!(read(&fixture.pack(format, jobs), format), expected(&fixture.tree));
+        }
+    }
+}
