@@ -1,0 +1,140 @@
+//! The command line: what can be said, and nothing of what it does.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand};
+
+use crate::pack::Format;
+
+/// Bundle a TypeScript gateway with its own runtime, for every platform, from one Linux box.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gangway",
+    bin_name = "cargo xtask",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Say more; twice for everything. `RUST_LOG` chooses by module
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Print results and errors as JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where downloads and unpacked packages are kept [default: $GANGWAY_CACHE, else $XDG_CACHE_HOME/gangway, else ~/.cache/gangway]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache: Option<Utf8PathBuf>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the bundle of a gateway
+    ///
+    /// Reads gangway.toml, gangway.lock and the package manager's lockfile, and writes
+    /// `<app>-<version>-<target>.tar.zst` with the manifest beside it. Nothing is resolved anew: the same inputs give the
+    /// same bytes.
+    Bundle(Bundle),
+    /// Pin the runtime and the build tools in gangway.lock
+    Lock(Lock),
+    /// Lay out the gateway's node_modules as its bundle would have it before pruning
+    ///
+    /// What `npm ci --omit=dev --ignore-scripts` would do, for any target: packages for other platforms are left out, no
+    /// install script runs. The folder must not hold a node_modules yet.
+    Layout(Layout),
+    /// List the targets and what they promise
+    Targets,
+    /// Write the JSON schemas of gangway.toml and of target files into the source checkout
+    Schema,
+    /// Compare Gangway with npm, pnpm, bun and tar on this machine
+    Bench(Bench),
+    /// Run every check that CI runs
+    Ci,
+}
+
+/// Which manifest.
+#[derive(Debug, Clone, Args)]
+pub struct Manifest {
+    /// The manifest, or the folder it is in [default: gangway.toml here or above, else this repository's examples/gateway]
+    #[arg(long, value_name = "PATH")]
+    pub manifest: Option<Utf8PathBuf>,
+}
+
+/// `bundle`
+#[derive(Debug, Args)]
+pub struct Bundle {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: Manifest,
+    /// A target to bundle for; may be given more than once [default: linux-x64]
+    #[arg(long = "target", value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// The folder the bundles are written to
+    #[arg(long, value_name = "DIR", default_value = "bundles")]
+    pub out: Utf8PathBuf,
+    /// The archive's format; may be given more than once
+    #[arg(long = "format", value_name = "FORMAT", value_enum, default_value = "tar.zst")]
+    pub formats: Vec<Format>,
+    /// Print what would be done, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Use what is in the cache; never the network
+    #[arg(long)]
+    pub offline: bool,
+    /// Let install scripts use the network and write anywhere
+    #[arg(long)]
+    pub unconfined_scripts: bool,
+}
+
+/// `layout`
+#[derive(Debug, Args)]
+pub struct Layout {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: Manifest,
+    /// The target to lay out for [default: linux-x64]
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// The folder that gets the node_modules
+    #[arg(long, value_name = "DIR")]
+    pub out: Utf8PathBuf,
+    /// Use what is in the cache; never the network
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `lock`
+#[derive(Debug, Args)]
+pub struct Lock {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: Manifest,
+    /// A target to pin the runtime for; may be given more than once [default: all]
+    #[arg(long = "target", value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// Move every pin to the newest version the manifest allows
+    #[arg(long)]
+    pub update: bool,
+}
+
+/// `bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Which manifest; its gateway is what is measured [default: this repository's examples/openclaw]
+    #[command(flatten)]
+    pub manifest: Manifest,
+    /// How often each thing is measured
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: u32,
+}

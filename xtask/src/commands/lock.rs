@@ -1,0 +1,230 @@
+//! `cargo xtask lock`: pins the runtime and the build tools.
+
+use camino::Utf8PathBuf;
+use gangway_artifact::{Digest, TargetName};
+use miette::Diagnostic;
+use nodejs_semver::Range;
+
+use crate::config::{Config, Located};
+use crate::context::Context;
+use crate::fetch::{self, FetchError, Place, Request};
+use crate::integrity::Integrity;
+use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
+use crate::registry::{Registry, RegistryError};
+use crate::runtime::{self, Mirrors, Offer, RuntimeError};
+use crate::store::{Store, StoreError};
+use crate::target::{Target, TargetError};
+use crate::tree::{Node, Tree};
+
+/// Whether pins that still satisfy the manifest stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// Only what is missing or no longer fits is resolved.
+    Missing,
+    /// Everything is resolved anew, to the newest.
+    All,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The lock.
+    pub path: Utf8PathBuf,
+    /// Its content.
+    pub lock: Lock,
+    /// Whether anything in it is new.
+    pub changed: bool,
+}
+
+/// Why nothing could be locked.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[expect(missing_docs, reason = "each is the error of the part it names")]
+pub enum LockCommandError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Mirror(#[from] runtime::MirrorError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fetch(#[from] FetchError),
+    /// An archive without its executable.
+    #[error("{archive} has no file `{executable}`")]
+    NoExecutable { archive: String, executable: String },
+    /// A tool's range that nothing satisfies.
+    #[error("no version of `{package}` satisfies `{range}`, which [tools] asks of `{tool}`")]
+    #[diagnostic(help("{}", newest.as_ref().map_or_else(
+        || "the registry lists no versions of it".to_owned(),
+        |newest| format!("the newest version is {newest}"),
+    )))]
+    NoTool { tool: String, package: String, range: String, newest: Option<String> },
+}
+
+/// Pins what the manifest asks for, on `targets` and for this machine's tools, and writes the lock.
+///
+/// # Errors
+/// When something cannot be resolved or fetched; the lock on disk stays as it was.
+pub fn run(
+    context: &Context,
+    config: &Config,
+    targets: &[Target],
+    host: &Target,
+    refresh: Refresh,
+) -> Result<Outcome, LockCommandError> {
+    let old = match Lock::load(config) {
+        Ok(lock) => lock,
+        // Whatever cannot be read is what this command is there to mend.
+        Err(
+            LockError::Missing { .. } | LockError::Malformed { .. } | LockError::Version { .. },
+        ) => Lock::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let mut session = Session {
+        context,
+        config,
+        store: Store::open(context)?,
+        registry: Registry::load(context, &config.folder)?,
+        mirrors: Mirrors::from_context(context)?,
+    };
+    let mut lock = Lock::new();
+    // Pins of targets that were not asked for stay as they are.
+    let is_wanted = |name: &TargetName| targets.iter().any(|target| target.name == *name);
+    lock.runtimes.extend(old.runtimes.iter().filter(|locked| !is_wanted(&locked.target)).cloned());
+    lock.tools.extend(old.tools.iter().filter(|tool| tool.target != host.name).cloned());
+    for target in targets {
+        let kept =
+            (refresh == Refresh::Missing).then(|| old.runtime(config, target).ok()).flatten();
+        lock.runtimes.push(match kept {
+            Some(kept) => kept.clone(),
+            None => session.runtime(target)?,
+        });
+    }
+    for (name, range) in &config.tools {
+        // One by one: a tool that is new, or whose range changed, must not move the others.
+        let kept = (refresh == Refresh::Missing)
+            .then(|| old.tool(config, name, range, host).ok())
+            .flatten();
+        lock.tools.push(match kept {
+            Some(kept) => kept.clone(),
+            None => session.tool(name, range, host)?,
+        });
+    }
+    let path = lock.save(config)?;
+    Ok(Outcome { path, changed: lock != old, lock })
+}
+
+struct Session<'a> {
+    context: &'a Context,
+    config: &'a Config,
+    store: Store,
+    registry: Registry,
+    mirrors: Mirrors,
+}
+
+impl Session<'_> {
+    fn runtime(&mut self, target: &Target) -> Result<LockedRuntime, LockCommandError> {
+        let package = target.runtime(self.config.runtime.engine)?;
+        let resolve = runtime::resolve(
+            self.config,
+            target,
+            &self.registry,
+            &self.mirrors,
+            &self.context.reporter,
+        );
+        let Offer { source, version, archive, integrity } = self.context.block_on(resolve)?;
+        let mut locked = LockedRuntime {
+            engine: self.config.runtime.engine.as_str().to_owned(),
+            target: target.name.clone(),
+            version: version.to_string(),
+            source: source.as_str().to_owned(),
+            archive,
+            integrity,
+            executable: package.executable.clone(),
+            sha256: Digest::of([]),
+        };
+        locked.sha256 = self.executable(locked.request(&self.mirrors), &locked.executable)?;
+        Ok(locked)
+    }
+
+    fn tool(
+        &mut self,
+        name: &str,
+        range: &Located<Range>,
+        host: &Target,
+    ) -> Result<LockedTool, LockCommandError> {
+        let package = host.tool(name)?;
+        let versions = self.context.block_on(self.registry.versions(&package.npm))?;
+        let newest = versions.last().map(|published| published.version.to_string());
+        let Some(found) =
+            versions.into_iter().rfind(|published| range.value.satisfies(&published.version))
+        else {
+            return Err(LockCommandError::NoTool {
+                tool: name.to_owned(),
+                package: package.npm.clone(),
+                range: self.config.written(range).to_owned(),
+                newest,
+            });
+        };
+        let version = found.version.to_string();
+        let place =
+            Place::Registry { name: package.npm.clone(), version: version.clone(), resolved: None };
+        let what = format!("{name} {version}");
+        let sha256 = self.executable(
+            Request { what, integrity: found.integrity.clone(), place },
+            &package.executable,
+        )?;
+        Ok(LockedTool {
+            name: name.to_owned(),
+            target: host.name.clone(),
+            version,
+            archive: package.npm.clone(),
+            integrity: found.integrity,
+            executable: package.executable.clone(),
+            sha256,
+        })
+    }
+
+    /// Fetches an archive and returns the digest of the executable inside.
+    fn executable(&self, request: Request, executable: &str) -> Result<Digest, LockCommandError> {
+        let archive = request.what.clone();
+        let integrity: Integrity = request.integrity.clone();
+        let mut fetched = fetch::all(self.context, &self.store, &self.registry, &[request])?;
+        let tree: Tree = fetched.remove(&integrity).unwrap_or_default();
+        match tree.get(executable) {
+            Some(Node::File(source)) => Ok(source.sha256),
+            _ => Err(LockCommandError::NoExecutable { archive, executable: executable.to_owned() }),
+        }
+    }
+}
+
+impl Outcome {
+    /// The pins, one line each.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let runtimes = self.lock.runtimes.iter().map(|locked| {
+            format!(
+                "{} {} for {} from {}",
+                locked.engine, locked.version, locked.target, locked.source
+            )
+        });
+        let tools = self
+            .lock
+            .tools
+            .iter()
+            .map(|tool| format!("{} {} on {}", tool.name, tool.version, tool.target));
+        runtimes.chain(tools).collect()
+    }
+}

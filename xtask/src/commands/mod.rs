@@ -1,0 +1,7 @@
+//! The builder's verbs, one file each.
+
+pub mod bench;
+pub mod bundle;
+pub mod ci;
+pub mod layout;
+pub mod lock;

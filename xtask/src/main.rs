@@ -1,0 +1,263 @@
+//! The builder's program: reads the process's surroundings once, calls the library, prints.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Parser as _;
+use gangway_artifact::Digest;
+use miette::{Context as _, IntoDiagnostic as _, miette};
+use tracing_subscriber::EnvFilter;
+use xtask::cli::{self, Cli, Command, Global};
+use xtask::commands::{bench, bundle, ci, layout, lock};
+use xtask::config;
+use xtask::confine::Confinement;
+use xtask::context::Context;
+use xtask::report::Reporter;
+use xtask::target::{self, Target};
+use xtask::{confine, launcher, summary};
+
+fn main() -> ExitCode {
+    // Before anything starts a thread: a process with threads cannot enter a user namespace.
+    if let Some(status) = confine::entered(std::env::args_os()) {
+        return status;
+    }
+    let cli = Cli::parse();
+    set_up_messages(&cli.global);
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error, cli.global.json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> miette::Result<()> {
+    let mut context = context(&cli.global)?;
+    match &cli.command {
+        Command::Bundle(arguments) => bundle_command(&mut context, arguments, cli.global.json),
+        Command::Lock(arguments) => lock_command(&context, arguments, cli.global.json),
+        Command::Layout(arguments) => layout_command(&mut context, arguments),
+        Command::Targets => targets_command(cli.global.json),
+        Command::Schema => schema_command(&context),
+        Command::Bench(arguments) => {
+            let manifest = manifest(&context, &arguments.manifest, "openclaw")?;
+            print(&bench::run(
+                &context,
+                &config::load(&manifest)?,
+                &target::host()?,
+                arguments.runs,
+            )?)
+        }
+        Command::Ci => Ok(ci::run(&context)?),
+    }
+}
+
+fn bundle_command(
+    context: &mut Context,
+    arguments: &cli::Bundle,
+    json: bool,
+) -> miette::Result<()> {
+    context.offline = arguments.offline;
+    context.builder = builder(&context.executable)?;
+    let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
+    let host = target::host()?;
+    let mut formats = arguments.formats.clone();
+    formats.sort_unstable();
+    formats.dedup();
+    let options = bundle::Options {
+        targets: chosen(&arguments.targets, || vec![host.clone()])?,
+        host,
+        formats,
+        out: context.current_dir.join(&arguments.out),
+        confinement: if arguments.unconfined_scripts {
+            Confinement::Unconfined
+        } else {
+            Confinement::Required
+        },
+    };
+    if arguments.dry_run {
+        let (_, plan) = bundle::plan(&config, &options)?;
+        return print(&if json { to_json(&plan)? } else { plan.lines().join("\n") });
+    }
+    let bundles = bundle::run(context, &config, &options)?;
+    for warning in bundles.iter().flat_map(|bundle| &bundle.warnings) {
+        context.reporter.warn(warning);
+    }
+    print(&if json { to_json(&bundles)? } else { summary::of(&bundles, &context.current_dir) })
+}
+
+fn lock_command(context: &Context, arguments: &cli::Lock, json: bool) -> miette::Result<()> {
+    let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
+    let targets = chosen(&arguments.targets, target::all)?;
+    let refresh = if arguments.update { lock::Refresh::All } else { lock::Refresh::Missing };
+    let outcome = lock::run(context, &config, &targets, &target::host()?, refresh)?;
+    if json {
+        return print(&to_json(&outcome.lock)?);
+    }
+    let state = if outcome.changed { "written" } else { "unchanged" };
+    print(&format!("{} {state}\n  {}", outcome.path, outcome.lines().join("\n  ")))
+}
+
+fn layout_command(context: &mut Context, arguments: &cli::Layout) -> miette::Result<()> {
+    context.offline = arguments.offline;
+    let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
+    let target = arguments.target.as_deref().map_or_else(target::host, target::find)?;
+    let laid = layout::run(context, &config, &target, &context.current_dir.join(&arguments.out))?;
+    context.reporter.done("Laid out", format!("{} packages, {} files", laid.packages, laid.files));
+    Ok(())
+}
+
+fn targets_command(json: bool) -> miette::Result<()> {
+    let targets = target::all();
+    if json {
+        let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+        return print(&to_json(&names)?);
+    }
+    let line = |target: &Target| format!("{:<20} {}", target.name.as_str(), target.description());
+    print(&targets.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+fn schema_command(context: &Context) -> miette::Result<()> {
+    let checkout = checkout()?;
+    for (path, schema) in
+        [("docs/gangway.schema.json", config::schema()), ("targets/schema.json", target::schema())]
+    {
+        fs_err::write(checkout.join(path), schema).into_diagnostic()?;
+        context.reporter.done("Wrote", path);
+    }
+    Ok(())
+}
+
+/// The targets named, each once; without names, the default.
+fn chosen(names: &[String], default: impl FnOnce() -> Vec<Target>) -> miette::Result<Vec<Target>> {
+    if names.is_empty() {
+        return Ok(default());
+    }
+    let mut targets = names.iter().map(|name| target::find(name)).collect::<Result<Vec<_>, _>>()?;
+    targets.sort_by(|a, b| a.name.cmp(&b.name));
+    targets.dedup_by(|a, b| a.name == b.name);
+    Ok(targets)
+}
+
+/// The manifest's path: as given, found from the current folder, or this repository's example.
+fn manifest(
+    context: &Context,
+    given: &cli::Manifest,
+    example: &str,
+) -> miette::Result<Utf8PathBuf> {
+    if let Some(path) = &given.manifest {
+        let path = context.current_dir.join(path);
+        return Ok(if path.is_dir() { path.join(config::FILE_NAME) } else { path });
+    }
+    if let Some(path) = config::find(&context.current_dir) {
+        return Ok(path);
+    }
+    match checkout() {
+        Ok(checkout) if context.current_dir.starts_with(&checkout) => {
+            Ok(checkout.join("examples").join(example).join(config::FILE_NAME))
+        }
+        _ => Err(miette!(
+            help = "go to the gateway's folder, or name its manifest with `--manifest PATH`; docs/manifest.md says what it holds",
+            "there is no `{}` in `{}` or above it",
+            config::FILE_NAME,
+            context.current_dir
+        )),
+    }
+}
+
+fn checkout() -> miette::Result<Utf8PathBuf> {
+    launcher::source_checkout()
+        .map(Utf8Path::to_owned)
+        .ok_or_else(|| miette!("this builder does not run from its source checkout"))
+}
+
+fn context(global: &Global) -> miette::Result<Context> {
+    let utf8 = |text: std::ffi::OsString| text.into_string().ok();
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((utf8(name)?, utf8(value)?)));
+    let current_dir = std::env::current_dir()
+        .into_diagnostic()
+        .wrap_err("cannot tell which folder this is")
+        .and_then(|path| Utf8PathBuf::try_from(path).into_diagnostic())?;
+    let mut context = Context::new(
+        environment.collect(),
+        current_dir,
+        Utf8PathBuf::new(),
+        Reporter::standard_error(),
+    );
+    context.cache = match (&global.cache, context.variable("GANGWAY_CACHE")) {
+        (Some(path), _) => context.current_dir.join(path),
+        (None, Some(path)) => context.current_dir.join(path),
+        (None, None) => default_cache(&context)?,
+    };
+    if let Some(jobs) = context.variable("GANGWAY_JOBS").and_then(|jobs| jobs.parse().ok()) {
+        context.jobs = jobs;
+    }
+    context.executable = std::env::current_exe()
+        .into_diagnostic()
+        .wrap_err("cannot find this program's own file")
+        .and_then(|path| Utf8PathBuf::try_from(path).into_diagnostic())?;
+    Ok(context)
+}
+
+fn default_cache(context: &Context) -> miette::Result<Utf8PathBuf> {
+    let named =
+        context.variable("XDG_CACHE_HOME").map(Utf8PathBuf::from).filter(|path| path.is_absolute());
+    named
+        .or_else(|| context.home().map(|home| home.join(".cache")))
+        .map(|folder| folder.join("gangway"))
+        .ok_or_else(|| {
+            miette!(
+                help = "set HOME, or name a folder with `--cache DIR`",
+                "there is no folder for the cache: neither XDG_CACHE_HOME nor HOME is set"
+            )
+        })
+}
+
+/// The builder's version and the digest of its own bytes: a rebuilt builder may do things differently.
+fn builder(program: &Utf8Path) -> miette::Result<String> {
+    let file = fs_err::File::open(program).into_diagnostic()?;
+    let (digest, _) = Digest::of_reader(file).into_diagnostic()?;
+    Ok(format!("gangway {} {digest}", env!("CARGO_PKG_VERSION")))
+}
+
+fn set_up_messages(global: &Global) {
+    let default = match global.verbose {
+        0 => "warn",
+        1 => "xtask=debug",
+        _ => "xtask=trace,reqwest=debug,hyper_util=debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+}
+
+fn to_json(value: &impl serde::Serialize) -> miette::Result<String> {
+    serde_json::to_string_pretty(value).into_diagnostic()
+}
+
+fn print(text: &str) -> miette::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        // Whoever stopped reading has what they wanted.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.into_diagnostic().wrap_err("cannot write to standard output"),
+    }
+}
+
+fn report(error: &miette::Report, json: bool) {
+    // Nothing is left to tell when the reader is gone.
+    let _ = if json {
+        let mut text = String::new();
+        miette::JSONReportHandler::new()
+            .render_report(&mut text, error.as_ref())
+            .expect("strings grow");
+        writeln!(std::io::stdout(), "{text}")
+    } else {
+        writeln!(std::io::stderr(), "{error:?}")
+    };
+}

@@ -1,0 +1,368 @@
+//! Stage one: what will be done, as data.
+//!
+//! [`Inputs`] are the texts a plan is made of; [`resolve`] turns them into a [`Plan`] without touching anything. A plan
+//! can be printed (`--dry-run`), compared and hashed; the stages after it make no choices.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::{Platform, TargetName};
+use miette::{Diagnostic, NamedSource, SourceSpan};
+use nodejs_semver::{Range, Version};
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+use crate::closure::{self, Closure, ClosureError, Host, Origin, Package, Scope};
+use crate::config::{Config, Located};
+use crate::fetch::{Place, Request};
+use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
+use crate::pack::Format;
+use crate::runtime::Mirrors;
+use crate::target::Target;
+
+/// The texts a plan is made of.
+#[derive(Debug)]
+pub struct Inputs {
+    /// `gangway.lock`
+    pub lock: Lock,
+    /// The package manager's lockfile and its path, if the gateway has dependencies.
+    pub lockfile: Option<(Utf8PathBuf, String)>,
+    /// package.json beside the manifest.
+    pub package_json: Option<(Utf8PathBuf, String)>,
+}
+
+/// Everything `bundle` will do.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    /// The gateway's name.
+    pub app: String,
+    /// Its version.
+    pub version: String,
+    /// The build command, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildPlan>,
+    /// One bundle for each.
+    pub targets: Vec<TargetPlan>,
+}
+
+/// What the build command runs with, on this machine.
+#[derive(Debug, Serialize)]
+pub struct BuildPlan {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// What it makes.
+    pub outputs: Vec<String>,
+    /// The runtime on its `PATH`.
+    pub runtime: LockedRuntime,
+    /// The tools on its `PATH`.
+    pub tools: Vec<LockedTool>,
+    /// Packages in its `node_modules`, development dependencies included.
+    #[serde(serialize_with = "summarize")]
+    pub closure: Closure,
+}
+
+/// One bundle.
+#[derive(Debug, Serialize)]
+pub struct TargetPlan {
+    /// The target's name.
+    pub target: TargetName,
+    /// The platform it stands for.
+    pub platform: Platform,
+    /// The runtime inside.
+    pub runtime: LockedRuntime,
+    /// The packages inside.
+    #[serde(serialize_with = "summarize")]
+    pub closure: Closure,
+    /// The archives' file names.
+    pub archives: Vec<String>,
+    /// What the target promises; the stages ask it.
+    #[serde(skip)]
+    pub data: Target,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[expect(missing_docs, reason = "the transparent ones are the errors of the parts they name")]
+pub enum PlanError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Closure(#[from] ClosureError),
+    /// A file the plan is made of.
+    #[error("cannot read `{path}`")]
+    Read { path: Utf8PathBuf, source: std::io::Error },
+    /// A package.json that is none.
+    #[error("`{path}` is not valid JSON")]
+    PackageJson { path: Utf8PathBuf, source: serde_json::Error },
+    /// The gateway asks for another runtime than the pinned one.
+    #[error("{package} needs node `{wanted}`, and the pinned runtime is node {pinned}")]
+    #[diagnostic(help(
+        "ask for a version that satisfies both, for instance version = \"{wanted}\", then run `cargo xtask lock --manifest {manifest}`"
+    ))]
+    Engines {
+        /// Who asks.
+        package: String,
+        /// What it asks for.
+        wanted: String,
+        /// What there is.
+        pinned: String,
+        /// The manifest.
+        manifest: Utf8PathBuf,
+        #[source_code]
+        code: Arc<NamedSource<String>>,
+        #[label("this range allows node {pinned}")]
+        span: SourceSpan,
+    },
+}
+
+impl Inputs {
+    /// Reads what the manifest refers to.
+    ///
+    /// # Errors
+    /// When something is missing or cannot be read.
+    pub fn load(config: &Config) -> Result<Self, PlanError> {
+        let dependencies = config.dependencies.as_ref();
+        let lockfile = dependencies.map(|found| config.folder.join(&found.lockfile.value));
+        Ok(Self {
+            lock: Lock::load(config)?,
+            lockfile: lockfile.map(read).transpose()?,
+            package_json: match config.folder.join("package.json") {
+                path if path.exists() => Some(read(path)?),
+                _ => None,
+            },
+        })
+    }
+}
+
+impl Inputs {
+    /// The folder that paths in the lockfile start from.
+    #[must_use]
+    pub fn lockfile_folder<'a>(&'a self, config: &'a Config) -> &'a Utf8Path {
+        self.lockfile.as_ref().and_then(|(path, _)| path.parent()).unwrap_or(&config.folder)
+    }
+}
+
+fn read(path: Utf8PathBuf) -> Result<(Utf8PathBuf, String), PlanError> {
+    match fs_err::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(source) => Err(PlanError::Read { path, source }),
+    }
+}
+
+/// Decides everything there is to decide before bytes move.
+///
+/// # Errors
+/// When manifest, locks and targets do not fit together.
+pub fn resolve(
+    config: &Config,
+    inputs: &Inputs,
+    targets: &[Target],
+    host: &Target,
+    formats: &[Format],
+) -> Result<Plan, PlanError> {
+    let build = match &config.build {
+        None => None,
+        Some(build) => {
+            let runtime = inputs.lock.runtime(config, host)?.clone();
+            Some(BuildPlan {
+                command: build.command.clone(),
+                outputs: build.outputs.iter().map(|output| output.value.to_string()).collect(),
+                tools: inputs.lock.tools(config, host)?.into_iter().cloned().collect(),
+                closure: read_closure(inputs, host, &runtime, Scope::Development)?,
+                runtime,
+            })
+        }
+    };
+    let targets = targets
+        .iter()
+        .map(|target| {
+            let runtime = inputs.lock.runtime(config, target)?.clone();
+            let closure = read_closure(inputs, target, &runtime, Scope::Production)?;
+            check_engines(config, inputs, &closure, &runtime)?;
+            let name = bundle_name(config, &target.name);
+            Ok(TargetPlan {
+                target: target.name.clone(),
+                platform: target.platform,
+                runtime,
+                closure,
+                archives: formats
+                    .iter()
+                    .map(|format| format!("{name}.{}", format.extension()))
+                    .collect(),
+                data: target.clone(),
+            })
+        })
+        .collect::<Result<_, PlanError>>()?;
+    Ok(Plan { app: config.app.name.clone(), version: config.app.version.clone(), build, targets })
+}
+
+/// `<app>-<version>-<target>`: the archive's name without extension. (The folder in it is named after the app alone.)
+#[must_use]
+pub fn bundle_name(config: &Config, target: &TargetName) -> String {
+    format!("{}-{}-{target}", config.app.name, config.app.version)
+}
+
+impl Plan {
+    /// Every archive the stages will ask for; some may be named more than once.
+    #[must_use]
+    pub fn requests(&self, lockfile_folder: &Utf8Path, mirrors: &Mirrors) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for target in &self.targets {
+            requests.push(target.runtime.request(mirrors));
+            requests.extend(package_requests(&target.closure, lockfile_folder));
+        }
+        if let Some(build) = &self.build {
+            requests.push(build.runtime.request(mirrors));
+            requests.extend(build.tools.iter().map(LockedTool::request));
+            requests.extend(package_requests(&build.closure, lockfile_folder));
+        }
+        requests
+    }
+
+    /// The plan for people.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{} {}", self.app, self.version)];
+        if let Some(build) = &self.build {
+            lines.push(format!("  build    {}", build.command.join(" ")));
+            lines.push(format!("           makes {}", build.outputs.join(", ")));
+            for tool in &build.tools {
+                lines.push(format!("           with {} {}", tool.name, tool.version));
+            }
+            lines.push(format!("           and {} packages", build.closure.packages.len()));
+        }
+        for target in &self.targets {
+            let runtime = &target.runtime;
+            lines.push(format!("  {}", target.target));
+            lines.push(format!(
+                "    runtime  {} {} from {}",
+                runtime.engine, runtime.version, runtime.source
+            ));
+            lines.push(format!(
+                "    closure  {} packages, {} for other platforms left out",
+                target.closure.packages.len(),
+                target.closure.gated.len()
+            ));
+            for package in
+                target.closure.packages.iter().filter(|package| package.has_install_script)
+            {
+                lines.push(format!("    script   {} {}", package.name, package.version));
+            }
+            for archive in &target.archives {
+                lines.push(format!("    archive  {archive}"));
+            }
+        }
+        lines
+    }
+}
+
+/// The packages a target's bundle needs.
+///
+/// # Errors
+/// When the lockfile cannot be bundled for it.
+pub fn production_closure(
+    config: &Config,
+    inputs: &Inputs,
+    target: &Target,
+) -> Result<Closure, PlanError> {
+    let runtime = inputs.lock.runtime(config, target)?;
+    read_closure(inputs, target, runtime, Scope::Production)
+}
+
+/// The archives of a closure; `folder` is the lockfile's.
+#[must_use]
+pub fn package_requests(closure: &Closure, folder: &Utf8Path) -> Vec<Request> {
+    closure.packages.iter().filter_map(|package| request(package, folder)).collect()
+}
+
+fn request(package: &Package, folder: &Utf8Path) -> Option<Request> {
+    let (integrity, place) = match &package.origin {
+        Origin::Registry { integrity, resolved } => (
+            integrity,
+            Place::Registry {
+                name: package.name.clone(),
+                version: package.version.clone(),
+                resolved: resolved.clone(),
+            },
+        ),
+        Origin::Url { integrity, url } => (integrity, Place::Url(url.clone())),
+        Origin::File { integrity, path } => (integrity, Place::File(folder.join(path))),
+        Origin::Bundled | Origin::Folder { .. } => return None,
+    };
+    let what = format!("{} {}", package.name, package.version);
+    Some(Request { what, integrity: integrity.clone(), place })
+}
+
+fn read_closure(
+    inputs: &Inputs,
+    target: &Target,
+    runtime: &LockedRuntime,
+    scope: Scope,
+) -> Result<Closure, PlanError> {
+    let node = Version::parse(&runtime.version).ok();
+    let host = Host { platform: &target.platform, node: node.as_ref() };
+    match &inputs.lockfile {
+        None => Ok(Closure::default()),
+        Some((path, text)) => Ok(closure::read(text, path, host, scope)?),
+    }
+}
+
+/// The runtime must satisfy the gateway's own `engines` and those of the packages its entrypoints are in. What other
+/// packages ask for is advice, as it is to npm.
+fn check_engines(
+    config: &Config,
+    inputs: &Inputs,
+    closure: &Closure,
+    runtime: &LockedRuntime,
+) -> Result<(), PlanError> {
+    let mut wishes: Vec<(String, String)> = Vec::new();
+    if let Some((path, text)) = &inputs.package_json {
+        // npm takes a byte order mark, and `engines` of any shape: old packages have a list there.
+        let json: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+            .map_err(|source| PlanError::PackageJson { path: path.clone(), source })?;
+        let wish = json["engines"][&runtime.engine].as_str();
+        wishes.extend(wish.map(|wish| (format!("`{path}`"), wish.to_owned())));
+    }
+    for entrypoint in &config.entrypoints {
+        let owner = closure
+            .packages
+            .iter()
+            .filter(|package| entrypoint.script.value.below(package.path.as_str()).is_some())
+            .max_by_key(|package| package.path.as_str().len());
+        wishes.extend(owner.and_then(|package| {
+            let wish = package.engines.get(&runtime.engine)?;
+            Some((format!("the package `{}`", package.name), wish.clone()))
+        }));
+    }
+    for (package, wanted) in wishes {
+        let met = match (Range::parse(&wanted), Version::parse(&runtime.version)) {
+            (Ok(range), Ok(version)) => range.satisfies(&version),
+            // npm takes an unreadable wish for none.
+            _ => true,
+        };
+        if !met {
+            let Located { span, .. } = &config.runtime.version;
+            return Err(PlanError::Engines {
+                package,
+                wanted,
+                pinned: runtime.version.clone(),
+                manifest: config.path.clone(),
+                code: config.source.clone(),
+                span: span.clone().into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A closure in a printed plan: each package's place and version.
+fn summarize<S: serde::Serializer>(closure: &Closure, serializer: S) -> Result<S::Ok, S::Error> {
+    let describe = |package: &Package| format!("{}@{}", package.name, package.version);
+    serializer.collect_map(
+        closure.packages.iter().map(|package| (package.path.as_str(), describe(package))),
+    )
+}
+
+#[cfg(test)]
+mod tests;

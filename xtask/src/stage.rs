@@ -1,0 +1,425 @@
+//! Stage three: the exact tree of one target's bundle.
+//!
+//! The tree is put together as data; only install scripts and the build command ever see files on disk, and those are
+//! private copies wherever they may write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::{
+    App, BundlePath, Digest, Entrypoint, Health, LAUNCH_FILE, LAUNCH_VERSION, Launch,
+    MANIFEST_FILE, MANIFEST_VERSION, Manifest, PathError, Program, Requirements, Runtime,
+};
+use miette::{Diagnostic, NamedSource, SourceSpan};
+
+use crate::app_build::{self, BuildError, Tool};
+use crate::closure::{self, Closure, ClosureError};
+use crate::config::Config;
+use crate::confine::Confinement;
+use crate::context::Context;
+use crate::integrity::Integrity;
+use crate::launcher::{self, LauncherError};
+use crate::licenses::{self, Licenses, LicensesError};
+use crate::lock::LockedRuntime;
+use crate::needs::{self, NeedsError};
+use crate::own_files::OwnFiles;
+use crate::pack;
+use crate::plan::{Plan, TargetPlan};
+use crate::prune::{self, PruneError};
+use crate::scripts::{self, Interpreter, ScriptError};
+use crate::store::{Store, StoreError};
+use crate::strip::{self, StripError};
+use crate::tree::{Node, Source, Tree};
+
+/// What every stage of one command works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Materials<'a> {
+    /// The outside world.
+    pub context: &'a Context,
+    /// The manifest.
+    pub config: &'a Config,
+    /// The store.
+    pub store: &'a Store,
+    /// Every archive of the plan, unpacked.
+    pub fetched: &'a BTreeMap<Integrity, Tree>,
+    /// Whether install scripts must be confined.
+    pub confinement: Confinement,
+    /// The user's own files.
+    pub own: &'a OwnFiles,
+}
+
+/// The tree of a bundle, and what there is to say of it.
+#[derive(Debug)]
+pub struct Staged {
+    /// Everything in the bundle, the manifest too.
+    pub tree: Tree,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// What each prune rule saved.
+    pub pruned: prune::Summary,
+    /// Packages laid out.
+    pub packages: usize,
+    /// Bytes that stripping took out of the runtime.
+    pub stripped: u64,
+    /// What a person should know and may mend.
+    pub warnings: Vec<String>,
+}
+
+/// Why a tree cannot be staged.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[expect(missing_docs, reason = "the transparent ones are the errors of the parts they name")]
+pub enum StageError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Closure(#[from] ClosureError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Scripts(#[from] ScriptError),
+    /// What the manifest says of pruning.
+    #[error("cannot prune as the manifest says")]
+    Prune {
+        #[source_code]
+        code: Arc<NamedSource<String>>,
+        #[diagnostic_source]
+        source: PruneError,
+    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Licenses(#[from] LicensesError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Launcher(#[from] LauncherError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Needs(#[from] NeedsError),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The runtime could not be stripped.
+    #[error("cannot take the symbols out of `{path}`")]
+    #[diagnostic(help("`strip = false` in [runtime] ships it as it is"))]
+    Strip { path: Utf8PathBuf, source: StripError },
+    /// A file could not be read.
+    #[error("cannot read `{path}`")]
+    Read { path: Utf8PathBuf, source: std::io::Error },
+    /// An archive without what the lock says is in it.
+    #[error("the archive of {what} has no file `{file}`")]
+    Incomplete { what: String, file: String },
+    /// An executable that is not the locked one.
+    #[error("the executable of {what} has the SHA-256 {found}, and `gangway.lock` pins {pinned}")]
+    #[diagnostic(help(
+        "the lock was edited, or its archive and executable come from different builds: run `cargo xtask lock`"
+    ))]
+    Executable { what: String, found: Digest, pinned: Digest },
+    /// An entrypoint that is not in the bundle.
+    #[error("the script of the entrypoint `{name}` is not in the bundle")]
+    #[diagnostic(help("{help}"))]
+    Entrypoint {
+        name: String,
+        help: String,
+        #[source_code]
+        code: Arc<NamedSource<String>>,
+        #[label("there is no such file")]
+        span: SourceSpan,
+    },
+}
+
+/// Makes the outputs of the build command, once for all targets; no command, no outputs.
+///
+/// # Errors
+/// When the command fails or does not make what the manifest says.
+pub fn build(materials: &Materials<'_>, plan: &Plan) -> Result<Tree, StageError> {
+    let (Some(build), Some(command)) = (&plan.build, &materials.config.build) else {
+        return Ok(Tree::default());
+    };
+    let modules = closure_tree(materials, &build.closure)?;
+    let runtime = executable(materials, &build.runtime)?;
+    let mut trees = vec![(build.runtime.engine.as_str(), program(&build.runtime.engine, runtime)?)];
+    for tool in &build.tools {
+        let what = format!("{} {}", tool.name, tool.version);
+        let source = file_of(materials, &tool.integrity, &what, &tool.executable)?;
+        check_executable(what, &source, tool.sha256)?;
+        trees.push((tool.name.as_str(), program(&tool.name, source)?));
+    }
+    let tools: Vec<Tool<'_>> =
+        trees.iter().map(|(name, tree)| Tool { name, tree, programs: "" }).collect();
+    let inputs =
+        app_build::Inputs { app: &materials.own.sources, closure: &modules, tools: &tools };
+    let Materials { context, config, store, confinement, .. } = *materials;
+    Ok(app_build::run(context, store, config, command, inputs, confinement)?)
+}
+
+/// One executable under the name it is called by.
+fn program(name: &str, source: Source) -> Result<Tree, PathError> {
+    let source = Source { executable: true, ..source };
+    Ok(Tree::from_iter([(BundlePath::new(name)?, Node::File(source))]))
+}
+
+/// Puts together one target's bundle. `outputs` is what [`build`] made.
+///
+/// # Errors
+/// When a part is missing, refused or cannot be read.
+pub fn tree(
+    materials: &Materials<'_>,
+    plan: &TargetPlan,
+    outputs: &Tree,
+) -> Result<Staged, StageError> {
+    let Materials { config, store, .. } = materials;
+    let mut app = materials.own.shipped.clone();
+    app.extend(closure_tree(materials, &plan.closure)?);
+    app.extend(outputs.clone());
+    let runtime = executable(materials, &plan.runtime)?;
+    let mut warnings = Vec::new();
+    let mut app = run_scripts(materials, plan, &app, &runtime, &mut warnings)?;
+    check_entrypoints(config, &app)?;
+    let licenses = licenses::collect(&plan.closure, &app)?;
+    let pruned = prune::apply(&mut app, &config.prune, &plan.platform)
+        .map_err(|source| StageError::Prune { code: config.source.clone(), source })?;
+    warnings.extend(pruned.findings.iter().map(ToString::to_string));
+
+    let mut tree = Tree::default();
+    place(&mut tree, "app", app)?;
+    add_licenses(store, licenses, &mut tree)?;
+    let stripped = add_runtime(materials, plan, runtime, &mut tree)?;
+    add_programs(materials, plan, &mut tree)?;
+    let needs = needs::read(&tree, plan.data.system_libraries(), plan.data.baseline())?;
+    warnings.extend(needs.beyond);
+    let manifest = manifest(config, plan, &tree, needs.requirements)?;
+    tree.insert(
+        BundlePath::new(MANIFEST_FILE)?,
+        Node::File(store.add_bytes(&manifest.to_json(), false)?),
+    );
+    Ok(Staged { tree, manifest, pruned, packages: plan.closure.packages.len(), stripped, warnings })
+}
+
+/// The closure's packages in their places, relative to the gateway's folder.
+fn closure_tree(materials: &Materials<'_>, closure: &Closure) -> Result<Tree, StageError> {
+    let mut tree = closure::assemble(closure, materials.fetched, &materials.own.folders)?;
+    closure::settle_programs(closure, &mut tree, materials.store)?;
+    Ok(tree)
+}
+
+fn run_scripts(
+    materials: &Materials<'_>,
+    plan: &TargetPlan,
+    app: &Tree,
+    runtime: &Source,
+    warnings: &mut Vec<String>,
+) -> Result<Tree, StageError> {
+    let decision = scripts::decide(&plan.closure, &materials.config.install_scripts, |package| {
+        let files = app.below(package.path.as_str());
+        files
+            .map(|(path, node)| {
+                Some((path.below(package.path.as_str())?.parse().ok()?, node.clone()))
+            })
+            .collect()
+    })?;
+    warnings.extend(decision.unused.iter().map(|package| {
+        format!(
+            "[[install-script]] names `{}`, which has no install script in this closure",
+            package.value
+        )
+    }));
+    let interpreter = Interpreter { executable: runtime, version: &plan.runtime.version };
+    let Materials { context, store, confinement, .. } = *materials;
+    Ok(scripts::run(context, store, interpreter, app, &decision.jobs, confinement)?)
+}
+
+/// `licenses/`: every text, and an index of what each package declares.
+fn add_licenses(store: &Store, licenses: Licenses, tree: &mut Tree) -> Result<(), StageError> {
+    for (path, source) in licenses.files {
+        tree.insert(path, Node::File(source));
+    }
+    let index = store.add_bytes(licenses.index.to_json().as_bytes(), false)?;
+    tree.insert(BundlePath::new(format!("{}/index.json", licenses::FOLDER))?, Node::File(index));
+    Ok(())
+}
+
+fn check_entrypoints(config: &Config, app: &Tree) -> Result<(), StageError> {
+    for entrypoint in &config.entrypoints {
+        let script = &entrypoint.script;
+        if matches!(app.get(script.value.as_str()), Some(Node::File(_))) {
+            continue;
+        }
+        let folder = script.value.parent();
+        let folder = folder.as_ref().map_or("", BundlePath::as_str);
+        let wanted = script.value.name();
+        let near = app
+            .files()
+            .filter(|(path, _)| path.parent().as_ref().map_or("", BundlePath::as_str) == folder)
+            .map(|(path, _)| path)
+            .max_by(|a, b| {
+                strsim::jaro_winkler(a.name(), wanted)
+                    .total_cmp(&strsim::jaro_winkler(b.name(), wanted))
+            });
+        let help = match near {
+            Some(near) if strsim::jaro_winkler(near.name(), wanted) > 0.8 => format!("did you mean `{near}`?"),
+            _ => "it must be one of the app's own files (see `include` in [app]), an output of [build], or a file in \
+                  node_modules"
+                .to_owned(),
+        };
+        return Err(StageError::Entrypoint {
+            name: entrypoint.name.clone(),
+            help,
+            code: config.source.clone(),
+            span: script.span.clone().into(),
+        });
+    }
+    Ok(())
+}
+
+/// `runtime/bin/<engine>` and its licence; returns the bytes saved by stripping.
+fn add_runtime(
+    materials: &Materials<'_>,
+    plan: &TargetPlan,
+    runtime: Source,
+    tree: &mut Tree,
+) -> Result<u64, StageError> {
+    let package = plan.data.runtime(materials.config.runtime.engine).expect("the plan found it");
+    if let Ok(license) =
+        file_of(materials, &plan.runtime.integrity, &plan.runtime.engine, &package.license)
+    {
+        let path = format!("licenses/{}@{}/LICENSE", plan.runtime.engine, plan.runtime.version);
+        tree.insert(BundlePath::new(path)?, Node::File(license));
+    }
+    let upstream = runtime.size;
+    let shipped = if materials.config.runtime.strip && package.strip {
+        stripped(materials.store, &runtime)?
+    } else {
+        runtime
+    };
+    let saved = upstream - shipped.size;
+    tree.insert(runtime_path(plan)?, Node::File(Source { executable: true, ..shipped }));
+    Ok(saved)
+}
+
+fn stripped(store: &Store, executable: &Source) -> Result<Source, StageError> {
+    let key = format!("strip-{}-{}", strip::REVISION, executable.sha256);
+    store.derived(&key, true, || {
+        let path = executable.path.clone();
+        let bytes = match fs_err::read(&path) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(StageError::Read { path, source }),
+        };
+        strip::strip(&bytes).map_err(|source| StageError::Strip { path, source })
+    })
+}
+
+/// The launcher under each entrypoint's name, and the file it reads.
+fn add_programs(
+    materials: &Materials<'_>,
+    plan: &TargetPlan,
+    tree: &mut Tree,
+) -> Result<(), StageError> {
+    let Materials { context, config, store, .. } = materials;
+    let launcher = launcher::obtain(context, plan.data.launcher_triple())?;
+    let launcher = store.add_file(&launcher, true)?;
+    let mut programs = BTreeMap::new();
+    for entrypoint in &config.entrypoints {
+        let path = BundlePath::new(format!("bin/{}", entrypoint.name))?;
+        tree.insert(path, Node::File(launcher.clone()));
+        let program = Program {
+            runtime: runtime_path(plan)?,
+            runtime_args: entrypoint.runtime_args.clone(),
+            script: Some(BundlePath::new(format!("app/{}", entrypoint.script.value))?),
+            args: entrypoint.args.clone(),
+        };
+        programs.insert(entrypoint.name.clone(), program);
+    }
+    let launch = Launch { version: LAUNCH_VERSION, programs };
+    tree.insert(
+        BundlePath::new(LAUNCH_FILE)?,
+        Node::File(store.add_bytes(&launch.to_json(), false)?),
+    );
+    Ok(())
+}
+
+fn manifest(
+    config: &Config,
+    plan: &TargetPlan,
+    tree: &Tree,
+    requirements: Requirements,
+) -> Result<Manifest, StageError> {
+    let (files, links) = pack::listing(tree);
+    let path = runtime_path(plan)?;
+    let shipped = files.iter().find(|file| file.path == path).map(|file| file.sha256);
+    Ok(Manifest {
+        version: MANIFEST_VERSION,
+        builder: concat!("gangway ", env!("CARGO_PKG_VERSION")).to_owned(),
+        app: App { name: config.app.name.clone(), version: config.app.version.clone() },
+        target: plan.target.clone(),
+        platform: plan.platform,
+        runtime: Runtime {
+            engine: plan.runtime.engine.clone(),
+            version: plan.runtime.version.clone(),
+            path,
+            upstream_sha256: plan.runtime.sha256,
+            stripped: shipped != Some(plan.runtime.sha256),
+        },
+        entrypoints: config
+            .entrypoints
+            .iter()
+            .map(|entrypoint| {
+                let script = BundlePath::new(format!("app/{}", entrypoint.script.value))?;
+                Ok(Entrypoint { name: entrypoint.name.clone(), script })
+            })
+            .collect::<Result<_, PathError>>()?,
+        health: config.health.as_ref().map(|health| Health {
+            entrypoint: health.entrypoint.value.clone(),
+            port: health.port,
+            path: health.path.clone(),
+            timeout_seconds: health.timeout_seconds,
+        }),
+        requirements,
+        unpacked_size: tree.size(),
+        files,
+        links,
+    })
+}
+
+fn runtime_path(plan: &TargetPlan) -> Result<BundlePath, PathError> {
+    let file = Utf8Path::new(&plan.runtime.executable).file_name().unwrap_or(&plan.runtime.engine);
+    BundlePath::new(format!("runtime/bin/{file}"))
+}
+
+/// The pinned runtime's executable in the store.
+fn executable(materials: &Materials<'_>, runtime: &LockedRuntime) -> Result<Source, StageError> {
+    let what = format!("{} {}", runtime.engine, runtime.version);
+    let source = file_of(materials, &runtime.integrity, &what, &runtime.executable)?;
+    check_executable(what, &source, runtime.sha256)?;
+    Ok(source)
+}
+
+fn check_executable(what: String, source: &Source, pinned: Digest) -> Result<(), StageError> {
+    if source.sha256 == pinned {
+        return Ok(());
+    }
+    Err(StageError::Executable { what, found: source.sha256, pinned })
+}
+
+fn file_of(
+    materials: &Materials<'_>,
+    archive: &Integrity,
+    what: &str,
+    file: &str,
+) -> Result<Source, StageError> {
+    match materials.fetched.get(archive).and_then(|tree| tree.get(file)) {
+        Some(Node::File(source)) => Ok(source.clone()),
+        _ => Err(StageError::Incomplete { what: what.to_owned(), file: file.to_owned() }),
+    }
+}
+
+/// Moves `tree` below `folder` of `whole`.
+fn place(whole: &mut Tree, folder: &str, tree: Tree) -> Result<(), PathError> {
+    let folder = BundlePath::new(folder)?;
+    for (path, node) in tree {
+        whole.insert(folder.join_path(&path)?, node);
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! What `bundle` says when it is done.
+
+use std::fmt::Write as _;
+
+use camino::Utf8Path;
+
+use crate::commands::bundle::Bundle;
+use crate::process;
+
+/// One paragraph for each archive; paths are shown relative to `folder` where they are below it.
+#[must_use]
+pub fn of(bundles: &[Bundle], folder: &Utf8Path) -> String {
+    bundles.iter().map(|bundle| one(bundle, folder)).collect::<Vec<_>>().join("\n\n")
+}
+
+fn one(bundle: &Bundle, folder: &Utf8Path) -> String {
+    let archive = bundle.archive.strip_prefix(folder).unwrap_or(&bundle.archive);
+    let mut text = format!("{} {} for {}", bundle.app, bundle.version, bundle.target);
+    if bundle.reused {
+        text.push_str(" (nothing changed)");
+    }
+    let mut row = |name: &str, value: String| {
+        write!(text, "\n{name:>10}  {value}").expect("strings grow");
+    };
+    let symbols = match bundle.stripped {
+        0 => String::new(),
+        bytes => format!(", {} of debugging symbols taken out", size(bytes)),
+    };
+    row("runtime", format!("{}{symbols}", bundle.runtime));
+    row(
+        "inside",
+        format!(
+            "{} packages, {} files, {}",
+            bundle.packages,
+            bundle.files,
+            size(bundle.unpacked_size)
+        ),
+    );
+    for (index, rule) in bundle.pruned.iter().filter(|rule| rule.files > 0).enumerate() {
+        let name = if index == 0 { "pruned" } else { "" };
+        row(name, format!("{:<20} {:>6} files {:>9}", rule.rule, rule.files, size(rule.bytes)));
+    }
+    row("needs", needs(bundle));
+    row("archive", archive.to_string());
+    row("size", format!("{} ({} bytes)", size(bundle.size), bundle.size));
+    row("sha256", bundle.sha256.to_string());
+    if let Some(line) = try_it(bundle, archive) {
+        row("try it", line);
+    }
+    text
+}
+
+fn needs(bundle: &Bundle) -> String {
+    let needs = &bundle.requirements;
+    let mut parts = Vec::new();
+    parts.extend(needs.glibc.as_ref().map(|version| format!("glibc {version}")));
+    parts.extend(
+        needs.libstdcxx.as_ref().map(|version| format!("libstdc++ with GLIBCXX_{version}")),
+    );
+    parts.extend(needs.libraries.iter().cloned());
+    if parts.is_empty() { "nothing of the system".to_owned() } else { parts.join(", ") }
+}
+
+/// Commands that unpack the archive and start its first program.
+fn try_it(bundle: &Bundle, archive: &Utf8Path) -> Option<String> {
+    let name = archive.file_name()?;
+    let unpack = match name {
+        name if name.ends_with(".tar.zst") => "tar --zstd -xf",
+        name if name.ends_with(".tar.gz") => "tar -xzf",
+        _ => "unzip -q",
+    };
+    let program = bundle.entrypoints.first()?;
+    let archive = process::quote(archive.as_str());
+    Some(format!("{unpack} {archive} && {}/bin/{program} --version", bundle.app))
+}
+
+/// Bytes as people read them, in powers of ten.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    indicatif::DecimalBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn everything_there_is_to_say() {
+        let bundle = testing::bundle("/home/me/gateway/bundles".into());
+        insta::assert_snapshot!(of(&[bundle], "/home/me/gateway".into()), @"
+        sample 1.2.3 for linux-x64
+           runtime  node 24.18.0, 20.00 MB of debugging symbols taken out
+            inside  12 packages, 345 files, 123.46 MB
+            pruned  declarations             70 files   1.20 MB
+                    tests                     8 files     999 B
+             needs  glibc 2.28, libstdc++ with GLIBCXX_3.4.24, libatomic.so.1
+           archive  bundles/sample-1.2.3-linux-x64.tar.zst
+              size  31.42 MB (31415926 bytes)
+            sha256  0eb3e36bfb24dcd9bb1d1bece1531216b59539a8fde17ee80224af0653c92aa3
+            try it  tar --zstd -xf bundles/sample-1.2.3-linux-x64.tar.zst && sample/bin/sample --version
+        ");
+    }
+
+    #[test]
+    fn nothing_to_say() {
+        let bundle = Bundle {
+            pruned: Vec::new(),
+            stripped: 0,
+            requirements: gangway_artifact::Requirements::default(),
+            entrypoints: Vec::new(),
+            reused: true,
+            ..testing::bundle("/mnt/out".into())
+        };
+        insta::assert_snapshot!(of(&[bundle], "/home/me/gateway".into()), @"
+        sample 1.2.3 for linux-x64 (nothing changed)
+           runtime  node 24.18.0
+            inside  12 packages, 345 files, 123.46 MB
+             needs  nothing of the system
+           archive  /mnt/out/sample-1.2.3-linux-x64.tar.zst
+              size  31.42 MB (31415926 bytes)
+            sha256  0eb3e36bfb24dcd9bb1d1bece1531216b59539a8fde17ee80224af0653c92aa3
+        ");
+    }
+
+    #[test]
+    fn the_command_to_try_fits_the_archive() {
+        let sample = testing::bundle("/a".into());
+        let line = |archive: &str| try_it(&sample, archive.into()).expect("it has a program");
+        assert_eq!(line("a.tar.gz"), "tar -xzf a.tar.gz && sample/bin/sample --version");
+        assert_eq!(line("a.zip"), "unzip -q a.zip && sample/bin/sample --version");
+        assert_eq!(
+            line("my out/a.tar.zst"),
+            "tar --zstd -xf 'my out/a.tar.zst' && sample/bin/sample --version"
+        );
+    }
+}
