@@ -1,0 +1,136 @@
+//! `cargo xtask bench`: Gangway and its peers side by side, in one run on one machine.
+//!
+//! Everything is warmed up first: what is compared is the work, not the network. The peers are fetched like any other
+//! pinned archive, each has a home folder of its own, and the contenders of one comparison take turns, so that a slow
+//! minute of the machine hits all of them.
+
+mod launcher;
+mod measure;
+mod peers;
+mod table;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use miette::Diagnostic;
+
+use crate::config::{Config, Engine};
+use crate::context::Context;
+use crate::fetch::{self, FetchError};
+use crate::lock::{Lock, LockError};
+use crate::registry::{Registry, RegistryError};
+use crate::runtime::{MirrorError, Mirrors};
+use crate::store::{Store, StoreError};
+use crate::target::{Target, TargetError};
+use crate::tree::Node;
+
+use measure::Contender;
+use peers::Peers;
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[expect(missing_docs, reason = "the transparent ones are the errors of the parts they name")]
+pub enum BenchError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Mirror(#[from] MirrorError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Launcher(#[from] crate::launcher::LauncherError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Layout(#[from] crate::layout::LayoutError),
+    /// The gateway has nothing to lay out.
+    #[error("`{manifest}` has no [dependencies]: there is nothing to compare with npm")]
+    #[diagnostic(help("measure another gateway, for instance `--manifest examples/openclaw`"))]
+    NoDependencies { manifest: Utf8PathBuf },
+    /// A file or folder of the bench.
+    #[error("cannot prepare `{path}` for the bench")]
+    Prepare { path: Utf8PathBuf, source: std::io::Error },
+    /// A peer that the registry does not have.
+    #[error("the registry does not have `{package}` {version}, which is measured against")]
+    NoPeer { package: String, version: &'static str },
+    /// A contender failed, so its time means nothing.
+    #[error("`{contender}` failed ({status})")]
+    Contender {
+        contender: String,
+        status: String,
+        #[help]
+        output: String,
+    },
+}
+
+/// Measures everything `runs` times and returns the tables.
+///
+/// # Errors
+/// When a contender cannot be prepared or fails.
+pub fn run(
+    context: &Context,
+    config: &Config,
+    host: &Target,
+    runs: u32,
+) -> Result<String, BenchError> {
+    let Some(dependencies) = &config.dependencies else {
+        return Err(BenchError::NoDependencies { manifest: config.path.clone() });
+    };
+    let store = Store::open(context)?;
+    let folder = store.temporary()?;
+    let folder = Utf8Path::from_path(folder.path()).expect("the cache's path is UTF-8");
+    let lockfile = config.folder.join(&dependencies.lockfile.value);
+    let node = node(context, config, &store, host)?;
+    let peers = Peers::prepare(context, &store, config, host, &node, &lockfile, folder)?;
+
+    let mut text =
+        format!("{} {}, {} runs each, medians\n", config.app.name, config.app.version, runs);
+    let layouts =
+        measure::compare(&context.reporter, "laying out", runs, &peers.layouts(context, config))?;
+    text += &table::render("Closure layout (warm caches, no scripts, production only)", &layouts);
+    let bundles = measure::compare(
+        &context.reporter,
+        "bundling",
+        runs.min(3),
+        &peers.bundles(context, config),
+    )?;
+    text += &table::render("Whole bundle (downloads cached, nothing packed before)", &bundles);
+    let again = measure::compare(
+        &context.reporter,
+        "bundling again",
+        runs,
+        &[peers.again(context, config)],
+    )?;
+    text += &table::render("Bundle again, nothing changed", &again);
+    text += &launcher::run(context, host, &node, folder, runs * 20)?;
+    Ok(text)
+}
+
+/// The pinned runtime's executable; every peer that is a script runs under it.
+fn node(
+    context: &Context,
+    config: &Config,
+    store: &Store,
+    host: &Target,
+) -> Result<Utf8PathBuf, BenchError> {
+    debug_assert_eq!(config.runtime.engine, Engine::Node);
+    let lock = Lock::load(config)?;
+    let locked = lock.runtime(config, host)?;
+    let registry = Registry::load(context, &config.folder)?;
+    let request = locked.request(&Mirrors::from_context(context)?);
+    let mut fetched = fetch::all(context, store, &registry, &[request])?;
+    match fetched.remove(&locked.integrity).and_then(|mut tree| tree.remove(&locked.executable)) {
+        Some(Node::File(source)) => Ok(source.path),
+        _ => Err(BenchError::NoPeer { package: "node".to_owned(), version: "as pinned" }),
+    }
+}

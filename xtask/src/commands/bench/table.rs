@@ -1,0 +1,26 @@
+//! Results for people.
+
+use std::fmt::Write as _;
+
+use super::measure::Measured;
+use crate::summary::size;
+
+/// A table with ratios to the first row, which is Gangway's.
+pub(super) fn render(title: &str, rows: &[Measured]) -> String {
+    let mut text = format!("\n{title}\n");
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
+    for row in rows {
+        let product = row.size.map(|bytes| format!("{:>11}", size(bytes))).unwrap_or_default();
+        let ratio = match rows.first() {
+            Some(first) if rows.len() > 1 => format!("{:>7.2}x", row.wall / first.wall),
+            _ => String::new(),
+        };
+        writeln!(
+            text,
+            "  {:<width$} {:>9.3} s {:>9.2} s CPU {ratio}{product}",
+            row.name, row.wall, row.cpu
+        )
+        .expect("strings grow");
+    }
+    text
+}
