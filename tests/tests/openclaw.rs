@@ -1,0 +1,35 @@
+//! The real OpenClaw, bundled and run where nothing is installed.
+
+use e2e::{Running, bare, free_port, http_get, unpacked_example};
+
+#[test]
+fn it_tells_its_version_and_becomes_ready() {
+    let (_folder, bundle) = unpacked_example("openclaw");
+    let home = tempfile::tempdir().expect("a folder for temporary files");
+    let home = camino::Utf8Path::from_path(home.path()).expect("UTF-8");
+
+    let output =
+        bare(&bundle.join("bin/openclaw"), home).arg("--version").output().expect("it starts");
+    let said = e2e::text(&output);
+    assert!(output.status.success() && said.contains("2026.9.6"), "{said}");
+
+    assert!(!bundle.join("app/node_modules/openclaw/.openclaw-lifecycle-pending").exists());
+
+    let port = free_port();
+    let mut gateway = bare(&bundle.join("bin/openclaw-gateway"), home);
+    gateway
+        .args([
+            "--allow-unconfigured",
+            "--bind",
+            "loopback",
+            "--auth",
+            "none",
+            "--port",
+            &port.to_string(),
+        ])
+        .env("OPENCLAW_HOME", home.join("openclaw"))
+        .stdout(std::process::Stdio::null());
+    let mut running = Running(gateway.spawn().expect("it starts"));
+    running.wait_for(port, "/readyz");
+    assert_eq!(http_get(port, "/health").map(|(status, _)| status), Some(200));
+}
