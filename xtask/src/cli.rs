@@ -54,7 +54,9 @@ pub enum Command {
     /// install script runs. The folder must not hold a node_modules yet.
     Layout(Layout),
     /// List the targets and what they promise
-    Targets,
+    ///
+    /// Gangway's own, and those in `targets/` beside the manifest.
+    Targets(Manifest),
     /// Write the JSON schemas of gangway.toml and of target files into the source checkout
     Schema,
     /// Compare Gangway with npm, pnpm, bun and tar on this machine
@@ -77,9 +79,12 @@ pub struct Bundle {
     /// Which manifest.
     #[command(flatten)]
     pub manifest: Manifest,
-    /// A target to bundle for; may be given more than once [default: linux-x64]
-    #[arg(long = "target", value_name = "TARGET")]
+    /// A target to bundle for; may be given more than once [default: this machine's own]
+    #[arg(long = "target", value_name = "TARGET", conflicts_with = "all")]
     pub targets: Vec<String>,
+    /// Bundle for every target
+    #[arg(long)]
+    pub all: bool,
     /// The folder the bundles are written to
     #[arg(long, value_name = "DIR", default_value = "bundles")]
     pub out: Utf8PathBuf,
@@ -103,7 +108,7 @@ pub struct Layout {
     /// Which manifest.
     #[command(flatten)]
     pub manifest: Manifest,
-    /// The target to lay out for [default: linux-x64]
+    /// The target to lay out for [default: this machine's own]
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
     /// The folder that gets the node_modules

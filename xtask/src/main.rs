@@ -9,12 +9,12 @@ use gangway_artifact::Digest;
 use miette::{Context as _, IntoDiagnostic as _, miette};
 use tracing_subscriber::EnvFilter;
 use xtask::cli::{self, Cli, Command, Global};
-use xtask::commands::{bench, bundle, ci, layout, lock};
+use xtask::commands::{bench, bundle, ci, layout, lock, targets};
 use xtask::config;
 use xtask::confine::Confinement;
 use xtask::context::Context;
 use xtask::report::Reporter;
-use xtask::target::{self, Target};
+use xtask::target::{self, Target, Targets};
 use xtask::{confine, launcher, summary};
 
 fn main() -> ExitCode {
@@ -39,16 +39,12 @@ fn run(cli: &Cli) -> miette::Result<()> {
         Command::Bundle(arguments) => bundle_command(&mut context, arguments, cli.global.json),
         Command::Lock(arguments) => lock_command(&context, arguments, cli.global.json),
         Command::Layout(arguments) => layout_command(&mut context, arguments),
-        Command::Targets => targets_command(cli.global.json),
+        Command::Targets(manifest) => targets_command(&context, manifest, cli.global.json),
         Command::Schema => schema_command(&context),
         Command::Bench(arguments) => {
             let manifest = manifest(&context, &arguments.manifest, "openclaw")?;
-            print(&bench::run(
-                &context,
-                &config::load(&manifest)?,
-                &target::host()?,
-                arguments.runs,
-            )?)
+            let host = Targets::built_in().host()?.clone();
+            print(&bench::run(&context, &config::load(&manifest)?, &host, arguments.runs)?)
         }
         Command::Ci => Ok(ci::run(&context)?),
     }
@@ -62,12 +58,17 @@ fn bundle_command(
     context.offline = arguments.offline;
     context.builder = builder(&context.executable)?;
     let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
-    let host = target::host()?;
+    let targets = Targets::beside(&config.folder)?;
+    let host = targets.host()?.clone();
     let mut formats = arguments.formats.clone();
     formats.sort_unstable();
     formats.dedup();
     let options = bundle::Options {
-        targets: chosen(&arguments.targets, || vec![host.clone()])?,
+        targets: match (arguments.all, arguments.targets.is_empty()) {
+            (true, _) => targets.iter().cloned().collect(),
+            (false, true) => vec![host.clone()],
+            (false, false) => chosen(&targets, &arguments.targets)?,
+        },
         host,
         formats,
         out: context.current_dir.join(&arguments.out),
@@ -90,9 +91,14 @@ fn bundle_command(
 
 fn lock_command(context: &Context, arguments: &cli::Lock, json: bool) -> miette::Result<()> {
     let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
-    let targets = chosen(&arguments.targets, target::all)?;
+    let targets = Targets::beside(&config.folder)?;
+    let host = targets.host()?;
+    let chosen = match arguments.targets.as_slice() {
+        [] => targets.iter().cloned().collect(),
+        names => chosen(&targets, names)?,
+    };
     let refresh = if arguments.update { lock::Refresh::All } else { lock::Refresh::Missing };
-    let outcome = lock::run(context, &config, &targets, &target::host()?, refresh)?;
+    let outcome = lock::run(context, &config, &chosen, host, refresh)?;
     if json {
         return print(&to_json(&outcome.lock)?);
     }
@@ -103,20 +109,27 @@ fn lock_command(context: &Context, arguments: &cli::Lock, json: bool) -> miette:
 fn layout_command(context: &mut Context, arguments: &cli::Layout) -> miette::Result<()> {
     context.offline = arguments.offline;
     let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
-    let target = arguments.target.as_deref().map_or_else(target::host, target::find)?;
-    let laid = layout::run(context, &config, &target, &context.current_dir.join(&arguments.out))?;
+    let targets = Targets::beside(&config.folder)?;
+    let target = match &arguments.target {
+        Some(name) => targets.find(name)?,
+        None => targets.host()?,
+    };
+    let laid = layout::run(context, &config, target, &context.current_dir.join(&arguments.out))?;
     context.reporter.done("Laid out", format!("{} packages, {} files", laid.packages, laid.files));
     Ok(())
 }
 
-fn targets_command(json: bool) -> miette::Result<()> {
-    let targets = target::all();
-    if json {
-        let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
-        return print(&to_json(&names)?);
-    }
-    let line = |target: &Target| format!("{:<20} {}", target.name.as_str(), target.description());
-    print(&targets.iter().map(line).collect::<Vec<_>>().join("\n"))
+fn targets_command(context: &Context, given: &cli::Manifest, json: bool) -> miette::Result<()> {
+    // Without a manifest there are no targets beside it: Gangway's own are listed all the same.
+    let folder = match (&given.manifest, config::find(&context.current_dir)) {
+        (Some(_), _) => Some(manifest(context, given, "gateway")?),
+        (None, found) => found,
+    };
+    let targets = match folder.as_deref().and_then(Utf8Path::parent) {
+        Some(folder) => Targets::beside(folder)?,
+        None => Targets::built_in(),
+    };
+    print(&if json { to_json(&targets::list(&targets))? } else { targets::table(&targets) })
 }
 
 fn schema_command(context: &Context) -> miette::Result<()> {
@@ -130,15 +143,13 @@ fn schema_command(context: &Context) -> miette::Result<()> {
     Ok(())
 }
 
-/// The targets named, each once; without names, the default.
-fn chosen(names: &[String], default: impl FnOnce() -> Vec<Target>) -> miette::Result<Vec<Target>> {
-    if names.is_empty() {
-        return Ok(default());
-    }
-    let mut targets = names.iter().map(|name| target::find(name)).collect::<Result<Vec<_>, _>>()?;
-    targets.sort_by(|a, b| a.name.cmp(&b.name));
-    targets.dedup_by(|a, b| a.name == b.name);
-    Ok(targets)
+/// The targets named, each once.
+fn chosen(targets: &Targets, names: &[String]) -> miette::Result<Vec<Target>> {
+    let mut chosen =
+        names.iter().map(|name| targets.find(name).cloned()).collect::<Result<Vec<_>, _>>()?;
+    chosen.sort_by(|a, b| a.name.cmp(&b.name));
+    chosen.dedup_by(|a, b| a.name == b.name);
+    Ok(chosen)
 }
 
 /// The manifest's path: as given, found from the current folder, or this repository's example.

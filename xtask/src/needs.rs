@@ -9,7 +9,7 @@ use gangway_artifact::{BundlePath, Digest, Requirements};
 use miette::Diagnostic;
 use rayon::prelude::*;
 
-use crate::target::Baseline;
+use crate::target::Target;
 use crate::tree::{Source, Tree};
 
 /// A file that could not be read.
@@ -29,14 +29,15 @@ pub struct Needs {
     pub beyond: Vec<String>,
 }
 
-/// Reads every binary of the tree. `system` are libraries that the target's systems have for sure; they are not listed.
+/// Reads every binary of the tree. Libraries that the target's systems have for sure are not listed.
 ///
 /// What is folded here is what the loader demands at start. Libraries that a program opens by itself later are not
 /// seen, and a statically linked program needs nothing.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn read(tree: &Tree, system: &[String], baseline: &Baseline) -> Result<Needs, NeedsError> {
+pub fn read(tree: &Tree, target: &Target) -> Result<Needs, NeedsError> {
+    let baseline = target.baseline();
     let binaries = binaries(tree)?;
     let provided: BTreeSet<String> = binaries
         .iter()
@@ -47,7 +48,7 @@ pub fn read(tree: &Tree, system: &[String], baseline: &Baseline) -> Result<Needs
     let alone = |facts: &Facts| {
         let mut requirements = gangway_abi::Requirements::default();
         requirements.add(facts, &provided);
-        requirements.libraries.retain(|library| !system.contains(library));
+        requirements.libraries.retain(|library| !target.provides(library));
         requirements
     };
     let needs: Vec<(&BundlePath, gangway_abi::Requirements)> =
@@ -128,6 +129,7 @@ mod tests {
     use gangway_artifact::Digest;
 
     use super::*;
+    use crate::target::Targets;
     use crate::testing::Sandbox;
     use crate::tree::Node;
 
@@ -151,12 +153,26 @@ mod tests {
             .collect()
     }
 
-    fn baseline(glibc: Option<&str>) -> Baseline {
-        Baseline { glibc: glibc.map(str::to_owned), libstdcxx: Some("3.4.24".to_owned()) }
+    /// A target with this floor and these libraries, and nothing else.
+    fn target(parent: &str, glibc: Option<&str>, libraries: &[&str]) -> Target {
+        let sandbox = Sandbox::new();
+        let floor =
+            glibc.map_or_else(String::new, |glibc| format!("[baseline]\nglibc = \"{glibc}\"\n"));
+        let text = format!(
+            "format = 1\ninherits = \"{parent}\"\n{floor}[system]\nlibraries = {libraries:?}\n"
+        );
+        sandbox.write("targets/floor.toml", text);
+        let targets = Targets::beside(&sandbox.root).expect("it is valid");
+        targets.find("floor").expect("just written").clone()
     }
 
-    fn libraries(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn glibc(floor: &str, libraries: &[&str]) -> Target {
+        target("linux-x64", Some(floor), libraries)
+    }
+
+    /// Of a platform without glibc.
+    fn without_glibc(libraries: &[&str]) -> Target {
+        target("linux-x64-musl", None, libraries)
     }
 
     const SYSTEM: [&str; 4] =
@@ -164,9 +180,9 @@ mod tests {
 
     #[test]
     fn what_a_system_has_is_no_need() {
-        let system = libraries(&[&SYSTEM[..], &["libgcc_s.so.1"]].concat());
+        let system = [&SYSTEM[..], &["libgcc_s.so.1"]].concat();
         let tree = tree([("bin/a", program())]);
-        let needs = read(&tree, &system, &baseline(Some("99.0"))).expect("readable");
+        let needs = read(&tree, &glibc("99.0", &system)).expect("readable");
         assert_eq!(needs.beyond, Vec::<String>::new());
         assert_eq!(needs.requirements.libraries, Vec::<String>::new());
         assert!(needs.requirements.glibc.is_some_and(|version| version.starts_with("2.")));
@@ -176,7 +192,7 @@ mod tests {
     #[test]
     fn what_is_beyond_the_baseline_is_told() {
         let tree = tree([("bin/a", program())]);
-        let needs = read(&tree, &libraries(&SYSTEM), &baseline(Some("2.0"))).expect("readable");
+        let needs = read(&tree, &glibc("2.0", &SYSTEM)).expect("readable");
         let glibc = needs.requirements.glibc.expect("the C library is used");
         assert_eq!(
             needs.beyond,
@@ -192,9 +208,9 @@ mod tests {
     #[test]
     fn a_target_that_promises_nothing_is_not_held_to_it() {
         let tree = tree([("bin/a", program())]);
-        let system = libraries(&[&SYSTEM[..], &["libgcc_s.so.1"]].concat());
+        let system = [&SYSTEM[..], &["libgcc_s.so.1"]].concat();
         assert_eq!(
-            read(&tree, &system, &baseline(None)).expect("readable").beyond,
+            read(&tree, &without_glibc(&system)).expect("readable").beyond,
             Vec::<String>::new()
         );
     }
@@ -204,7 +220,7 @@ mod tests {
         // The same bytes under two names: both count.
         let tree =
             tree([("bin/a", program()), ("lib/libgcc_s.so.1", program()), ("lib/z", program())]);
-        let needs = read(&tree, &libraries(&SYSTEM), &baseline(Some("99.0"))).expect("readable");
+        let needs = read(&tree, &glibc("99.0", &SYSTEM)).expect("readable");
         assert_eq!(needs.requirements.libraries, Vec::<String>::new());
         assert_eq!(needs.beyond, Vec::<String>::new());
     }
@@ -218,7 +234,7 @@ mod tests {
             ("broken.node", source(sandbox.write("broken.node", b"\x7fELF\x02\x01\x01"))),
             ("link", Node::Link("a.js".to_owned())),
         ];
-        let needs = read(&tree(files), &[], &baseline(Some("2.28"))).expect("readable");
+        let needs = read(&tree(files), &glibc("2.28", &[])).expect("readable");
         assert_eq!(needs.requirements, Requirements::default());
         assert_eq!(needs.beyond, Vec::<String>::new());
     }
@@ -228,7 +244,7 @@ mod tests {
         let sandbox = Sandbox::new();
         let node = source(sandbox.write("a.node", "x"));
         fs_err::remove_file(sandbox.root.join("a.node")).expect("just written");
-        let error = read(&tree([("a.node", node)]), &[], &baseline(None)).expect_err("it is gone");
+        let error = read(&tree([("a.node", node)]), &without_glibc(&[])).expect_err("it is gone");
         assert_eq!(error.to_string(), format!("cannot read `{}`", sandbox.root.join("a.node")));
     }
 }

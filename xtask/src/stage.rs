@@ -188,7 +188,7 @@ pub fn tree(
     add_licenses(store, licenses, &mut tree)?;
     let stripped = add_runtime(materials, plan, runtime, &mut tree)?;
     add_programs(materials, plan, &mut tree)?;
-    let needs = needs::read(&tree, plan.data.system_libraries(), plan.data.baseline())?;
+    let needs = needs::read(&tree, &plan.data)?;
     warnings.extend(needs.beyond);
     let manifest = manifest(config, plan, &tree, needs.requirements)?;
     tree.insert(

@@ -5,3 +5,4 @@ pub mod bundle;
 pub mod ci;
 pub mod layout;
 pub mod lock;
+pub mod targets;

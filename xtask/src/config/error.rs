@@ -68,7 +68,7 @@ pub enum FaultKind {
     #[error("invalid TOML: {message}")]
     Syntax { message: String },
     /// The value of `format` is one this program does not read.
-    #[error("cannot read manifest format {found}")]
+    #[error("cannot read format {found} of this file")]
     Format { found: String },
     /// A key nobody reads.
     #[error("unknown key `{key}` {place}")]
@@ -89,8 +89,17 @@ pub enum FaultKind {
     #[error("cannot bundle the runtime `{name}` yet")]
     Engine { name: String },
     /// The structure is right, and serde finds fault with it all the same.
-    #[error("cannot read the manifest: {message}")]
+    #[error("cannot read this file: {message}")]
     Unexpected { message: String },
+    /// Not a version of a system or library.
+    #[error("`{}` is not a version", text.escape_debug())]
+    DottedVersion { text: String },
+    /// A target that inherits from one there is not.
+    #[error("there is no target `{}` to inherit from", name.escape_debug())]
+    UnknownParent { name: String },
+    /// Targets that inherit from each other.
+    #[error("a target inherits from itself: {chain}")]
+    InheritsItself { chain: String },
     /// A name that cannot be one.
     #[error("`{}` cannot name {what}: {reason}", name.escape_debug())]
     Name { what: &'static str, name: String, reason: &'static str },
@@ -156,7 +165,7 @@ pub(super) struct Faults {
 
 impl Fault {
     /// A fault at `span` of `text`.
-    pub(super) fn new(
+    pub(crate) fn new(
         text: &Arc<NamedSource<String>>,
         span: Range<usize>,
         kind: FaultKind,
@@ -167,7 +176,7 @@ impl Fault {
     }
 
     /// Says what to write instead.
-    pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
         self.help = Some(help.into());
         self
     }

@@ -11,6 +11,7 @@
 
 mod check;
 mod dependencies;
+pub(crate) mod document;
 mod error;
 mod load;
 mod names;

@@ -3,9 +3,9 @@
 //! Draft 7, because that is what editors' TOML plug-ins read. It is also what `shape` compares a document with, so
 //! an editor and Gangway can not disagree on a key.
 
-use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use super::raw::Manifest;
@@ -13,15 +13,20 @@ use super::raw::Manifest;
 /// The schema as JSON text, as committed in `docs/gangway.schema.json`.
 #[must_use]
 pub fn schema() -> String {
-    let mut text = format!("{:#}", value());
+    text::<Manifest>()
+}
+
+/// The schema of any of our TOML documents as JSON text.
+pub(crate) fn text<T: JsonSchema>() -> String {
+    let mut text = format!("{:#}", value::<T>());
     text.push('\n');
     text
 }
 
-/// The schema of the whole document.
-pub(super) fn value() -> Value {
+/// The schema of a whole document.
+pub(crate) fn value<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft07().with_transform(WithoutNull);
-    let mut schema = settings.into_generator().into_root_schema_for::<Manifest>().to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     schema.sort_all_objects();
     schema
 }
@@ -77,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_reference_names_every_key() {
-        let schema = value();
+        let schema = value::<Manifest>();
         let mut tables: Vec<&Value> =
             schema["definitions"].as_object().expect("it has some").values().collect();
         tables.push(&schema);
@@ -98,7 +103,7 @@ mod tests {
     fn takes(text: &str) -> bool {
         let document: toml::Table = text.parse().expect("TOML");
         let document = serde_json::to_value(document).expect("no dates in it");
-        jsonschema::draft7::is_valid(&value(), &document)
+        jsonschema::draft7::is_valid(&value::<Manifest>(), &document)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::config;
 use crate::integrity::Integrity;
-use crate::target;
+use crate::target::Targets;
 use crate::testing::{Sandbox, rendered};
 
 const MANIFEST: &str = r#"format = 1
@@ -35,7 +35,7 @@ esbuild = "^0.28.0"
 "#;
 
 fn host() -> Target {
-    target::find("linux-x64").expect("it is compiled in")
+    Targets::built_in().find("linux-x64").expect("it is compiled in").clone()
 }
 
 fn lock() -> Lock {

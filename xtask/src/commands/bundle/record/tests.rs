@@ -8,7 +8,7 @@ use crate::confine::Confinement;
 use crate::integrity::Integrity;
 use crate::lock::{Lock, LockedRuntime};
 use crate::plan;
-use crate::target;
+use crate::target::Targets;
 use crate::testing::{self, Sandbox};
 use crate::tree::Source;
 
@@ -44,7 +44,7 @@ impl Circumstances {
         let sandbox = Sandbox::new();
         let mut context = sandbox.context(&[]);
         context.builder = "gangway 1".to_owned();
-        let host = target::find("linux-x64").expect("it is compiled in");
+        let host = Targets::built_in().find("linux-x64").expect("it is compiled in").clone();
         // As a release has it: the launcher beside the builder.
         context.executable = sandbox.write("gangway", "builder");
         sandbox.write(&format!("launchers/{}/launcher", host.launcher_triple()), "launcher");
