@@ -300,11 +300,11 @@ impl Changes {
             Err(Recall::Nothing) => return Ok(None),
             Err(Recall::Failed(error)) => return Err(error),
         };
-        let text = std::fs::read(&kept.path).unwrap_or_default();
+        let text = std::fs::read(kept.path()).unwrap_or_default();
         let changes = serde_json::from_slice(&text).ok().and_then(|record| restore(store, record));
         if changes.is_none() {
             // Or the next result could not take its place.
-            store.discard(&kept.path)?;
+            store.discard(&kept.path())?;
         }
         Ok(changes)
     }

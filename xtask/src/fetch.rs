@@ -357,7 +357,7 @@ mod tests {
         let c = &trees[&requests[3].integrity];
         let (path, source) = c.files().next().expect("one file");
         assert_eq!(path.as_str(), "package.json");
-        assert_eq!(std::fs::read(&source.path).expect("in the store"), br#"{"name": "c"}"#);
+        assert_eq!(std::fs::read(source.path()).expect("in the store"), br#"{"name": "c"}"#);
 
         let mut again = bench;
         again.context.offline = true;

@@ -159,7 +159,7 @@ fn write_node<'tree>(
     let place = || folder.join(name);
     match node {
         Node::File(source) => write_file(linker, source, name, method).map_err(|error| {
-            LayoutError::File { path: place(), from: source.path.clone(), source: error }
+            LayoutError::File { path: place(), from: source.path(), source: error }
         }),
         Node::Link(target) => make_link(target, &place()).map_err(|source| LayoutError::Link {
             path: place(),
@@ -176,14 +176,14 @@ fn write_file<'tree>(
     method: Method,
 ) -> io::Result<()> {
     if method == Method::Link {
-        match linker.link(&source.path, name) {
+        match linker.link(source, name) {
             Ok(()) => return Ok(()),
             Err(error) if copying_helps(&error) => {}
             Err(error) => return Err(error),
         }
     }
     let place = linker.folder.join(name);
-    let mut from = File::open(&source.path)?;
+    let mut from = File::open(source.path())?;
     let mut to = File::create_new(&place)?;
     // Lets the kernel copy: it shares blocks where the file system has reflinks.
     io::copy(&mut from, &mut to)?;
@@ -197,7 +197,7 @@ struct Linker<'folder> {
     #[cfg(unix)]
     to: Option<File>,
     #[cfg(unix)]
-    from: Option<(&'folder Utf8Path, File)>,
+    from: Option<((&'folder Utf8Path, &'folder str), File)>,
 }
 
 #[cfg(unix)]
@@ -206,17 +206,17 @@ impl<'folder> Linker<'folder> {
         Self { folder, to: None, from: None }
     }
 
-    fn link(&mut self, source: &'folder Utf8Path, name: &str) -> io::Result<()> {
-        let (Some(parent), Some(file)) = (source.parent(), source.file_name()) else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
+    fn link(&mut self, source: &'folder Source, name: &str) -> io::Result<()> {
+        let (folder, below) = source.place();
+        let (below, file) = below.rsplit_once('/').unwrap_or(("", below));
+        let parent = (folder, below);
         let to = match &mut self.to {
             Some(to) => to,
             empty => empty.insert(File::open(self.folder)?),
         };
         let from = match &mut self.from {
             Some((known, from)) if *known == parent => from,
-            other => &mut other.insert((parent, File::open(parent)?)).1,
+            other => &mut other.insert((parent, File::open(folder.join(below))?)).1,
         };
         Ok(rustix::fs::linkat(from, file, to, name, rustix::fs::AtFlags::empty())?)
     }
@@ -228,8 +228,8 @@ impl<'folder> Linker<'folder> {
         Self { folder }
     }
 
-    fn link(&mut self, source: &'folder Utf8Path, name: &str) -> io::Result<()> {
-        fs::hard_link(source, self.folder.join(name))
+    fn link(&mut self, source: &'folder Source, name: &str) -> io::Result<()> {
+        fs::hard_link(source.path(), self.folder.join(name))
     }
 }
 
@@ -445,12 +445,7 @@ mod tests {
         ╰─▶ File exists (os error 17)
         help: lay the tree out in an empty folder
         ");
-        let gone = Source {
-            path: sandbox.root.join("gone"),
-            size: 1,
-            executable: false,
-            sha256: Digest::of("x"),
-        };
+        let gone = Source::new(sandbox.root.join("gone"), 1, false, Digest::of("x"));
         let mut one = Tree::default();
         one.insert(path("file"), Node::File(gone));
         insta::assert_snapshot!(text(&one), @r"

@@ -217,9 +217,9 @@ fn declared(package: &Package, tree: &Tree) -> Result<Option<String>, LicensesEr
     let Some(Node::File(source)) = tree.get(&format!("{}/package.json", package.path)) else {
         return Ok(None);
     };
-    let text = fs_err::read(&source.path).map_err(|error| LicensesError::Read {
+    let text = fs_err::read(source.path()).map_err(|error| LicensesError::Read {
         package: package.name.clone(),
-        path: source.path.clone(),
+        path: source.path(),
         source: error,
     })?;
     let Ok(manifest) = serde_json::from_slice::<Value>(&text) else { return Ok(None) };
@@ -288,7 +288,7 @@ mod tests {
         let sha256 = Digest::of(text);
         let path = folder.join(sha256.to_string().replace(':', "-"));
         fs_err::write(&path, text).expect("writable");
-        Source { path, size: text.len() as u64, executable: false, sha256 }
+        Source::new(path, text.len() as u64, false, sha256)
     }
 
     fn package(path: &str, name: &str) -> Package {
@@ -370,8 +370,7 @@ mod tests {
     fn a_component_has_a_folder_of_its_own() {
         let mut files = Tree::default();
         for path in ["LICENSE", "README.md", "bin/node"] {
-            let source =
-                Source { path: path.into(), size: 0, executable: false, sha256: Digest::of(b"") };
+            let source = Source::new(path, 0, false, Digest::of(b""));
             files.insert(BundlePath::new(path).expect("plain"), Node::File(source));
         }
         let licences = of_component("node", "24.21.0", &files).expect("plain");

@@ -103,7 +103,7 @@ fn binaries(tree: &Tree) -> Result<Vec<(Vec<&BundlePath>, Facts)>, NeedsError> {
         .into_par_iter()
         .filter_map(|(_, (source, paths))| match facts(source) {
             Ok(found) => found.map(|facts| Ok((paths, facts))),
-            Err(error) => Some(Err(NeedsError { path: source.path.clone(), source: error })),
+            Err(error) => Some(Err(NeedsError { path: source.path(), source: error })),
         })
         .collect()
 }
@@ -112,7 +112,7 @@ fn binaries(tree: &Tree) -> Result<Vec<(Vec<&BundlePath>, Facts)>, NeedsError> {
 /// nothing.
 fn facts(source: &Source) -> std::io::Result<Option<Facts>> {
     const HEAD: usize = 4096;
-    let mut file = fs_err::File::open(&source.path)?;
+    let mut file = fs_err::File::open(source.path())?;
     let mut bytes = Vec::with_capacity(HEAD);
     file.by_ref().take(HEAD as u64).read_to_end(&mut bytes)?;
     match gangway_abi::identify(&bytes) {
@@ -137,7 +137,7 @@ mod tests {
     fn source(path: Utf8PathBuf) -> Node {
         let file = fs_err::File::open(&path).expect("it is there");
         let (sha256, size) = Digest::of_reader(file).expect("readable");
-        Node::File(Source { path, size, executable: true, sha256 })
+        Node::File(Source::new(path, size, true, sha256))
     }
 
     /// This test's own program: it needs glibc and libgcc_s.

@@ -238,7 +238,7 @@ fn read(folder: &Utf8Path, place: &BundlePath, path: Utf8PathBuf) -> Result<Node
     }
     let file = fs_err::File::open(&path).map_err(failed)?;
     let (sha256, size) = Digest::of_reader(file).map_err(failed)?;
-    Ok(Node::File(Source { executable: mode::is_executable(&metadata), path, size, sha256 }))
+    Ok(Node::File(Source::new(path, size, mode::is_executable(&metadata), sha256)))
 }
 
 struct Patterns {

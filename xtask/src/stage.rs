@@ -157,7 +157,7 @@ pub fn build(materials: &Materials<'_>, plan: &Plan) -> Result<Tree, StageError>
 
 /// One executable under the name it is called by.
 fn program(name: &str, source: Source) -> Result<Tree, PathError> {
-    let source = Source { executable: true, ..source };
+    let source = source.made_executable();
     Ok(Tree::from_iter([(BundlePath::new(name)?, Node::File(source))]))
 }
 
@@ -295,14 +295,14 @@ fn add_runtime(
         runtime
     };
     let saved = upstream - shipped.size;
-    tree.insert(runtime_path(plan)?, Node::File(Source { executable: true, ..shipped }));
+    tree.insert(runtime_path(plan)?, Node::File(shipped.made_executable()));
     Ok(saved)
 }
 
 fn stripped(store: &Store, executable: &Source) -> Result<Source, StageError> {
     let key = format!("strip-{}-{}", strip::REVISION, executable.sha256);
     store.derived(&key, true, || {
-        let path = executable.path.clone();
+        let path = executable.path();
         let bytes = match fs_err::read(&path) {
             Ok(bytes) => bytes,
             Err(source) => return Err(StageError::Read { path, source }),

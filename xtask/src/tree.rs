@@ -4,10 +4,13 @@
 //! program must see it. Nothing in a tree is ever changed in place: a stage that alters a file puts another
 //! source under the same path. That is what keeps the store whole.
 
+mod source;
+
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
-use gangway_artifact::{BundlePath, Digest};
+use gangway_artifact::BundlePath;
+
+pub use source::{Folder, Source};
 
 /// Files and links by path; folders are implied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,19 +25,6 @@ pub enum Node {
     File(Source),
     /// A symbolic link and where it points, relative to its folder.
     Link(String),
-}
-
-/// Where a file's bytes are, and which bytes they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// A file nobody writes to any more: in the store, or in a stage's private folder.
-    pub path: Utf8PathBuf,
-    /// Its length in bytes.
-    pub size: u64,
-    /// Whether it may be executed: mode 755, else 644.
-    pub executable: bool,
-    /// The digest of its bytes.
-    pub sha256: Digest,
 }
 
 impl Tree {

@@ -57,9 +57,9 @@ fn both() -> [Confinement; 2] {
 /// Everything in the store that a script could damage: path, bytes, mode, time of the last change.
 fn snapshot(tree: &Tree) -> Vec<(String, Vec<u8>, u32, i64)> {
     let describe = |(_, source): (&BundlePath, &xtask::tree::Source)| {
-        let metadata = fs_err::metadata(&source.path).expect("the store is whole");
-        let bytes = fs_err::read(&source.path).expect("the store is whole");
-        (source.path.to_string(), bytes, metadata.mode(), metadata.mtime_nsec())
+        let metadata = fs_err::metadata(source.path()).expect("the store is whole");
+        let bytes = fs_err::read(source.path()).expect("the store is whole");
+        (source.path().to_string(), bytes, metadata.mode(), metadata.mtime_nsec())
     };
     tree.files().map(describe).collect()
 }
@@ -80,7 +80,7 @@ fn a_script_changes_its_own_package_and_the_store_stays() {
         let Some(Node::File(made)) = result.get("node_modules/x/lib/made") else {
             panic!("it was made: {result:?}")
         };
-        assert!(made.executable && made.path.starts_with(&builder.context.cache));
+        assert!(made.executable && made.path().starts_with(&builder.context.cache));
         assert_eq!(result.get("node_modules/x/link"), Some(&Node::Link("lib/made".to_owned())));
         // Nothing else: neither the rest of the package nor anybody else's.
         for (path, node) in tree.iter() {
@@ -137,7 +137,7 @@ fn an_unconfined_script_may_do_more_but_not_to_the_store() {
     assert_eq!(snapshot(&tree), before);
     let shell = fs_err::read("/bin/sh").expect("every system has one");
     let node = builder.store.add_bytes(&shell, true).expect("there is room");
-    assert_eq!(fs_err::read(&node.path).expect("it is there"), shell);
+    assert_eq!(fs_err::read(node.path()).expect("it is there"), shell);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn a_result_is_kept_until_something_changes() {
     // What was kept has lost a file: run again, and kept again.
     let result = run(&builder, &tree, &jobs, Confinement::Required).expect("it was run before");
     let Some(Node::File(said)) = result.get("node_modules/x/said") else { panic!("{result:?}") };
-    fs_err::remove_file(&said.path).expect("the cache is ours");
+    fs_err::remove_file(said.path()).expect("the cache is ours");
     let second = go(&tree, &jobs, Confinement::Required);
     assert_ne!(second, first);
     assert_eq!(go(&tree, &jobs, Confinement::Required), second);

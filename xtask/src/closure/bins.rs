@@ -7,7 +7,7 @@ use gangway_artifact::BundlePath;
 use serde_json::Value;
 
 use super::{Closure, ClosureError, Origin, Package, location};
-use crate::tree::{Node, Source, Tree};
+use crate::tree::{Node, Tree};
 
 /// A link in a `.bin` folder.
 pub(super) struct BinLink {
@@ -137,7 +137,7 @@ pub(super) fn place(closure: &Closure, tree: &mut Tree) -> Result<(), ClosureErr
         if let Some(Node::File(source)) = tree.get(program.as_str())
             && !source.executable
         {
-            let source = Source { executable: true, ..source.clone() };
+            let source = source.clone().made_executable();
             tree.insert(program, Node::File(source));
         }
     }

@@ -43,8 +43,8 @@ fn settled(
     is_linked: bool,
     store: &Store,
 ) -> Result<Option<Source>, ClosureError> {
-    let failed = |error| ClosureError::Program { path: source.path.clone(), source: error };
-    let file = File::open(&source.path).map_err(failed)?;
+    let failed = |error| ClosureError::Program { path: source.path(), source: error };
+    let file = File::open(source.path()).map_err(failed)?;
     let is_executable = mode::is_executable(&file.metadata().map_err(failed)?);
     let mut head = Vec::new();
     if is_linked {
@@ -57,7 +57,7 @@ fn settled(
     let what = if superfluous.is_some() { "unix-hashbang" } else { "program" };
     store
         .derived(&format!("{what}-{}", source.sha256), true, || {
-            let mut bytes = std::fs::read(&source.path).map_err(failed)?;
+            let mut bytes = std::fs::read(source.path()).map_err(failed)?;
             if let Some(at) = superfluous {
                 bytes.remove(at);
             }
@@ -117,7 +117,7 @@ mod tests {
             tree.insert(BundlePath::new("x.js").expect("plain"), Node::File(source.clone()));
             unpacked.insert(integrity.clone(), tree);
             packages.push(package(name, "x.js", integrity));
-            originals.push((source.path, text));
+            originals.push((source.path(), text));
         }
         let closure = Closure { packages, ..Closure::default() };
         let mut tree = assemble(&closure, &unpacked, &BTreeMap::new()).expect("all is there");

@@ -72,8 +72,8 @@ fn path(text: &str) -> BundlePath {
 fn tree(files: &[&str]) -> Tree {
     let mut tree = Tree::default();
     for file in files {
-        let (path, source) = ((*file).into(), file.as_bytes());
-        let source = Source { path, size: 0, executable: false, sha256: Digest::of(source) };
+        let (path, source) = (*file, file.as_bytes());
+        let source = Source::new(path, 0, false, Digest::of(source));
         tree.insert(self::path(file), Node::File(source));
     }
     tree

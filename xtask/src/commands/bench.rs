@@ -130,7 +130,7 @@ fn node(
     let request = locked.request(&Mirrors::from_context(context)?);
     let mut fetched = fetch::all(context, store, &registry, &[request])?;
     match fetched.remove(&locked.integrity).and_then(|mut tree| tree.remove(&locked.executable)) {
-        Some(Node::File(source)) => Ok(source.path),
+        Some(Node::File(source)) => Ok(source.path()),
         _ => Err(BenchError::NoPeer { package: "node".to_owned(), version: "as pinned" }),
     }
 }

@@ -222,12 +222,7 @@ fn folders_that_hold_bundles_are_skipped() {
 fn digests_and_sizes_are_those_of_the_bytes() {
     let project = Project::new("");
     let tree = project.take(Selection::Shipped).expect("readable");
-    let expected = Source {
-        path: project.folder.join("app.js"),
-        size: 6,
-        executable: false,
-        sha256: Digest::of("app.js"),
-    };
+    let expected = Source::new(project.folder.join("app.js"), 6, false, Digest::of("app.js"));
     assert_eq!(tree.get("app.js"), Some(&Node::File(expected)));
 }
 

@@ -103,12 +103,7 @@ mod tests {
     fn tree(files: &[(&str, u64)]) -> Tree {
         let mut tree = Tree::default();
         for (path, size) in files {
-            let source = Source {
-                path: "unused".into(),
-                size: *size,
-                executable: false,
-                sha256: Digest::of(""),
-            };
+            let source = Source::new("unused", *size, false, Digest::of(""));
             tree.insert(BundlePath::new(*path).expect("plain"), Node::File(source));
         }
         tree

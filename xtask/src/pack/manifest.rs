@@ -41,7 +41,7 @@ mod tests {
         let path = |text: &str| BundlePath::new(text).expect("plain");
         let file = |bytes: &str, executable| {
             let size = bytes.len() as u64;
-            Node::File(Source { path: "x".into(), size, executable, sha256: Digest::of(bytes) })
+            Node::File(Source::new("x", size, executable, Digest::of(bytes)))
         };
         let mut tree = Tree::default();
         tree.insert(path("manifest.json"), file("{}", false));

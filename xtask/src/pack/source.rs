@@ -18,7 +18,7 @@ pub(super) struct Verified<'tree> {
 impl<'tree> Verified<'tree> {
     pub(super) fn open(path: &'tree BundlePath, source: &'tree Source) -> Result<Self, PackError> {
         let file =
-            fs_err::File::open(&source.path).map_err(|error| read_error(path, source, error))?;
+            fs_err::File::open(source.path()).map_err(|error| read_error(path, source, error))?;
         Ok(Self { path, source, reader: HashingReader::new(file) })
     }
 
@@ -56,13 +56,9 @@ pub(super) fn read(
 }
 
 fn read_error(path: &BundlePath, source: &Source, error: io::Error) -> PackError {
-    PackError::Read { path: path.clone(), source_path: source.path.clone(), error }
+    PackError::Read { path: path.clone(), source_path: source.path(), error }
 }
 
 fn damaged(path: &BundlePath, source: &Source) -> PackError {
-    PackError::Damaged {
-        path: path.clone(),
-        source_path: source.path.clone(),
-        expected: source.sha256,
-    }
+    PackError::Damaged { path: path.clone(), source_path: source.path(), expected: source.sha256 }
 }

@@ -35,7 +35,7 @@ impl Fixture {
         let source = self.folder.join(format!("source-{}", self.tree.len()));
         fs_err::write(&source, bytes).expect("a file");
         let size = bytes.len() as u64;
-        let source = Source { path: source, size, executable, sha256: Digest::of(bytes) };
+        let source = Source::new(source, size, executable, Digest::of(bytes));
         self.tree.insert(BundlePath::new(path).expect("plain"), Node::File(source));
     }
 
@@ -117,7 +117,7 @@ fn expected(tree: &Tree) -> BTreeMap<String, Found> {
         }
         let node = match node {
             Node::File(source) => {
-                let bytes = fs_err::read(&source.path).expect("it is there");
+                let bytes = fs_err::read(source.path()).expect("it is there");
                 Found::File(if source.executable { 0o755 } else { 0o644 }, bytes)
             }
             Node::Link(target) => Found::Link(target.clone()),
@@ -222,8 +222,8 @@ fn bytes_do_not_depend_on_threads_or_on_the_sources() {
     let (one, other) = (various(), various());
     for (number, (_, source)) in other.tree.files().enumerate() {
         let mode = [0o600, 0o777, 0o444][number % 3];
-        fs_err::set_permissions(&source.path, Permissions::from_mode(mode)).expect("ours");
-        let file = fs_err::OpenOptions::new().append(true).open(&source.path);
+        fs_err::set_permissions(source.path(), Permissions::from_mode(mode)).expect("ours");
+        let file = fs_err::OpenOptions::new().append(true).open(source.path());
         let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
         // A file that may only be read keeps its time.
         if let Ok(file) = file {
@@ -347,12 +347,12 @@ fn a_damaged_source_is_found() {
             for damage in damages {
                 let fixture = various();
                 let Some(Node::File(source)) = fixture.tree.get(path) else { panic!("a file") };
-                let mut bytes = fs_err::read(&source.path).expect("it is there");
+                let mut bytes = fs_err::read(source.path()).expect("it is there");
                 damage(&mut bytes);
-                fs_err::write(&source.path, bytes).expect("ours");
+                fs_err::write(source.path(), bytes).expect("ours");
                 match failure(&fixture, format) {
                     PackError::Damaged { path: found, source_path, .. } => {
-                        assert_eq!((found.as_str(), &source_path), (path, &source.path));
+                        assert_eq!((found.as_str(), &source_path), (path, &source.path()));
                     }
                     other => panic!("{format:?}, {path}: {other}"),
                 }
@@ -410,7 +410,7 @@ fn an_archive_that_is_there_stays_when_the_next_one_fails() {
     let fixture = various();
     let packed = fixture.pack(Format::Zip, 2);
     let Some(Node::File(source)) = fixture.tree.get("app/block") else { panic!("a file") };
-    fs_err::write(&source.path, "damage").expect("ours");
+    fs_err::write(source.path(), "damage").expect("ours");
     let context = fixture.context(2);
     let again = write(&context, &fixture.tree, "app-1.0.0", small(Format::Zip), &packed.path);
     assert!(matches!(again, Err(PackError::Damaged { .. })));

@@ -153,8 +153,8 @@ impl Keep {
 
 /// All of a file of the tree.
 fn read(source: &Source) -> Result<Vec<u8>, PruneError> {
-    fs_err::read(&source.path)
-        .map_err(|error| PruneError::Read { path: source.path.clone(), source: error })
+    fs_err::read(source.path())
+        .map_err(|error| PruneError::Read { path: source.path(), source: error })
 }
 
 impl Summary {
@@ -224,12 +224,7 @@ mod tests {
             let folder = Utf8Path::from_path(self.folder.path()).expect("plain");
             let file = folder.join(self.tree.len().to_string());
             fs_err::write(&file, bytes).expect("writable");
-            let source = Source {
-                path: file,
-                size: bytes.len() as u64,
-                executable: false,
-                sha256: Digest::of(bytes),
-            };
+            let source = Source::new(file, bytes.len() as u64, false, Digest::of(bytes));
             self.tree.insert(BundlePath::new(path).expect("plain"), Node::File(source));
         }
 

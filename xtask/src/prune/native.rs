@@ -108,9 +108,9 @@ fn wrong_c_library(
 }
 
 fn head(source: &Source) -> Result<Vec<u8>, PruneError> {
-    let fault = |error| PruneError::Read { path: source.path.clone(), source: error };
+    let fault = |error| PruneError::Read { path: source.path(), source: error };
     let mut head = Vec::new();
-    let file = fs_err::File::open(&source.path).map_err(fault)?;
+    let file = fs_err::File::open(source.path()).map_err(fault)?;
     file.take(HEAD).read_to_end(&mut head).map_err(fault)?;
     Ok(head)
 }

@@ -231,12 +231,7 @@ mod tests {
             "node_modules/ab/x.js",
         ] {
             let path = BundlePath::new(path).expect("plain");
-            let source = Source {
-                path: "none".into(),
-                size: 1,
-                executable: false,
-                sha256: gangway_artifact::Digest::of(b""),
-            };
+            let source = Source::new("none", 1, false, gangway_artifact::Digest::of(b""));
             tree.insert(path, Node::File(source));
         }
         let found: Vec<_> =

@@ -67,7 +67,7 @@ impl Lifecycle {
         let Some(Node::File(source)) = tree.get(&path) else {
             return Err(unusable("it is not there".to_owned()));
         };
-        let bytes = std::fs::read(&source.path).map_err(|error| unusable(error.to_string()))?;
+        let bytes = std::fs::read(source.path()).map_err(|error| unusable(error.to_string()))?;
         let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
         let manifest: Value =
             serde_json::from_slice(text).map_err(|error| unusable(error.to_string()))?;
@@ -142,12 +142,12 @@ pub(super) fn manifest_tree(path: &std::path::Path) -> Tree {
     use gangway_artifact::{BundlePath, Digest};
 
     let bytes = fs_err::read(path).expect("the test wrote it");
-    let source = crate::tree::Source {
-        path: camino::Utf8PathBuf::from_path_buf(path.to_owned()).expect("it is UTF-8"),
-        size: bytes.len() as u64,
-        executable: false,
-        sha256: Digest::of(&bytes),
-    };
+    let source = crate::tree::Source::new(
+        camino::Utf8PathBuf::from_path_buf(path.to_owned()).expect("it is UTF-8"),
+        bytes.len() as u64,
+        false,
+        Digest::of(&bytes),
+    );
     let mut tree = Tree::default();
     tree.insert(BundlePath::new("package.json").expect("plain"), Node::File(source));
     tree

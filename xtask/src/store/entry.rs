@@ -86,12 +86,12 @@ impl Index {
         let files = folder.join(FILES);
         let mut tree = Tree::default();
         for file in self.files {
-            let source = Source {
-                path: files.join(file.path.as_str()),
-                size: file.size,
-                executable: file.executable,
-                sha256: file.sha256,
-            };
+            let source = Source::new(
+                files.join(file.path.as_str()),
+                file.size,
+                file.executable,
+                file.sha256,
+            );
             tree.insert(file.path, Node::File(source));
         }
         for link in self.links {

@@ -125,13 +125,13 @@ impl Store {
     /// When they cannot be written.
     pub fn add_bytes(&self, bytes: &[u8], executable: bool) -> Result<Source, StoreError> {
         let source = self.blob(Digest::of(bytes), bytes.len() as u64, executable);
-        if entry::has_size(&source.path, source.size) {
+        if entry::has_size(&source.path(), source.size) {
             return Ok(source);
         }
         let folder = self.session.folder();
         let mut file = tempfile::NamedTempFile::new_in(folder)
             .map_err(StoreError::io("make a temporary file in", folder))?;
-        file.write_all(bytes).map_err(StoreError::io("write", &source.path))?;
+        file.write_all(bytes).map_err(StoreError::io("write", &source.path()))?;
         self.keep(file, source)
     }
 
@@ -151,7 +151,7 @@ impl Store {
         let (digest, size) =
             Digest::of_reader(copy).map_err(StoreError::io("read the copy of", path))?;
         let source = self.blob(digest, size, executable);
-        if entry::has_size(&source.path, source.size) {
+        if entry::has_size(&source.path(), source.size) {
             return Ok(source);
         }
         self.keep(file, source)
@@ -161,7 +161,7 @@ impl Store {
     #[must_use]
     pub fn added(&self, sha256: Digest, size: u64, executable: bool) -> Option<Source> {
         let source = self.blob(sha256, size, executable);
-        entry::has_size(&source.path, size).then_some(source)
+        entry::has_size(&source.path(), size).then_some(source)
     }
 
     /// The file that an earlier call made under this key, or what `make` writes now. The key must name everything
@@ -238,16 +238,16 @@ impl Store {
         let digest = sha256.to_string();
         let suffix = if executable { "-x" } else { "" };
         let path = self.root.join(BLOBS).join(&digest[..2]).join(format!("{digest}{suffix}"));
-        Source { path, size, executable, sha256 }
+        Source::new(path, size, executable, sha256)
     }
 
     /// Gives a finished temporary file its name in the store.
     fn keep(&self, file: tempfile::NamedTempFile, source: Source) -> Result<Source, StoreError> {
         mode::set(file.as_file(), source.executable)
-            .map_err(StoreError::io("set the mode of", &source.path))?;
-        make_folder(source.path.parent().expect("a blob is in a shard"))?;
-        file.persist(&source.path)
-            .map_err(|error| StoreError::io("move a file to", &source.path)(error.error))?;
+            .map_err(StoreError::io("set the mode of", &source.path()))?;
+        make_folder(source.path().parent().expect("a blob is in a shard"))?;
+        file.persist(source.path())
+            .map_err(|error| StoreError::io("move a file to", &source.path())(error.error))?;
         Ok(source)
     }
 
@@ -256,7 +256,7 @@ impl Store {
         let record: Derived = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         let source = self.blob(record.sha256, record.size, record.executable);
         let whole =
-            record.version == Derived::VERSION && entry::has_size(&source.path, source.size);
+            record.version == Derived::VERSION && entry::has_size(&source.path(), source.size);
         whole.then_some(source)
     }
 
@@ -326,7 +326,7 @@ mod tests {
         let paths: Vec<_> = tree.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["lib/index.js", "run"]);
         for (_, source) in tree.files() {
-            assert_eq!(Digest::of(fs::read(&source.path).expect("there")), source.sha256);
+            assert_eq!(Digest::of(fs::read(source.path()).expect("there")), source.sha256);
         }
         drop(store);
         let store = open(&sandbox);
@@ -410,23 +410,24 @@ mod tests {
         let store = open(&sandbox);
         let plain = store.add_bytes(b"content", false).expect("writable");
         let executable = store.add_bytes(b"content", true).expect("writable");
-        assert_ne!(plain.path, executable.path);
+        assert_ne!(plain.path(), executable.path());
         assert_eq!(plain.sha256, executable.sha256);
         let path = sandbox.write("own", "content");
         let copy = store.add_file(&path, false).expect("readable");
         assert_eq!(copy, plain);
         fs::write(&path, "changed").expect("writable");
-        assert_eq!(fs::read(&plain.path).expect("there"), b"content");
+        assert_eq!(fs::read(plain.path()).expect("there"), b"content");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = |path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
-            assert_eq!((mode(&plain.path), mode(&executable.path)), (0o644, 0o755));
+            let mode =
+                |path: Utf8PathBuf| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+            assert_eq!((mode(plain.path()), mode(executable.path())), (0o644, 0o755));
         }
         // A blob cut short by a power failure is written again.
-        fs::write(&plain.path, "").expect("writable");
+        fs::write(plain.path(), "").expect("writable");
         store.add_bytes(b"content", false).expect("writable");
-        assert_eq!(fs::read(&plain.path).expect("there"), b"content");
+        assert_eq!(fs::read(plain.path()).expect("there"), b"content");
     }
 
     #[test]
@@ -445,7 +446,7 @@ mod tests {
         store.derived("strip v2 abc", true, || make(b"one")).expect("writable");
         assert_eq!(made.get(), 3);
         // The record without its blob, or half a record, counts for nothing.
-        assert!(store.discard(&first.path).expect("writable"));
+        assert!(store.discard(&first.path()).expect("writable"));
         store.derived("strip v1 abc", true, || make(b"one")).expect("writable");
         assert_eq!(made.get(), 4);
         for record in fs::read_dir(sandbox.root.join("cache/derived-v1")).expect("there") {
@@ -466,9 +467,9 @@ mod tests {
         let (integrity, path) = small(&sandbox);
         let tree = store.unpack(&integrity, &path).expect("an ordinary archive");
         let source = tree.files().next().expect("two files").1;
-        assert!(store.discard(&source.path).expect("writable"));
+        assert!(store.discard(&source.path()).expect("writable"));
         assert_eq!(store.unpacked(&integrity).expect("readable"), None);
-        assert!(!store.discard(&source.path).expect("it is gone"));
+        assert!(!store.discard(&source.path()).expect("it is gone"));
         // Nothing that is not an entry or a blob.
         let cache = sandbox.root.join("cache");
         for other in [

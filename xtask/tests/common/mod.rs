@@ -7,7 +7,7 @@ use gangway_artifact::BundlePath;
 use xtask::context::Context;
 use xtask::report::Reporter;
 use xtask::store::Store;
-use xtask::tree::{Node, Source, Tree};
+use xtask::tree::{Node, Tree};
 
 /// A builder.
 pub(crate) struct Builder {
@@ -49,7 +49,7 @@ impl Builder {
 /// The text of a file in a tree.
 pub(crate) fn text(tree: &Tree, path: &str) -> String {
     match tree.get(path) {
-        Some(Node::File(Source { path, .. })) => fs_err::read_to_string(path).expect("it is there"),
+        Some(Node::File(source)) => fs_err::read_to_string(source.path()).expect("it is there"),
         other => panic!("{path}: {other:?}"),
     }
 }

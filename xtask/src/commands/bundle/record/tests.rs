@@ -85,12 +85,12 @@ impl Circumstances {
 
     /// Puts a file into the gateway; where it lies on disk and when it was written is not in its node.
     fn put(&mut self, path: &str, content: &str, executable: bool) {
-        let source = Source {
-            path: self.sandbox.root.join(path),
-            size: content.len() as u64,
+        let source = Source::new(
+            self.sandbox.root.join(path),
+            content.len() as u64,
             executable,
-            sha256: Digest::of(content),
-        };
+            Digest::of(content),
+        );
         self.own.shipped.insert(BundlePath::new(path).expect("plain"), Node::File(source));
     }
 
