@@ -18,6 +18,18 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest that these bytes are.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest as bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Reads `reader` to its end and returns the digest and the number of bytes.
     ///
     /// # Errors

@@ -11,47 +11,14 @@ use std::fs;
 use std::io;
 
 use camino::Utf8Path;
-use gangway_artifact::{BundlePath, Digest};
-use serde::{Deserialize, Serialize};
 
-use super::StoreError;
-use crate::tree::{Node, Source, Tree};
+use super::{StoreError, index};
+use crate::tree::Tree;
 
 /// The folder in an entry that holds the files.
 pub(super) const FILES: &str = "files";
-const INDEX: &str = "index.json";
+const INDEX: &str = "index";
 const SETTLED: &str = "settled";
-const VERSION: u32 = 1;
-
-/// What an archive held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Index {
-    version: u32,
-    /// The run of the machine the entry was written in, where the system names it.
-    boot: Option<String>,
-    pub(super) files: Vec<IndexedFile>,
-    pub(super) links: Vec<IndexedLink>,
-}
-
-/// A file of the archive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IndexedFile {
-    pub(super) path: BundlePath,
-    pub(super) size: u64,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) executable: bool,
-    pub(super) sha256: Digest,
-}
-
-/// A symbolic link of the archive. It is made only when a tree is laid out, never in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IndexedLink {
-    pub(super) path: BundlePath,
-    pub(super) target: String,
-}
 
 /// What was found where an entry should be.
 #[derive(Debug)]
@@ -64,66 +31,29 @@ pub(super) enum Found {
     Whole(Tree),
 }
 
-impl Index {
-    /// The index of an archive unpacked in this run of the machine.
-    pub(super) fn new(
-        boot: Option<&str>,
-        files: Vec<IndexedFile>,
-        links: Vec<IndexedLink>,
-    ) -> Self {
-        Self { version: VERSION, boot: boot.map(str::to_owned), files, links }
-    }
-
-    /// Writes it into the entry `folder`.
-    pub(super) fn write(&self, folder: &Utf8Path) -> Result<(), StoreError> {
-        let path = folder.join(INDEX);
-        let text = serde_json::to_vec(self).expect("paths, numbers and digests have a JSON form");
-        fs::write(&path, text).map_err(StoreError::io("write", &path))
-    }
-
-    /// The tree of the entry `folder`.
-    pub(super) fn tree(self, folder: &Utf8Path) -> Tree {
-        let files = folder.join(FILES);
-        let mut tree = Tree::default();
-        for file in self.files {
-            let source = Source::new(
-                files.join(file.path.as_str()),
-                file.size,
-                file.executable,
-                file.sha256,
-            );
-            tree.insert(file.path, Node::File(source));
-        }
-        for link in self.links {
-            tree.insert(link.path, Node::Link(link.target));
-        }
-        tree
-    }
-
-    fn sizes_match(&self, folder: &Utf8Path) -> bool {
-        let files = folder.join(FILES);
-        self.files.iter().all(|file| has_size(&files.join(file.path.as_str()), file.size))
-    }
+/// Writes the index of an entry into its `folder`.
+pub(super) fn write_index(folder: &Utf8Path, index: &[u8]) -> Result<(), StoreError> {
+    let path = folder.join(INDEX);
+    fs::write(&path, index).map_err(StoreError::io("write", &path))
 }
 
 /// Reads the entry in `folder`, in the run `boot` of the machine.
 pub(super) fn load(folder: &Utf8Path, boot: Option<&str>) -> Result<Found, StoreError> {
     let path = folder.join(INDEX);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(if folder.exists() { Found::Damaged } else { Found::Nothing });
         }
         Err(error) => return Err(StoreError::io("read", &path)(error)),
     };
-    let Ok(index) = serde_json::from_slice::<Index>(&text) else { return Ok(Found::Damaged) };
-    if index.version != VERSION {
+    let Some(index) = index::decode(&bytes, &folder.join(FILES)) else {
         return Ok(Found::Damaged);
-    }
-    let same_run = boot.is_some() && index.boot.as_deref() == boot;
+    };
+    let same_run = boot.is_some_and(|boot| index.boot == boot);
     let settled = folder.join(SETTLED);
     if !same_run && !settled.exists() {
-        if !index.sizes_match(folder) {
+        if !index.tree.files().all(|(_, source)| has_size(&source.path(), source.size)) {
             return Ok(Found::Damaged);
         }
         // Only saves the check next time.
@@ -131,7 +61,7 @@ pub(super) fn load(folder: &Utf8Path, boot: Option<&str>) -> Result<Found, Store
             tracing::debug!(path = %settled, %error, "cannot leave a mark");
         }
     }
-    Ok(Found::Whole(index.tree(folder)))
+    Ok(Found::Whole(index.tree))
 }
 
 /// Whether `path` is a regular file of this length.

@@ -9,6 +9,7 @@
 
 mod entry;
 mod error;
+mod index;
 #[cfg(test)]
 pub(crate) mod sample;
 mod session;
@@ -26,12 +27,12 @@ use crate::context::Context;
 use crate::integrity::Integrity;
 use crate::mode;
 use crate::tree::{Source, Tree};
-use entry::{Found, Index};
+use entry::Found;
 use session::Session;
 
 pub use error::{StoreError, UnpackError};
 
-const PACKAGES: &str = "packages-v1";
+const PACKAGES: &str = "packages-v2";
 const BLOBS: &str = "blobs-v1";
 const DERIVED: &str = "derived-v1";
 
@@ -102,21 +103,23 @@ impl Store {
         make_folder(&files)?;
         let unpacked = unpack::unpack(archive, &files, &unpack::LIMITS)
             .map_err(|source| StoreError::Unpack { archive: archive.to_owned(), source })?;
-        let index = Index::new(self.boot.as_deref(), unpacked.files, unpacked.links);
-        index.write(&made)?;
+        let boot = self.boot.as_deref().unwrap_or_default();
+        let index = index::encode(boot, &unpacked.files, &unpacked.links);
+        entry::write_index(&made, &index)?;
 
         let folder = self.entry(integrity);
         make_folder(folder.parent().expect("an entry is in a shard"))?;
         match fs::rename(&made, &folder) {
-            Ok(()) => Ok(index.tree(&folder)),
+            Ok(()) => {}
             Err(error) => match self.unpacked(integrity)? {
                 // Another builder was faster; its entry came from the same bytes.
-                Some(tree) => Ok(tree),
+                Some(tree) => return Ok(tree),
                 None => fs::rename(&made, &folder)
-                    .map(|()| index.tree(&folder))
-                    .map_err(|_| StoreError::io("move an entry to", &folder)(error)),
+                    .map_err(|_| StoreError::io("move an entry to", &folder)(error))?,
             },
         }
+        let index = index::decode(&index, &folder.join(entry::FILES));
+        Ok(index.expect("it was written a moment ago").tree)
     }
 
     /// Puts bytes into the store.
@@ -354,19 +357,21 @@ mod tests {
         let (integrity, path) = small(&sandbox);
         let tree = store.unpack(&integrity, &path).expect("an ordinary archive");
         let folder = store.entry(&integrity);
-        let index = folder.join("index.json");
-        let text = fs::read_to_string(&index).expect("there");
-        let boot = store.boot.clone();
-        let other_run = text.replace(boot.as_deref().unwrap_or("none"), "an earlier run");
+        let index = folder.join("index");
+        let bytes = fs::read(&index).expect("there");
+        let files = tree.files().map(|(path, source)| {
+            let Source { size, executable, sha256, .. } = *source;
+            index::IndexedFile { path: path.clone(), size, executable, sha256 }
+        });
+        let other_run = index::encode("an earlier run", &files.collect::<Vec<_>>(), &[]);
         let file = folder.join("files/lib/index.js");
         // What a kill at a bad moment, a power failure or a newer builder may leave behind.
         let damages: [(&str, &dyn Fn()); 5] = [
             ("no index", &|| fs::remove_file(&index).expect("there")),
-            ("half an index", &|| fs::write(&index, &text[..text.len() / 2]).expect("writable")),
+            ("half an index", &|| fs::write(&index, &bytes[..bytes.len() / 2]).expect("writable")),
             ("an empty index", &|| fs::write(&index, "").expect("writable")),
             ("another format", &|| {
-                fs::write(&index, text.replace(r#""version":1"#, r#""version":2"#))
-                    .expect("writable");
+                fs::write(&index, r#"{"version":1,"files":[]}"#).expect("writable");
             }),
             ("an empty file after a power failure", &|| {
                 fs::write(&index, &other_run).expect("writable");
@@ -474,9 +479,9 @@ mod tests {
         let cache = sandbox.root.join("cache");
         for other in [
             path,
-            cache.join("packages-v1"),
-            cache.join("packages-v1/aa"),
-            cache.join("packages-v1/../../archive.tgz"),
+            cache.join("packages-v2"),
+            cache.join("packages-v2/aa"),
+            cache.join("packages-v2/../../archive.tgz"),
             cache.join("tmp/gate"),
         ] {
             assert!(!store.discard(&other).expect("untouched"), "{other}");
@@ -513,7 +518,7 @@ mod tests {
         context.cache = folder.join("cache");
         let error = Store::open(&context).expect_err("it is read-only");
         insta::assert_snapshot!(rendered(&error).replace(folder.as_str(), "FOLDER"), @r"
-        × cannot make the folder `FOLDER/cache/packages-v1`
+        × cannot make the folder `FOLDER/cache/packages-v2`
         ╰─▶ Read-only file system (os error 30)
         help: the cache must be on a file system that can be written to: choose another folder for it with `--cache DIR`
         ");
@@ -525,7 +530,7 @@ mod tests {
         sandbox.write("cache", "a file");
         let error = Store::open(&sandbox.context(&[])).expect_err("no folder");
         insta::assert_snapshot!(rendered(&error).replace(sandbox.root.as_str(), "ROOT"), @r"
-        × cannot make the folder `ROOT/cache/packages-v1`
+        × cannot make the folder `ROOT/cache/packages-v2`
         ╰─▶ Not a directory (os error 20)
         help: a file is in the way where the cache needs a folder: move it, or choose another folder for it with `--cache DIR`
         ");

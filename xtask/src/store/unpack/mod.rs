@@ -22,7 +22,7 @@ use tar::EntryType;
 
 use self::extended::Extended;
 use super::UnpackError;
-use super::entry::{IndexedFile, IndexedLink};
+use super::index::{IndexedFile, IndexedLink};
 use crate::mode;
 
 /// How much an archive may hold.
