@@ -29,13 +29,14 @@ pub fn assemble(
     unpacked: &BTreeMap<Integrity, Tree>,
     folders: &BTreeMap<Utf8PathBuf, Tree>,
 ) -> Result<Tree, ClosureError> {
-    let mut tree = Tree::default();
-    // Sorted by path, so that a package comes before those inside it.
-    let placed: Vec<Result<Placed, ClosureError>> =
-        closure.packages.par_iter().map(|package| files(package, unpacked, folders)).collect();
-    for (package, placed) in closure.packages.iter().zip(placed) {
-        place(&mut tree, package, placed?)?;
-    }
+    let mut runs = closure
+        .packages
+        .par_iter()
+        .map(|package| files(package, unpacked, folders))
+        .collect::<Result<Vec<Run>, _>>()?;
+    settle(closure, &mut runs)?;
+    // Nearly sorted, and of two files with one path the later counts: a tree is built from that at once.
+    let mut tree: Tree = runs.into_iter().flatten().collect();
     for link in &closure.links {
         make_way(&mut tree, &link.path)?;
         tree.insert(link.path.clone(), Node::Link(points_to(link)));
@@ -44,14 +45,14 @@ pub fn assemble(
     Ok(tree)
 }
 
-/// The files of one package under their paths in the whole tree; none of a bundled package, which came with its parent.
-type Placed = Vec<(BundlePath, Node)>;
+/// The files of one package, sorted by their paths in the whole tree; none of a bundled package, which came with its parent.
+type Run = Vec<(BundlePath, Node)>;
 
 fn files(
     package: &Package,
     unpacked: &BTreeMap<Integrity, Tree>,
     folders: &BTreeMap<Utf8PathBuf, Tree>,
-) -> Result<Placed, ClosureError> {
+) -> Result<Run, ClosureError> {
     match &package.origin {
         Origin::Registry { integrity, .. }
         | Origin::Url { integrity, .. }
@@ -76,32 +77,63 @@ fn copies(
     place: &BundlePath,
     files: &Tree,
     wanted: impl Fn(&BundlePath) -> bool,
-) -> Result<Placed, ClosureError> {
-    files
-        .iter()
-        .filter(|(path, _)| wanted(path))
-        .map(|(path, node)| Ok((place.join_path(path)?, node.clone())))
-        .collect()
+) -> Result<Run, ClosureError> {
+    let mut run = Vec::with_capacity(files.len());
+    for (path, node) in files.iter().filter(|(path, _)| wanted(path)) {
+        run.push((place.join_path(path)?, node.clone()));
+    }
+    Ok(run)
 }
 
-fn place(tree: &mut Tree, package: &Package, placed: Placed) -> Result<(), ClosureError> {
-    match &package.origin {
-        // A folder in its own place may have others inside it.
-        Origin::Folder { path } if package.path.as_str() == path.as_str() => {
-            check_above(tree, &package.path)?;
+/// Makes way for the packages inside others, and sees to it that those which came with their parent are there.
+fn settle(closure: &Closure, runs: &mut [Run]) -> Result<(), ClosureError> {
+    // Sorted by path, so that a package comes before those inside it.
+    let mut earlier: BTreeMap<&str, usize> = BTreeMap::new();
+    for (number, package) in closure.packages.iter().enumerate() {
+        let around: Vec<usize> =
+            above(&package.path).filter_map(|folder| earlier.get(folder).copied()).collect();
+        match &package.origin {
+            // A folder in its own place may have others inside it.
+            Origin::Folder { path } if package.path.as_str() == path.as_str() => {}
+            Origin::Bundled => {
+                let manifest = package.path.join("package.json")?;
+                if !around.iter().any(|&run| position(&runs[run], manifest.as_str()).is_ok()) {
+                    return Err(ClosureError::NotBundled { path: package.path.clone() });
+                }
+                continue;
+            }
+            _ => around.iter().for_each(|&run| cut_out(&mut runs[run], package.path.as_str())),
         }
-        Origin::Bundled => {
-            let manifest = package.path.join("package.json")?;
-            if tree.get(manifest.as_str()).is_none() {
-                return Err(ClosureError::NotBundled { path: package.path.clone() });
+        for folder in above(&package.path) {
+            if around.iter().any(|&run| position(&runs[run], folder).is_ok()) {
+                let path = BundlePath::new(folder)?;
+                return Err(ClosureError::InTheWay { path, package: package.path.clone() });
             }
         }
-        _ => make_way(tree, &package.path)?,
-    }
-    for (path, node) in placed {
-        tree.insert(path, node);
+        earlier.insert(package.path.as_str(), number);
     }
     Ok(())
+}
+
+/// The folders that `path` lies in, from the nearest.
+fn above(path: &BundlePath) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path.as_str()), |path| path.rsplit_once('/').map(|(above, _)| above))
+        .skip(1)
+}
+
+fn position(run: &Run, path: &str) -> Result<usize, usize> {
+    run.binary_search_by(|(other, _)| other.as_str().cmp(path))
+}
+
+/// Takes out what is at `path` and below it.
+fn cut_out(run: &mut Run, path: &str) {
+    if let Ok(at) = position(run, path) {
+        run.remove(at);
+    }
+    let folder = format!("{path}/");
+    let start = position(run, &folder).unwrap_or_else(|at| at);
+    let length = run[start..].partition_point(|(other, _)| other.as_str().starts_with(&folder));
+    run.drain(start..start + length);
 }
 
 /// Takes out what a tarball put at `path`.
