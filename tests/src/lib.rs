@@ -86,7 +86,7 @@ pub fn bundle(manifest: &Utf8Path, out: &Utf8Path, arguments: &[&str]) -> Value 
     let output = command.output().expect("it is a program");
     assert!(output.status.success(), "{}", text(&output));
     let bundles: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
-    bundles[0].clone()
+    bundles["bundles"][0].clone()
 }
 
 /// Bundles one of the examples (once: nothing changes between tests) and unpacks it into a new folder.

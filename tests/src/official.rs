@@ -103,7 +103,7 @@ impl Official {
         let output = self.run(&node_mirror::url(server), &arguments);
         assert!(output.status.success(), "{}", text(&output));
         let bundles: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
-        bundles[0].clone()
+        bundles["bundles"][0].clone()
     }
 
     /// Runs a verb that must fail, and returns what it said, in one line.

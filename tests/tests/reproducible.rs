@@ -59,7 +59,7 @@ fn digests(circumstances: &Circumstances, formats: &[&str]) -> Vec<(String, Stri
     let output = shell.output().expect("sh is everywhere");
     assert!(output.status.success(), "{}", text(&output));
     let bundles: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
-    let entries = bundles.as_array().expect("a list");
+    let entries = bundles["bundles"].as_array().expect("a list");
     entries
         .iter()
         .map(|bundle| {

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     set_up_messages(&cli.global);
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             report(&error, cli.global.json);
             ExitCode::FAILURE
@@ -33,10 +33,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> miette::Result<()> {
+fn run(cli: &Cli) -> miette::Result<ExitCode> {
     let mut context = context(&cli.global)?;
-    match &cli.command {
-        Command::Bundle(arguments) => bundle_command(&mut context, arguments, cli.global.json),
+    let done = match &cli.command {
+        Command::Bundle(arguments) => {
+            return bundle_command(&mut context, arguments, cli.global.json);
+        }
         Command::Lock(arguments) => lock_command(&context, arguments, cli.global.json),
         Command::Layout(arguments) => layout_command(&mut context, arguments),
         Command::Targets(manifest) => targets_command(&context, manifest, cli.global.json),
@@ -47,14 +49,15 @@ fn run(cli: &Cli) -> miette::Result<()> {
             print(&bench::run(&context, &config::load(&manifest)?, &host, arguments.runs)?)
         }
         Command::Ci => Ok(ci::run(&context)?),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn bundle_command(
     context: &mut Context,
     arguments: &cli::Bundle,
     json: bool,
-) -> miette::Result<()> {
+) -> miette::Result<ExitCode> {
     context.offline = arguments.offline;
     context.builder = builder(&context.executable)?;
     let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
@@ -80,13 +83,38 @@ fn bundle_command(
     };
     if arguments.dry_run {
         let (_, plan) = bundle::plan(&config, &options)?;
-        return print(&if json { to_json(&plan)? } else { plan.lines().join("\n") });
+        print(&if json { to_json(&plan)? } else { plan.lines().join("\n") })?;
+        let status = if plan.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return Ok(status);
     }
-    let bundles = bundle::run(context, &config, &options)?;
-    for warning in bundles.iter().flat_map(|bundle| &bundle.warnings) {
-        context.reporter.warn(warning);
+    let mut outcome = bundle::run(context, &config, &options)?;
+    if let (1, Some(failure)) = (options.targets.len(), outcome.failures.pop()) {
+        return Err(failure.error.into());
     }
-    print(&if json { to_json(&bundles)? } else { summary::of(&bundles, &context.current_dir) })
+    told(context, outcome, json)
+}
+
+/// Says what came of every target.
+fn told(context: &Context, outcome: bundle::Outcome, json: bool) -> miette::Result<ExitCode> {
+    let bundle::Outcome { bundles, failures } = outcome;
+    let status = if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if json {
+        print(&to_json(&summary::json(&bundles, failures))?)?;
+        return Ok(status);
+    }
+    for (warning, targets) in summary::warnings(&bundles) {
+        let of =
+            if bundles.len() > 1 { format!(" [{}]", targets.join(", ")) } else { String::new() };
+        context.reporter.warn(format!("{warning}{of}"));
+    }
+    if !bundles.is_empty() {
+        print(&summary::of(&bundles, &context.current_dir))?;
+    }
+    for failure in failures {
+        context.reporter.done("Failed", format!("{} was not bundled:", failure.target));
+        report(&failure.error.into(), false);
+    }
+    Ok(status)
 }
 
 fn lock_command(context: &Context, arguments: &cli::Lock, json: bool) -> miette::Result<()> {

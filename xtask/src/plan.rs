@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use crate::closure::{self, Closure, ClosureError, Host, Origin, Package, Scope};
-use crate::config::{Config, Located};
+use crate::config::{Config, Located, ScriptAction};
 use crate::fetch::{Place, Request};
 use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
 use crate::pack::Format;
@@ -42,6 +42,19 @@ pub struct Plan {
     pub build: Option<BuildPlan>,
     /// One bundle for each.
     pub targets: Vec<TargetPlan>,
+    /// Targets no bundle can be made for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+}
+
+/// A target no bundle can be made for.
+#[derive(Debug, Serialize)]
+pub struct Refused {
+    /// The target's name.
+    pub target: TargetName,
+    /// Why not.
+    #[serde(serialize_with = "in_words")]
+    pub error: PlanError,
 }
 
 /// What the build command runs with, on this machine.
@@ -69,6 +82,9 @@ pub struct TargetPlan {
     pub platform: Platform,
     /// The runtime inside.
     pub runtime: LockedRuntime,
+    /// The same runtime for this machine, if install scripts are to be run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script_runtime: Option<LockedRuntime>,
     /// The packages inside.
     #[serde(serialize_with = "summarize")]
     pub closure: Closure,
@@ -150,10 +166,11 @@ fn read(path: Utf8PathBuf) -> Result<(Utf8PathBuf, String), PlanError> {
     }
 }
 
-/// Decides everything there is to decide before bytes move.
+/// Decides everything there is to decide before bytes move. A target that does not fit is refused, and does not stop
+/// the others.
 ///
 /// # Errors
-/// When manifest, locks and targets do not fit together.
+/// When manifest and locks do not fit together.
 pub fn resolve(
     config: &Config,
     inputs: &Inputs,
@@ -174,27 +191,49 @@ pub fn resolve(
             })
         }
     };
-    let targets = targets
-        .iter()
-        .map(|target| {
-            let runtime = inputs.lock.runtime(config, target)?.clone();
-            let closure = read_closure(inputs, target, &runtime, Scope::Production)?;
-            check_engines(config, inputs, &closure, &runtime)?;
-            let name = bundle_name(config, &target.name);
-            Ok(TargetPlan {
-                target: target.name.clone(),
-                platform: target.platform,
-                runtime,
-                closure,
-                archives: formats
-                    .iter()
-                    .map(|format| format!("{name}.{}", format.extension()))
-                    .collect(),
-                data: target.clone(),
-            })
-        })
-        .collect::<Result<_, PlanError>>()?;
-    Ok(Plan { app: config.app.name.clone(), version: config.app.version.clone(), build, targets })
+    let mut plan = Plan {
+        app: config.app.name.clone(),
+        version: config.app.version.clone(),
+        build,
+        targets: Vec::new(),
+        refused: Vec::new(),
+    };
+    for target in targets {
+        match resolve_target(config, inputs, target, host, formats) {
+            Ok(target) => plan.targets.push(target),
+            Err(error) => plan.refused.push(Refused { target: target.name.clone(), error }),
+        }
+    }
+    Ok(plan)
+}
+
+fn resolve_target(
+    config: &Config,
+    inputs: &Inputs,
+    target: &Target,
+    host: &Target,
+    formats: &[Format],
+) -> Result<TargetPlan, PlanError> {
+    let runtime = inputs.lock.runtime(config, target)?.clone();
+    let closure = read_closure(inputs, target, &runtime, Scope::Production)?;
+    check_engines(config, inputs, &closure, &runtime)?;
+    let runs = config.install_scripts.iter().any(|script| script.action == ScriptAction::Run);
+    let script_runtime =
+        match runs && closure.packages.iter().any(|package| package.has_install_script) {
+            true => Some(inputs.lock.runtime(config, host)?.clone()),
+            false => None,
+        };
+    let name = bundle_name(config, &target.name);
+    let archives = formats.iter().map(|format| format!("{name}.{}", format.extension())).collect();
+    Ok(TargetPlan {
+        target: target.name.clone(),
+        platform: target.platform,
+        runtime,
+        script_runtime,
+        closure,
+        archives,
+        data: target.clone(),
+    })
 }
 
 /// `<app>-<version>-<target>`: the archive's name without extension. (The folder in it is named after the app alone.)
@@ -209,9 +248,16 @@ impl Plan {
     pub fn requests(&self, lockfile_folder: &Utf8Path, mirrors: &Mirrors) -> Vec<Request> {
         let mut requests = Vec::new();
         for target in &self.targets {
-            requests.push(target.runtime.request(mirrors));
-            requests.extend(package_requests(&target.closure, lockfile_folder));
+            requests.extend(target.requests(lockfile_folder, mirrors));
         }
+        requests.extend(self.build_requests(lockfile_folder, mirrors));
+        requests
+    }
+
+    /// The archives the build command asks for.
+    #[must_use]
+    pub fn build_requests(&self, lockfile_folder: &Utf8Path, mirrors: &Mirrors) -> Vec<Request> {
+        let mut requests = Vec::new();
         if let Some(build) = &self.build {
             requests.push(build.runtime.request(mirrors));
             requests.extend(build.tools.iter().map(LockedTool::request));
@@ -253,7 +299,22 @@ impl Plan {
                 lines.push(format!("    archive  {archive}"));
             }
         }
+        for Refused { target, error } in &self.refused {
+            lines.push(format!("  {target}"));
+            lines.push(format!("    refused  {error}"));
+        }
         lines
+    }
+}
+
+impl TargetPlan {
+    /// Every archive this target asks for; some may be named more than once.
+    #[must_use]
+    pub fn requests(&self, lockfile_folder: &Utf8Path, mirrors: &Mirrors) -> Vec<Request> {
+        let runtimes = std::iter::once(&self.runtime).chain(&self.script_runtime);
+        let mut requests: Vec<_> = runtimes.map(|runtime| runtime.request(mirrors)).collect();
+        requests.extend(package_requests(&self.closure, lockfile_folder));
+        requests
     }
 }
 
@@ -362,6 +423,10 @@ fn summarize<S: serde::Serializer>(closure: &Closure, serializer: S) -> Result<S
     serializer.collect_map(
         closure.packages.iter().map(|package| (package.path.as_str(), describe(package))),
     )
+}
+
+fn in_words<S: serde::Serializer>(error: &PlanError, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(error)
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use crate::config::Config;
 use crate::confine::Confinement;
 use crate::context::Context;
 use crate::integrity::Integrity;
-use crate::launcher::{self, LauncherError};
 use crate::licenses::{self, Licenses, LicensesError};
 use crate::lock::LockedRuntime;
 use crate::needs::{self, NeedsError};
@@ -95,9 +94,6 @@ pub enum StageError {
     Store(#[from] StoreError),
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Launcher(#[from] LauncherError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
     Needs(#[from] NeedsError),
     #[error(transparent)]
     Path(#[from] PathError),
@@ -161,7 +157,7 @@ fn program(name: &str, source: Source) -> Result<Tree, PathError> {
     Ok(Tree::from_iter([(BundlePath::new(name)?, Node::File(source))]))
 }
 
-/// Puts together one target's bundle. `outputs` is what [`build`] made.
+/// Puts together one target's bundle. `outputs` is what [`build`] made, `launcher` what every program in `bin/` is.
 ///
 /// # Errors
 /// When a part is missing, refused or cannot be read.
@@ -169,6 +165,7 @@ pub fn tree(
     materials: &Materials<'_>,
     plan: &TargetPlan,
     outputs: &Tree,
+    launcher: &Utf8Path,
 ) -> Result<Staged, StageError> {
     let Materials { config, store, .. } = materials;
     let mut app = materials.own.shipped.clone();
@@ -176,7 +173,7 @@ pub fn tree(
     app.extend(outputs.clone());
     let runtime = executable(materials, &plan.runtime)?;
     let mut warnings = Vec::new();
-    let mut app = run_scripts(materials, plan, &app, &runtime, &mut warnings)?;
+    let mut app = run_scripts(materials, plan, app, &mut warnings)?;
     check_entrypoints(config, &app)?;
     let licenses = licenses::collect(&plan.closure, &app)?;
     let pruned = prune::apply(&mut app, &config.prune, &plan.platform)
@@ -187,7 +184,7 @@ pub fn tree(
     place(&mut tree, "app", app)?;
     add_licenses(store, licenses, &mut tree)?;
     let stripped = add_runtime(materials, plan, runtime, &mut tree)?;
-    add_programs(materials, plan, &mut tree)?;
+    add_programs(materials, plan, launcher, &mut tree)?;
     let needs = needs::read(&tree, &plan.data)?;
     warnings.extend(needs.beyond);
     let manifest = manifest(config, plan, &tree, needs.requirements)?;
@@ -208,8 +205,7 @@ fn closure_tree(materials: &Materials<'_>, closure: &Closure) -> Result<Tree, St
 fn run_scripts(
     materials: &Materials<'_>,
     plan: &TargetPlan,
-    app: &Tree,
-    runtime: &Source,
+    app: Tree,
     warnings: &mut Vec<String>,
 ) -> Result<Tree, StageError> {
     let decision = scripts::decide(&plan.closure, &materials.config.install_scripts, |package| {
@@ -226,9 +222,17 @@ fn run_scripts(
             package.value
         )
     }));
-    let interpreter = Interpreter { executable: runtime, version: &plan.runtime.version };
+    let Some(runtime) = plan.script_runtime.as_ref().filter(|_| !decision.jobs.is_empty()) else {
+        return Ok(app);
+    };
+    let executable = executable(materials, runtime)?;
+    let interpreter = Interpreter {
+        executable: &executable,
+        version: &runtime.version,
+        platform: &plan.platform,
+    };
     let Materials { context, store, confinement, .. } = *materials;
-    Ok(scripts::run(context, store, interpreter, app, &decision.jobs, confinement)?)
+    Ok(scripts::run(context, store, interpreter, &app, &decision.jobs, confinement)?)
 }
 
 /// `licenses/`: every text, and an index of what each package declares.
@@ -315,11 +319,11 @@ fn stripped(store: &Store, executable: &Source) -> Result<Source, StageError> {
 fn add_programs(
     materials: &Materials<'_>,
     plan: &TargetPlan,
+    launcher: &Utf8Path,
     tree: &mut Tree,
 ) -> Result<(), StageError> {
-    let Materials { context, config, store, .. } = materials;
-    let launcher = launcher::obtain(context, plan.data.launcher_triple())?;
-    let launcher = store.add_file(&launcher, true)?;
+    let Materials { config, store, .. } = materials;
+    let launcher = store.add_file(launcher, true)?;
     let mut programs = BTreeMap::new();
     for entrypoint in &config.entrypoints {
         let path = BundlePath::new(format!("bin/{}", entrypoint.name))?;

@@ -1,16 +1,80 @@
 //! What `bundle` says when it is done.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use camino::Utf8Path;
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::commands::bundle::Bundle;
+use crate::commands::bundle::{Bundle, Failure};
 use crate::process;
 
-/// One paragraph for each archive; paths are shown relative to `folder` where they are below it.
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+pub struct Json<'a> {
+    bundles: &'a [Bundle],
+    failures: Vec<Value>,
+}
+
+/// What came of every target, for programs.
+#[must_use]
+pub fn json(bundles: &[Bundle], failures: Vec<Failure>) -> Json<'_> {
+    let failures = failures.into_iter().map(|failure| {
+        let mut text = String::new();
+        miette::JSONReportHandler::new()
+            .render_report(&mut text, &failure.error)
+            .expect("strings grow");
+        let error = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        serde_json::json!({ "target": failure.target, "error": error })
+    });
+    Json { bundles, failures: failures.collect() }
+}
+
+/// Every warning, and the targets it is for.
+#[must_use]
+pub fn warnings(bundles: &[Bundle]) -> BTreeMap<&str, Vec<&str>> {
+    let mut warnings: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for bundle in bundles {
+        for warning in &bundle.warnings {
+            let targets = warnings.entry(warning).or_default();
+            // A target may have several archives.
+            if targets.last() != Some(&bundle.target.as_str()) {
+                targets.push(bundle.target.as_str());
+            }
+        }
+    }
+    warnings
+}
+
+/// A paragraph for one target's archives, a table for those of several; paths are shown relative to `folder` where
+/// they are below it.
 #[must_use]
 pub fn of(bundles: &[Bundle], folder: &Utf8Path) -> String {
+    let several = bundles.windows(2).any(|pair| pair[0].target != pair[1].target);
+    if several {
+        return table(bundles, folder);
+    }
     bundles.iter().map(|bundle| one(bundle, folder)).collect::<Vec<_>>().join("\n\n")
+}
+
+fn table(bundles: &[Bundle], folder: &Utf8Path) -> String {
+    let width = bundles.iter().map(|bundle| bundle.target.as_str().len()).max().unwrap_or(0);
+    let runtime = bundles.iter().map(|bundle| bundle.runtime.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for bundle in bundles {
+        let archive = bundle.archive.strip_prefix(folder).unwrap_or(&bundle.archive);
+        let (target, size) = (bundle.target.as_str(), size(bundle.size));
+        let unchanged = if bundle.reused { "  (nothing changed)" } else { "" };
+        writeln!(
+            text,
+            "{target:width$}  {:runtime$}  {:>6} files  {size:>9}  {archive}{unchanged}\n{:width$}  sha256 {}",
+            bundle.runtime, bundle.files, "", bundle.sha256
+        )
+        .expect("strings grow");
+    }
+    text.truncate(text.trim_end().len());
+    text
 }
 
 fn one(bundle: &Bundle, folder: &Utf8Path) -> String {
@@ -84,6 +148,44 @@ pub fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::testing;
+
+    /// The sample's bundle for two targets; one of them was there already.
+    fn two() -> Vec<Bundle> {
+        let one = testing::bundle("/home/me/gateway/bundles".into());
+        let target = "macos-arm64".parse().expect("a target's name");
+        let archive = "/home/me/gateway/bundles/sample-1.2.3-macos-arm64.tar.zst".into();
+        let warnings = [one.warnings.clone(), vec!["only there".to_owned()]].concat();
+        let other = Bundle { target, archive, warnings, reused: true, ..one.clone() };
+        vec![one, other]
+    }
+
+    #[test]
+    fn several_targets_are_a_table() {
+        insta::assert_snapshot!(of(&two(), "/home/me/gateway".into()));
+    }
+
+    #[test]
+    fn a_warning_is_given_once() {
+        let bundles = two();
+        let warnings = warnings(&bundles);
+        assert_eq!(warnings["only there"], ["macos-arm64"]);
+        for warning in &bundles[0].warnings {
+            assert_eq!(warnings[warning.as_str()], ["linux-x64", "macos-arm64"]);
+        }
+    }
+
+    #[test]
+    fn programs_are_told_what_failed() {
+        let error = crate::commands::bundle::BundleError::Damaged { path: "cache/x".into() };
+        let failure = Failure { target: "jetson".parse().expect("a target's name"), error };
+        let json = serde_json::to_value(json(&two(), vec![failure])).expect("plain JSON");
+        assert_eq!(json["bundles"].as_array().map(Vec::len), Some(2));
+        assert_eq!(json["failures"][0]["target"], "jetson");
+        assert_eq!(
+            json["failures"][0]["error"]["message"],
+            "`cache/x` in the cache was damaged; it was thrown away"
+        );
+    }
 
     #[test]
     fn everything_there_is_to_say() {

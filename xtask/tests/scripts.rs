@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 
 use common::{Builder, chain, text};
-use gangway_artifact::BundlePath;
+use gangway_artifact::{BundlePath, Cpu, Libc, Os, Platform};
 use xtask::confine::Confinement;
 use xtask::scripts::{self, Interpreter, Job, ScriptError};
 use xtask::tree::{Node, Tree};
@@ -46,7 +46,9 @@ fn run(
 ) -> Result<Tree, ScriptError> {
     let shell = fs_err::read("/bin/sh").expect("every system has one");
     let executable = builder.store.add_bytes(&shell, true).expect("there is room");
-    let interpreter = Interpreter { executable: &executable, version: "24.1.0" };
+    let platform = Platform { os: Os::Linux, cpu: Cpu::X64, libc: Some(Libc::Glibc) };
+    let interpreter =
+        Interpreter { executable: &executable, version: "24.1.0", platform: &platform };
     scripts::run(&builder.context, &builder.store, interpreter, tree, jobs, confinement)
 }
 

@@ -1,26 +1,26 @@
 //! `cargo xtask bundle`: the main job, from manifest to archives.
 
+mod make;
 mod record;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{Digest, MANIFEST_FILE, Requirements, TargetName};
+use camino::Utf8PathBuf;
+use gangway_artifact::{Digest, Requirements, TargetName};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::confine::Confinement;
 use crate::context::Context;
-use crate::fetch::{self, FetchError};
+use crate::fetch::FetchError;
 use crate::launcher::LauncherError;
 use crate::own_files::{OwnFiles, OwnFilesError};
-use crate::pack::{self, Format, PackError, Settings};
-use crate::plan::{self, Inputs, Plan, PlanError, TargetPlan};
-use crate::registry::{Registry, RegistryError};
-use crate::runtime::{MirrorError, Mirrors};
-use crate::stage::{self, Materials, StageError, Staged};
+use crate::pack::{Format, PackError};
+use crate::plan::{self, Inputs, Plan, PlanError};
+use crate::registry::RegistryError;
+use crate::runtime::MirrorError;
+use crate::stage::StageError;
 use crate::store::{Store, StoreError};
 use crate::target::Target;
-use crate::tree::Tree;
 
 /// What to bundle, and how.
 #[derive(Debug, Clone)]
@@ -142,26 +142,40 @@ pub enum BundleError {
     Manifest { path: Utf8PathBuf, source: std::io::Error },
 }
 
+/// What came of every target.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The archives there are, in the order of their targets.
+    pub bundles: Vec<Bundle>,
+    /// The targets without one.
+    pub failures: Vec<Failure>,
+}
+
+/// A target that could not be bundled.
+#[derive(Debug)]
+pub struct Failure {
+    /// The target.
+    pub target: TargetName,
+    /// Why not.
+    pub error: BundleError,
+}
+
 /// Decides what `run` would do.
 ///
 /// # Errors
-/// When manifest, locks and targets do not fit together.
+/// When manifest and locks do not fit together.
 pub fn plan(config: &Config, options: &Options) -> Result<(Inputs, Plan), BundleError> {
     let inputs = Inputs::load(config)?;
     let plan = plan::resolve(config, &inputs, &options.targets, &options.host, &options.formats)?;
     Ok((inputs, plan))
 }
 
-/// Makes every archive that is not there yet as it would be made.
+/// Makes every archive that is not there yet as it would be made. A target that fails does not stop the others.
 ///
 /// # Errors
-/// When any stage fails. Archives that were finished before stay; nothing half-written does.
-pub fn run(
-    context: &Context,
-    config: &Config,
-    options: &Options,
-) -> Result<Vec<Bundle>, BundleError> {
-    let (inputs, plan) = plan(config, options)?;
+/// When what all targets share fails. Archives that were finished before stay; nothing half-written does.
+pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outcome, BundleError> {
+    let (inputs, mut plan) = plan(config, options)?;
     let out = |source| BundleError::Out { path: options.out.clone(), source };
     fs_err::create_dir_all(&options.out).map_err(out)?;
     if options.out.canonicalize_utf8().map_err(out)?
@@ -172,123 +186,27 @@ pub fn run(
     let store = Store::open(context)?;
     let skip = [options.out.clone(), context.cache.clone()];
     let own = OwnFiles::collect(config, &plan, inputs.lockfile_folder(config), &skip)?;
-    let keys = record::Keys::new(context, &inputs, &own, config, options);
-
-    let mut bundles = Vec::new();
-    let mut missing = Vec::new();
-    for target in &plan.targets {
-        for &format in &options.formats {
-            let key = keys.of(context, target, format)?;
-            match record::find(context, &key, &options.out) {
-                Some(bundle) => bundles.push(bundle),
-                None => missing.push((target, format, key)),
-            }
-        }
-    }
-    if !missing.is_empty() {
-        let registry = Registry::load(context, &config.folder)?;
-        let mirrors = Mirrors::from_context(context)?;
-        let requests = plan.requests(inputs.lockfile_folder(config), &mirrors);
-        let fetched = fetch::all(context, &store, &registry, &requests)?;
-        let materials = Materials {
-            context,
-            config,
-            store: &store,
-            fetched: &fetched,
-            own: &own,
-            confinement: options.confinement,
-        };
-        let outputs = stage::build(&materials, &plan)?;
-        bundles.extend(make(&materials, options, &missing, &outputs)?);
-    }
-    bundles.sort_by(|a, b| (&a.target, &a.archive).cmp(&(&b.target, &b.archive)));
-    Ok(bundles)
-}
-
-/// Stages each target once and packs it in every format that is missing.
-fn make(
-    materials: &Materials<'_>,
-    options: &Options,
-    missing: &[(&TargetPlan, Format, record::Key)],
-    outputs: &Tree,
-) -> Result<Vec<Bundle>, BundleError> {
-    let mut bundles = Vec::new();
-    for of_target in missing.chunk_by(|(a, ..), (b, ..)| a.target == b.target) {
-        let Some((plan, ..)) = of_target.first() else { continue };
-        let staged = stage::tree(materials, plan, outputs)?;
-        for (_, format, key) in of_target {
-            let bundle = pack(materials, options, plan, &staged, *format)?;
-            record::save(materials.context, key, &bundle);
-            bundles.push(bundle);
-        }
-    }
-    Ok(bundles)
-}
-
-fn pack(
-    materials: &Materials<'_>,
-    options: &Options,
-    plan: &TargetPlan,
-    staged: &Staged,
-    format: Format,
-) -> Result<Bundle, BundleError> {
-    let name = plan::bundle_name(materials.config, &plan.target);
-    let archive = options.out.join(format!("{name}.{}", format.extension()));
-    let packed = match pack::write(
-        materials.context,
-        &staged.tree,
-        &materials.config.app.name,
-        Settings::new(format),
-        &archive,
-    ) {
-        Err(PackError::Damaged { source_path, .. }) if materials.store.discard(&source_path)? => {
-            return Err(BundleError::Damaged { path: source_path });
-        }
-        packed => packed?,
+    let refused = std::mem::take(&mut plan.refused).into_iter();
+    let mut outcome = Outcome {
+        bundles: Vec::new(),
+        failures: refused
+            .map(|refused| Failure { target: refused.target, error: refused.error.into() })
+            .collect(),
     };
-    let beside = options.out.join(format!("{name}.{MANIFEST_FILE}"));
-    let bytes = staged.manifest.to_json();
-    write_beside(&beside, &bytes)
-        .map_err(|source| BundleError::Manifest { path: beside.clone(), source })?;
-    let manifest = &staged.manifest;
-    Ok(Bundle {
-        app: manifest.app.name.clone(),
-        version: manifest.app.version.clone(),
-        target: plan.target.clone(),
-        runtime: format!("{} {}", manifest.runtime.engine, manifest.runtime.version),
-        archive,
-        size: packed.size,
-        sha256: packed.sha256,
-        manifest: beside,
-        manifest_sha256: Digest::of(&bytes),
-        entrypoints: manifest
-            .entrypoints
-            .iter()
-            .map(|entrypoint| entrypoint.name.clone())
-            .collect(),
-        packages: staged.packages,
-        files: staged.tree.len(),
-        unpacked_size: staged.tree.size(),
-        pruned: staged
-            .pruned
-            .rules
-            .iter()
-            .map(|saved| Pruned {
-                rule: saved.name.to_owned(),
-                files: saved.files,
-                bytes: saved.bytes,
-            })
-            .collect(),
-        stripped: staged.stripped,
-        requirements: manifest.requirements.clone(),
-        warnings: staged.warnings.clone(),
-        reused: false,
-    })
-}
-
-/// Replaces the file as a whole or not at all.
-fn write_beside(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
-    let partial = Utf8PathBuf::from(format!("{path}.partial"));
-    fs_err::write(&partial, bytes)?;
-    fs_err::rename(&partial, path)
+    let command = make::Command {
+        context,
+        config,
+        options,
+        inputs: &inputs,
+        plan: &plan,
+        own: &own,
+        store: &store,
+    };
+    let missing = make::look(&command, &mut outcome);
+    if !missing.is_empty() {
+        make::all(&command, missing, &mut outcome)?;
+    }
+    outcome.bundles.sort_by(|a, b| (&a.target, &a.archive).cmp(&(&b.target, &b.archive)));
+    outcome.failures.sort_by(|a, b| a.target.cmp(&b.target));
+    Ok(outcome)
 }

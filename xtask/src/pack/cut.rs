@@ -22,7 +22,7 @@ pub(super) enum Frame<'plan, 'tree> {
     /// Entries with their bytes; of a large file at the end only the headers.
     Entries(&'plan [Entry<'tree>]),
     /// The next bytes of a large file.
-    Part { path: &'tree BundlePath, source: &'tree Source, length: u64 },
+    Part { path: &'tree BundlePath, source: &'tree Source, offset: u64, length: u64 },
     /// What stands after the last entry.
     End,
 }
@@ -43,15 +43,24 @@ pub(super) fn frames<'plan, 'tree>(
         if let Some(Entry { kind: Kind::File(path, source), .. }) =
             run.last().filter(|entry| is_large(entry, frame_size))
         {
-            let parts = (0..source.size.div_ceil(frame_size)).map(|index| {
-                let length = frame_size.min(source.size - index * frame_size);
-                Frame::Part { path, source, length }
-            });
-            frames.extend(parts);
+            frames.extend(parts(source.size, frame_size).map(|(offset, length)| Frame::Part {
+                path,
+                source,
+                offset,
+                length,
+            }));
         }
     }
     frames.push(Frame::End);
     frames
+}
+
+/// Offset and length of the parts of a large file.
+pub(super) fn parts(size: u64, frame_size: u64) -> impl Iterator<Item = (u64, u64)> {
+    (0..size.div_ceil(frame_size)).map(move |index| {
+        let offset = index * frame_size;
+        (offset, frame_size.min(size - offset))
+    })
 }
 
 /// Whether an entry's bytes have frames to themselves.

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-use super::{PackError, Work, stream};
+use super::stream::{self, Piece};
+use super::{PackError, Work};
 
 /// Deflate, no flags, no time, no extra flags, no system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -22,12 +23,18 @@ pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, P
     let mut sum = Crc::new();
     let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(|error| work.write_error(error));
     put(&HEADER)?;
-    let compress =
-        |plain: &[u8]| compress(plain, level).map_err(|error| work.compress_error(error));
-    let count = stream::write(work, compress, |(bytes, part)| {
-        sum.combine(&part);
-        put(&bytes)
-    })?;
+    let compress = |piece: Piece<'_, '_>| {
+        compress(&piece.plain()?, level).map_err(|error| work.compress_error(error))
+    };
+    let count = stream::write(
+        work,
+        |_| false,
+        compress,
+        |(bytes, part)| {
+            sum.combine(&part);
+            put(&bytes)
+        },
+    )?;
     put(&LAST_BLOCK)?;
     put(&sum.sum().to_le_bytes())?;
     put(&sum.amount().to_le_bytes())?;

@@ -10,6 +10,7 @@
 mod cut;
 mod entry;
 mod error;
+mod frame_cache;
 mod gzip;
 mod header;
 mod manifest;
@@ -34,6 +35,7 @@ use entry::Entry;
 use output::Output;
 
 pub use error::PackError;
+pub use frame_cache::FrameCache;
 pub use manifest::{listing, manifest_bytes};
 
 /// The time of every entry: 1985-10-26T08:15:00Z, the one npm gives the files of its tarballs. It is not zero, because
@@ -109,6 +111,8 @@ pub struct Packed {
 
 /// Writes `tree` to the file `out`, as an archive of one folder named `folder`.
 ///
+/// `cache` saves work and changes nothing else.
+///
 /// # Errors
 /// When the tree cannot be archived, a source file is damaged or `out` cannot be written. Nothing is left at `out`
 /// then but what was there before.
@@ -117,6 +121,7 @@ pub fn write(
     tree: &Tree,
     folder: &str,
     settings: Settings,
+    cache: Option<&FrameCache>,
     out: &Utf8Path,
 ) -> Result<Packed, PackError> {
     let entries = entry::list(tree, folder)?;
@@ -124,6 +129,7 @@ pub fn write(
     let work = Work {
         entries: &entries,
         settings,
+        cache,
         threads: context.jobs,
         progress: context.reporter.bytes("Packing", tree.size()),
         out,
@@ -143,6 +149,8 @@ pub fn write(
 struct Work<'plan, 'tree> {
     entries: &'plan [Entry<'tree>],
     settings: Settings,
+    /// Frames that were compressed before; of `.tar.zst` only.
+    cache: Option<&'plan FrameCache>,
     threads: NonZeroUsize,
     /// Counts the bytes of files.
     progress: Progress,

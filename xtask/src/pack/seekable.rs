@@ -7,8 +7,10 @@ use std::io::{self, Write};
 
 use ::zstd::bulk::Compressor;
 use ::zstd::zstd_safe::CParameter;
+use gangway_artifact::Digest;
 
-use super::{PackError, Work, stream};
+use super::stream::{self, Piece};
+use super::{PackError, Work};
 
 /// No decoder needs more memory for its window: 16 MiB, a whole frame. Every decoder in use takes up to 128 MiB without
 /// being asked.
@@ -23,39 +25,52 @@ const TABLE_MAGIC: u32 = 0x8F92_EAB1;
 /// The table's descriptor: its entries have checksums.
 const WITH_CHECKSUMS: u8 = 0x80;
 
-/// One frame and its entry in the table.
-struct Frame {
-    bytes: Vec<u8>,
-    entry: [u8; 12],
-}
-
 /// Writes the archive to `out` and returns the number of frames.
 pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, PackError> {
     let mut entries = Vec::new();
     let level = i32::from(work.settings.level);
-    let compress =
-        |plain: &[u8]| compress(plain, level).map_err(|error| work.compress_error(error));
-    let count = stream::write(work, compress, |frame| {
-        entries.push(frame.entry);
-        out.write_all(&frame.bytes).map_err(|error| work.write_error(error))
+    let make = |piece: Piece<'_, '_>| {
+        compress(&piece.plain()?, level).map_err(|error| work.compress_error(error))
+    };
+    let compress = |piece: Piece<'_, '_>| match work.cache {
+        Some(cache) => cache.obtain(&key(&piece.key(), level), || make(piece)),
+        None => make(piece),
+    };
+    let is_kept =
+        |content: &Digest| work.cache.is_some_and(|cache| cache.has(&key(content, level)));
+    let count = stream::write(work, is_kept, compress, |frame| {
+        entries.push(entry(&frame));
+        out.write_all(&frame).map_err(|error| work.write_error(error))
     })?;
     out.write_all(&table(&entries)).map_err(|error| work.write_error(error))?;
     Ok(count)
 }
 
+/// The key of a frame: its content, and everything the compressor is told.
+fn key(content: &Digest, level: i32) -> Digest {
+    let version = ::zstd::zstd_safe::version_string();
+    Digest::of(format!("zstd {version} level {level} window {WINDOW_LOG} checksum\n{content}"))
+}
+
 /// One frame. The compressor is a new one each time: one that is used again salts its hash tables with what it did
 /// before, and the bytes would depend on which thread did what.
-fn compress(plain: &[u8], level: i32) -> io::Result<Frame> {
+fn compress(plain: &[u8], level: i32) -> io::Result<Vec<u8>> {
     let mut compressor = Compressor::new(level)?;
     compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-    let bytes = compressor.compress(plain)?;
+    compressor.compress(plain)
+}
+
+/// A frame's entry in the table: its size, its content's, and the low half of its content's XXH64, which is also what
+/// a frame ends with.
+fn entry(frame: &[u8]) -> [u8; 12] {
+    let plain = ::zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
+    let plain = usize::try_from(plain.unwrap_or_default()).unwrap_or_default();
     let mut entry = [0; 12];
-    entry[..4].copy_from_slice(&four_bytes(bytes.len()));
-    entry[4..8].copy_from_slice(&four_bytes(plain.len()));
-    // The table wants the low half of the content's XXH64, and so does the end of a frame.
-    entry[8..].copy_from_slice(&bytes[bytes.len() - 4..]);
-    Ok(Frame { bytes, entry })
+    entry[..4].copy_from_slice(&four_bytes(frame.len()));
+    entry[4..8].copy_from_slice(&four_bytes(plain));
+    entry[8..].copy_from_slice(&frame[frame.len() - 4..]);
+    entry
 }
 
 /// The table as a skippable frame.

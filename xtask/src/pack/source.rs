@@ -32,6 +32,13 @@ impl<'tree> Verified<'tree> {
         if (count as u64) < length { Err(damaged(self.path, self.source)) } else { Ok(()) }
     }
 
+    /// Passes over the next `length` bytes; they count for the digest.
+    pub(super) fn skip(&mut self, length: u64) -> Result<(), PackError> {
+        let count = io::copy(&mut (&mut self.reader).take(length), &mut io::sink())
+            .map_err(|error| read_error(self.path, self.source, error))?;
+        if count < length { Err(damaged(self.path, self.source)) } else { Ok(()) }
+    }
+
     /// Makes sure that this was all and that it was right.
     pub(super) fn finish(mut self) -> Result<(), PackError> {
         let more = self

@@ -1,102 +1,191 @@
-//! The tar stream, frame by frame.
+//! The tar stream, piece by piece.
 
-use std::vec;
+use gangway_artifact::{BundlePath, Digest};
 
 use super::cut::{self, Frame};
 use super::entry::{Entry, Kind};
-use super::source::Verified;
-use super::{PackError, Work, header, pipeline, source};
+use super::source::{self, Verified};
+use super::{PackError, Work, header, pipeline};
+use crate::tree::Source;
 
-/// A frame's bytes before and after compression.
-struct Block<C> {
-    /// How many of the plain bytes are bytes of files.
-    file_bytes: u64,
-    compressed: C,
+/// A piece of the stream that is compressed by itself.
+#[derive(Debug)]
+pub(super) struct Piece<'plan, 'tree> {
+    content: Content<'plan, 'tree>,
+    frame_size: u64,
 }
 
-/// Makes the tar stream, has each frame of it compressed by `compress` and gives the results to `take`, in order.
-/// Returns the number of frames.
+#[derive(Debug)]
+enum Content<'plan, 'tree> {
+    /// Entries whose files the worker reads itself.
+    Entries(&'plan [Entry<'tree>]),
+    /// A part of a large file, and its bytes if they were read for it: a digest can only be made of a file's parts in
+    /// their order.
+    Part { part: Part<'tree>, plain: Option<Vec<u8>> },
+    /// What stands after the last entry.
+    End,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Part<'tree> {
+    path: &'tree BundlePath,
+    source: &'tree Source,
+    offset: u64,
+    length: u64,
+}
+
+/// Makes the tar stream, has each piece of it compressed by `compress` and gives the results to `take`, in order.
+/// `is_kept` says of a piece's content whether `compress` will not need its bytes. Returns the number of pieces.
 pub(super) fn write<C: Send>(
     work: &Work<'_, '_>,
-    compress: impl Fn(&[u8]) -> Result<C, PackError> + Sync,
+    is_kept: impl Fn(&Digest) -> bool + Send,
+    compress: impl Fn(Piece<'_, '_>) -> Result<C, PackError> + Sync,
     mut take: impl FnMut(C) -> Result<(), PackError>,
 ) -> Result<usize, PackError> {
-    let frame_size = work.frame_size();
-    let frames = cut::frames(work.entries, frame_size);
+    let frames = cut::frames(work.entries, work.frame_size());
     let count = frames.len();
-    let jobs = Jobs { frames: frames.into_iter(), open: None };
-    let work_on = |job| {
-        let (plain, file_bytes) = match job {
-            Job::Entries(entries) => render(entries, frame_size)?,
-            Job::Bytes { plain, file_bytes } => (plain, file_bytes),
-        };
-        Ok(Block { file_bytes, compressed: compress(&plain)? })
+    let mut reading = Reading { open: None, frame_size: work.frame_size(), is_kept };
+    let jobs = frames.into_iter().map(|frame| reading.piece(frame));
+    let work_on = |piece: Piece<'_, '_>| {
+        let file_bytes = piece.file_bytes();
+        Ok((compress(piece)?, file_bytes))
     };
-    pipeline::run(work.threads, jobs, work_on, |block| {
-        take(block.compressed)?;
-        work.progress.advance(block.file_bytes);
+    pipeline::run(work.threads, jobs, work_on, |(compressed, file_bytes)| {
+        take(compressed)?;
+        work.progress.advance(file_bytes);
         Ok(())
     })?;
     Ok(count)
 }
 
-/// What a worker gets.
-enum Job<'plan, 'tree> {
-    /// Entries whose files it reads itself.
-    Entries(&'plan [Entry<'tree>]),
-    /// Bytes that were read for it: a digest can only be made of a large file's parts in their order.
-    Bytes { plain: Vec<u8>, file_bytes: u64 },
-}
-
-/// Frames become jobs.
-struct Jobs<'plan, 'tree> {
-    frames: vec::IntoIter<Frame<'plan, 'tree>>,
-    /// The large file whose parts are being read, and how much of it is left.
-    open: Option<(Verified<'tree>, u64)>,
-}
-
-impl<'plan, 'tree> Iterator for Jobs<'plan, 'tree> {
-    type Item = Result<Job<'plan, 'tree>, PackError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let job = match self.frames.next()? {
-            Frame::Entries(entries) => Ok(Job::Entries(entries)),
-            Frame::End => Ok(Job::Bytes { plain: vec![0; 2 * header::BLOCK], file_bytes: 0 }),
-            Frame::Part { path, source, length } => self
-                .open
-                .take()
-                .map_or_else(|| Ok((Verified::open(path, source)?, source.size)), Ok)
-                .and_then(|(file, left)| self.part(file, left, length, source.size)),
-        };
-        Some(job)
-    }
-}
-
-impl<'plan, 'tree> Jobs<'plan, 'tree> {
-    /// Reads the next part of `file`, of whose `size` bytes `left` are left.
-    fn part(
-        &mut self,
-        mut file: Verified<'tree>,
-        left: u64,
-        length: u64,
-        size: u64,
-    ) -> Result<Job<'plan, 'tree>, PackError> {
-        let mut plain = Vec::new();
-        file.read(length, &mut plain)?;
-        if left > length {
-            self.open = Some((file, left - length));
-        } else {
-            file.finish()?;
-            plain.resize(plain.len() + header::padding(size), 0);
+impl Piece<'_, '_> {
+    /// The digest of all that decides the piece's bytes.
+    pub(super) fn key(&self) -> Digest {
+        match &self.content {
+            Content::Entries(entries) => {
+                let mut text = b"entries\n".to_vec();
+                for entry in *entries {
+                    text.extend_from_slice(&header::blocks(entry));
+                    if let Kind::File(_, source) = entry.kind
+                        && !cut::is_large(entry, self.frame_size)
+                    {
+                        text.extend_from_slice(source.sha256.to_string().as_bytes());
+                    }
+                }
+                Digest::of(text)
+            }
+            Content::Part { part, .. } => part.key(),
+            Content::End => Digest::of("end\n"),
         }
-        Ok(Job::Bytes { plain, file_bytes: length })
+    }
+
+    /// The piece's bytes.
+    pub(super) fn plain(self) -> Result<Vec<u8>, PackError> {
+        match self.content {
+            Content::Entries(entries) => render(entries, self.frame_size),
+            Content::Part { plain: Some(plain), .. } => Ok(plain),
+            Content::Part { part, plain: None } => part.read_alone(),
+            Content::End => Ok(vec![0; 2 * header::BLOCK]),
+        }
+    }
+
+    /// How many of its bytes are bytes of files.
+    fn file_bytes(&self) -> u64 {
+        match &self.content {
+            Content::Entries(entries) => entries
+                .iter()
+                .filter(|entry| !cut::is_large(entry, self.frame_size))
+                .map(Entry::file_size)
+                .sum(),
+            Content::Part { part, .. } => part.length,
+            Content::End => 0,
+        }
     }
 }
 
-/// The part of the stream that `entries` are, and how many bytes of files are in it.
-fn render(entries: &[Entry<'_>], frame_size: u64) -> Result<(Vec<u8>, u64), PackError> {
+impl Part<'_> {
+    fn key(&self) -> Digest {
+        let Self { source, offset, length, .. } = self;
+        Digest::of(format!("part\n{} {offset} {length} {}", source.sha256, source.size))
+    }
+
+    fn is_last(&self) -> bool {
+        self.offset + self.length == self.source.size
+    }
+
+    /// Appends the padding after a file's last part.
+    fn pad(&self, plain: &mut Vec<u8>) {
+        if self.is_last() {
+            plain.resize(plain.len() + header::padding(self.source.size), 0);
+        }
+    }
+
+    /// Reads the whole file for one part of it: only so can its digest be checked.
+    fn read_alone(&self) -> Result<Vec<u8>, PackError> {
+        let mut file = Verified::open(self.path, self.source)?;
+        let mut plain = Vec::new();
+        file.skip(self.offset)?;
+        file.read(self.length, &mut plain)?;
+        file.skip(self.source.size - self.offset - self.length)?;
+        file.finish()?;
+        self.pad(&mut plain);
+        Ok(plain)
+    }
+}
+
+/// Frames become pieces.
+struct Reading<'tree, F> {
+    /// The large file whose parts are being read.
+    open: Option<Verified<'tree>>,
+    frame_size: u64,
+    is_kept: F,
+}
+
+impl<'tree, F: Fn(&Digest) -> bool> Reading<'tree, F> {
+    fn piece<'plan>(
+        &mut self,
+        frame: Frame<'plan, 'tree>,
+    ) -> Result<Piece<'plan, 'tree>, PackError> {
+        let content = match frame {
+            Frame::Entries(entries) => Content::Entries(entries),
+            Frame::End => Content::End,
+            Frame::Part { path, source, offset, length } => {
+                let part = Part { path, source, offset, length };
+                let plain = self.read(part)?;
+                Content::Part { part, plain }
+            }
+        };
+        Ok(Piece { content, frame_size: self.frame_size })
+    }
+
+    /// The bytes of a part, unless none of its file is needed.
+    fn read(&mut self, part: Part<'tree>) -> Result<Option<Vec<u8>>, PackError> {
+        let mut file = match self.open.take() {
+            Some(file) => file,
+            // A file that is opened is read to its end, so an unopened one is at its first part or wholly kept.
+            None if part.offset > 0 || self.keeps_all(part) => return Ok(None),
+            None => Verified::open(part.path, part.source)?,
+        };
+        let mut plain = Vec::new();
+        file.read(part.length, &mut plain)?;
+        if part.is_last() {
+            file.finish()?;
+            part.pad(&mut plain);
+        } else {
+            self.open = Some(file);
+        }
+        Ok(Some(plain))
+    }
+
+    fn keeps_all(&self, first: Part<'tree>) -> bool {
+        cut::parts(first.source.size, self.frame_size)
+            .all(|(offset, length)| (self.is_kept)(&Part { offset, length, ..first }.key()))
+    }
+}
+
+/// The part of the stream that `entries` are.
+fn render(entries: &[Entry<'_>], frame_size: u64) -> Result<Vec<u8>, PackError> {
     let mut plain = Vec::new();
-    let mut file_bytes = 0;
     for entry in entries {
         plain.extend_from_slice(&header::blocks(entry));
         if let Kind::File(path, source) = entry.kind
@@ -104,8 +193,7 @@ fn render(entries: &[Entry<'_>], frame_size: u64) -> Result<(Vec<u8>, u64), Pack
         {
             source::read(path, source, &mut plain)?;
             plain.resize(plain.len() + header::padding(source.size), 0);
-            file_bytes += source.size;
         }
     }
-    Ok((plain, file_bytes))
+    Ok(plain)
 }

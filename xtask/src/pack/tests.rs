@@ -54,7 +54,8 @@ impl Fixture {
 
     fn pack(&self, format: Format, jobs: usize) -> Packed {
         let out = self.folder.join(format!("out-{jobs}.{}", format.extension()));
-        write(&self.context(jobs), &self.tree, "app-1.0.0", small(format), &out).expect("it packs")
+        write(&self.context(jobs), &self.tree, "app-1.0.0", small(format), None, &out)
+            .expect("it packs")
     }
 }
 
@@ -278,7 +279,7 @@ fn large_files_have_the_same_frames_in_every_archive() {
     let fixture = various();
     let frames = |folder: &str| {
         let out = fixture.folder.join("x.tar.zst");
-        write(&fixture.context(2), &fixture.tree, folder, small(Format::TarZst), &out)
+        write(&fixture.context(2), &fixture.tree, folder, small(Format::TarZst), None, &out)
             .expect("it packs");
         fs_err::read(out).expect("it was written")
     };
@@ -332,7 +333,7 @@ fn tar_reads_it() {
 /// The error of packing `fixture`, and proof that nothing was left.
 fn failure(fixture: &Fixture, format: Format) -> PackError {
     let out = fixture.folder.join("out/archive");
-    let error = write(&fixture.context(2), &fixture.tree, "app", small(format), &out)
+    let error = write(&fixture.context(2), &fixture.tree, "app", small(format), None, &out)
         .expect_err("it fails");
     assert_eq!(fixture.folder.join("out").read_dir_utf8().expect("it was made").count(), 0);
     error
@@ -378,6 +379,56 @@ fn errors_name_both_places() {
     insta::assert_snapshot!(error.to_string().replace(fixture.folder.as_str(), "STORE"), @"cannot read `STORE/source-0` to pack it as `app/cli.js`");
 }
 
+/// Packs `fixture` with the frames in its cache folder.
+fn pack_cached(fixture: &Fixture, name: &str) -> (Result<Packed, PackError>, (u64, u64)) {
+    let context = fixture.context(2);
+    let store = crate::store::Store::open(&context).expect("a fresh folder");
+    let cache = FrameCache::open(&store).expect("the store is there");
+    let settings = small(Format::TarZst);
+    let out = fixture.folder.join(name);
+    let packed = write(&context, &fixture.tree, "app-1.0.0", settings, Some(&cache), &out);
+    (packed, cache.bytes())
+}
+
+#[test]
+fn what_was_compressed_once_is_not_read_again() {
+    let fixture = various();
+    let plain = fixture.pack(Format::TarZst, 2);
+    let (first, (compressed, reused)) = pack_cached(&fixture, "first.tar.zst");
+    assert!(compressed > 0 && reused < compressed);
+    for (_, source) in fixture.tree.files() {
+        fs_err::remove_file(source.path()).expect("ours");
+    }
+    let (second, (compressed, reused)) = pack_cached(&fixture, "second.tar.zst");
+    assert!(compressed == 0 && reused > 0);
+    for packed in [first, second] {
+        assert_eq!(packed.expect("it packs").sha256, plain.sha256, "the cache changes no byte");
+    }
+}
+
+#[test]
+fn every_kept_frame_may_be_damaged() {
+    let fixture = various();
+    let (whole, _) = pack_cached(&fixture, "whole.tar.zst");
+    let whole = whole.expect("it packs");
+    let frames = fixture.folder.join("cache/frames-v1");
+    let paths: Vec<_> = frames
+        .read_dir_utf8()
+        .expect("there are some")
+        .flat_map(|shard| shard.expect("readable").path().read_dir_utf8().expect("a shard"))
+        .map(|frame| frame.expect("readable").into_path())
+        .collect();
+    assert!(paths.len() > 3, "{paths:?}");
+    for path in paths {
+        let mut bytes = fs_err::read(&path).expect("ours");
+        bytes[0] ^= 1;
+        fs_err::write(&path, bytes).expect("ours");
+        let (again, (compressed, _)) = pack_cached(&fixture, "again.tar.zst");
+        assert_eq!(again.expect("it packs").sha256, whole.sha256);
+        assert!(compressed > 0, "{path} was made anew");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_told() {
@@ -389,6 +440,7 @@ fn a_full_disk_is_told() {
         let work = Work {
             entries: &entries,
             settings: small(format),
+            cache: None,
             threads: NonZeroUsize::MIN,
             progress: Reporter::silent().bytes("Packing", 0),
             out: "out/a".into(),
@@ -412,7 +464,7 @@ fn an_archive_that_is_there_stays_when_the_next_one_fails() {
     let Some(Node::File(source)) = fixture.tree.get("app/block") else { panic!("a file") };
     fs_err::write(source.path(), "damage").expect("ours");
     let context = fixture.context(2);
-    let again = write(&context, &fixture.tree, "app-1.0.0", small(Format::Zip), &packed.path);
+    let again = write(&context, &fixture.tree, "app-1.0.0", small(Format::Zip), None, &packed.path);
     assert!(matches!(again, Err(PackError::Damaged { .. })));
     let bytes = fs_err::read(&packed.path).expect("it is still there");
     assert_eq!(Digest::of(bytes), packed.sha256);

@@ -124,7 +124,11 @@ impl Gateway {
 
     fn resolve(&self) -> Result<Plan, PlanError> {
         let formats = [Format::TarZst, Format::Zip];
-        resolve(&self.config, &self.inputs, &[host()], &host(), &formats)
+        let mut plan = resolve(&self.config, &self.inputs, &[host()], &host(), &formats)?;
+        match plan.refused.pop() {
+            Some(refused) => Err(refused.error),
+            None => Ok(plan),
+        }
     }
 
     fn plan(&self) -> Plan {

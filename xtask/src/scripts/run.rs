@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use gangway_artifact::{BundlePath, Digest};
+use gangway_artifact::{BundlePath, Digest, Platform};
 use serde::Serialize;
 
 use super::decide::Job;
@@ -28,6 +28,8 @@ pub struct Interpreter<'runtime> {
     pub executable: &'runtime Source,
     /// Its version, without a `v`.
     pub version: &'runtime str,
+    /// The platform the packages are installed for; the scripts run on this one.
+    pub platform: &'runtime Platform,
 }
 
 /// A job and its package's scripts.
@@ -92,6 +94,7 @@ fn key(
     #[derive(Serialize)]
     struct Inputs<'input> {
         interpreter: (&'input str, Digest),
+        platform: &'input Platform,
         is_confined: bool,
         npm: &'input str,
         jobs: Vec<&'input Job>,
@@ -99,6 +102,7 @@ fn key(
     }
     let inputs = Inputs {
         interpreter: (interpreter.version, interpreter.executable.sha256),
+        platform: interpreter.platform,
         is_confined: confinement == Confinement::Required,
         npm: NPM_VERSION,
         jobs: work.iter().map(|work| work.job).collect(),
@@ -219,6 +223,8 @@ fn environment(
             other => other,
         }
     );
+    let Platform { os, cpu, libc } = *interpreter.platform;
+    let libc = libc.map(|libc| ("npm_config_libc", libc.as_str().to_owned()));
     [
         ("npm_lifecycle_event", event.as_str().to_owned()),
         ("npm_lifecycle_script", script.to_owned()),
@@ -231,9 +237,16 @@ fn environment(
         ("COLOR", "0".to_owned()),
         ("EDITOR", "vi".to_owned()),
         ("PATH", workshop.search_path(&path)),
+        // What `npm ci --os --cpu --libc` sets, and what prebuild-install and its kin look at.
+        ("npm_config_os", os.as_str().to_owned()),
+        ("npm_config_cpu", cpu.as_str().to_owned()),
+        ("npm_config_platform", os.as_str().to_owned()),
+        ("npm_config_arch", cpu.as_str().to_owned()),
     ]
+    .into_iter()
+    .chain(libc)
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .collect()
 }
 
 /// The `.bin` folders of a package and of everything it lies in, nearest first.

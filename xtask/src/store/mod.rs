@@ -229,6 +229,16 @@ impl Store {
         tempfile::tempdir_in(folder).map_err(StoreError::io("make a temporary folder in", folder))
     }
 
+    /// The folder `name` of the cache, for a neighbour of the store that keeps things its own way.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn bucket(&self, name: &str) -> Result<Utf8PathBuf, StoreError> {
+        let folder = self.root.join(name);
+        make_folder(&folder)?;
+        Ok(folder)
+    }
+
     /// Where an archive with this integrity is unpacked.
     fn entry(&self, integrity: &Integrity) -> Utf8PathBuf {
         let key = integrity.key();

@@ -11,7 +11,6 @@ use gangway_artifact::Digest;
 use super::{Bundle, BundleError, Options};
 use crate::config::Config;
 use crate::context::Context;
-use crate::launcher;
 use crate::own_files::OwnFiles;
 use crate::pack::Format;
 use crate::plan::{Inputs, TargetPlan};
@@ -53,13 +52,12 @@ impl Keys {
 
     pub(super) fn of(
         &self,
-        context: &Context,
         target: &TargetPlan,
+        launcher: &Utf8Path,
         format: Format,
     ) -> Result<Key, BundleError> {
-        let launcher = launcher::obtain(context, target.data.launcher_triple())?;
-        let launcher = fs_err::read(&launcher)
-            .map_err(|source| BundleError::Read { path: launcher, source })?;
+        let launcher = fs_err::read(launcher)
+            .map_err(|source| BundleError::Read { path: launcher.to_owned(), source })?;
         let text = format!(
             "{}{} {} {}",
             self.shared,

@@ -6,6 +6,7 @@ use super::*;
 use crate::config;
 use crate::confine::Confinement;
 use crate::integrity::Integrity;
+use crate::launcher;
 use crate::lock::{Lock, LockedRuntime};
 use crate::plan;
 use crate::target::Targets;
@@ -101,11 +102,12 @@ impl Circumstances {
 
     fn key(&self) -> Key {
         let Self { context, config, inputs, own, options, .. } = self;
+        let launcher = launcher::obtain(context, options.host.launcher_triple());
         let plan = plan::resolve(config, inputs, &options.targets, &options.host, &options.formats)
             .expect("it fits together");
         Keys::new(context, inputs, own, config, options)
-            .of(context, &plan.targets[0], self.format)
-            .expect("the launcher is there")
+            .of(&plan.targets[0], &launcher.expect("it is shipped"), self.format)
+            .expect("the launcher can be read")
     }
 }
 

@@ -1,0 +1,301 @@
+//! Makes the bundles that are missing: several targets at a time, each at its own pace.
+//!
+//! What targets share is done once, because every step is keyed by the digests of its inputs: a package is fetched and
+//! unpacked once, a runtime stripped once, a frame compressed once. One target is staged while another is packed.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::{Digest, MANIFEST_FILE};
+
+use super::record::{self, Key, Keys};
+use super::{Bundle, BundleError, Failure, Options, Outcome, Pruned};
+use crate::config::Config;
+use crate::context::Context;
+use crate::fetch;
+use crate::integrity::Integrity;
+use crate::launcher::{self, LauncherError};
+use crate::own_files::OwnFiles;
+use crate::pack::{self, Format, FrameCache, PackError, Settings};
+use crate::plan::{self, Inputs, Plan, TargetPlan};
+use crate::registry::Registry;
+use crate::runtime::Mirrors;
+use crate::stage::{self, Materials, Staged};
+use crate::store::Store;
+use crate::summary;
+use crate::tree::Tree;
+
+/// How many targets are under way at once, at most. One is packed by all threads there are; a second one keeps them busy
+/// while it ends.
+const AT_ONCE: usize = 2;
+
+/// What one target still lacks.
+#[derive(Debug)]
+pub(super) struct Work<'plan> {
+    plan: &'plan TargetPlan,
+    launcher: Utf8PathBuf,
+    archives: Vec<(Format, Key)>,
+}
+
+/// What one command works with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Command<'a> {
+    pub(super) context: &'a Context,
+    pub(super) config: &'a Config,
+    pub(super) options: &'a Options,
+    pub(super) inputs: &'a Inputs,
+    pub(super) plan: &'a Plan,
+    pub(super) own: &'a OwnFiles,
+    pub(super) store: &'a Store,
+}
+
+/// Divides a command's targets into bundles that are there already and work to be done.
+pub(super) fn look<'a>(command: &Command<'a>, outcome: &mut Outcome) -> Vec<Work<'a>> {
+    let Command { context, config, options, inputs, plan, own, .. } = *command;
+    let keys = Keys::new(context, inputs, own, config, options);
+    let mut launchers = BTreeMap::new();
+    let mut missing = Vec::new();
+    for target in &plan.targets {
+        match look_at(command, target, &keys, &mut launchers, &mut outcome.bundles) {
+            Ok(work) => missing.extend(work),
+            Err(error) => {
+                outcome.failures.push(Failure { target: target.target.clone(), error });
+            }
+        }
+    }
+    missing
+}
+
+/// Does the work. A target that fails does not stop the others.
+///
+/// # Errors
+/// When what all targets share fails.
+pub(super) fn all(
+    command: &Command<'_>,
+    work: Vec<Work<'_>>,
+    outcome: &mut Outcome,
+) -> Result<(), BundleError> {
+    let Command { context, config, options, plan, own, store, .. } = *command;
+    let (work, fetched) = fetch(command, work, outcome)?;
+    let materials = Materials {
+        context,
+        config,
+        store,
+        fetched: &fetched,
+        own,
+        confinement: options.confinement,
+    };
+    if work.is_empty() {
+        return Ok(());
+    }
+    let outputs = stage::build(&materials, plan)?;
+    let frames = FrameCache::open(store)?;
+    let is_one_of_many = options.targets.len() > 1;
+    let queue = Mutex::new(work.into_iter());
+    let outcome = Mutex::new(outcome);
+    let worker = || {
+        loop {
+            let next = lock(&queue).next();
+            let Some(work) = next else { return };
+            let made = make(&materials, options, &work, &outputs, &frames);
+            if is_one_of_many {
+                report(context, &work, &made);
+            }
+            let mut outcome = lock(&outcome);
+            match made {
+                Ok(bundles) => outcome.bundles.extend(bundles),
+                Err(error) => {
+                    outcome.failures.push(Failure { target: work.plan.target.clone(), error });
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(worker);
+        }
+    });
+    let (compressed, reused) = frames.bytes();
+    tracing::debug!(compressed, reused, "bytes of frames");
+    Ok(())
+}
+
+fn look_at<'a>(
+    command: &Command<'a>,
+    plan: &'a TargetPlan,
+    keys: &Keys,
+    launchers: &mut BTreeMap<&'a str, Utf8PathBuf>,
+    there: &mut Vec<Bundle>,
+) -> Result<Option<Work<'a>>, BundleError> {
+    let Command { context, options, .. } = *command;
+    let launcher = launcher_of(context, plan.data.launcher_triple(), launchers)?;
+    let mut archives = Vec::new();
+    for &format in &options.formats {
+        let key = keys.of(plan, &launcher, format)?;
+        match record::find(context, &key, &options.out) {
+            Some(bundle) => there.push(bundle),
+            None => archives.push((format, key)),
+        }
+    }
+    Ok((!archives.is_empty()).then_some(Work { plan, launcher, archives }))
+}
+
+/// Targets share launchers, and asking Cargo for one takes a moment even when it is there.
+fn launcher_of<'a>(
+    context: &Context,
+    triple: &'a str,
+    known: &mut BTreeMap<&'a str, Utf8PathBuf>,
+) -> Result<Utf8PathBuf, LauncherError> {
+    if let Some(launcher) = known.get(triple) {
+        return Ok(launcher.clone());
+    }
+    let launcher = launcher::obtain(context, triple)?;
+    known.insert(triple, launcher.clone());
+    Ok(launcher)
+}
+
+type Fetched = BTreeMap<Integrity, Tree>;
+
+/// Has everything fetched. What cannot be had fails the targets that need it.
+fn fetch<'a>(
+    command: &Command<'_>,
+    work: Vec<Work<'a>>,
+    outcome: &mut Outcome,
+) -> Result<(Vec<Work<'a>>, Fetched), BundleError> {
+    let Command { context, config, inputs, plan, store, .. } = *command;
+    let registry = Registry::load(context, &config.folder)?;
+    let mirrors = Mirrors::from_context(context)?;
+    let folder = inputs.lockfile_folder(config);
+    let requests = |work: &Work<'_>| work.plan.requests(folder, &mirrors);
+    let shared = plan.build_requests(folder, &mirrors);
+    let everything = [shared.clone(), work.iter().flat_map(requests).collect()].concat();
+    match fetch::all(context, store, &registry, &everything) {
+        Ok(fetched) => return Ok((work, fetched)),
+        Err(error) if work.len() == 1 => return Err(error.into()),
+        Err(error) => tracing::debug!(%error, "looking for the targets that lack something"),
+    }
+    let mut fetched = fetch::all(context, store, &registry, &shared)?;
+    let mut possible = Vec::new();
+    for work in work {
+        match fetch::all(context, store, &registry, &requests(&work)) {
+            Ok(trees) => {
+                fetched.extend(trees);
+                possible.push(work);
+            }
+            Err(error) => {
+                let target = work.plan.target.clone();
+                outcome.failures.push(Failure { target, error: error.into() });
+            }
+        }
+    }
+    Ok((possible, fetched))
+}
+
+/// Stages a target once and packs it in every format that is missing.
+fn make(
+    materials: &Materials<'_>,
+    options: &Options,
+    work: &Work<'_>,
+    outputs: &Tree,
+    frames: &FrameCache,
+) -> Result<Vec<Bundle>, BundleError> {
+    let staging = materials.context.reporter.spinner("Staging", work.plan.target.to_string());
+    let staged = stage::tree(materials, work.plan, outputs, &work.launcher)?;
+    drop(staging);
+    let mut bundles = Vec::new();
+    for (format, key) in &work.archives {
+        let bundle = pack(materials, options, work.plan, &staged, *format, frames)?;
+        record::save(materials.context, key, &bundle);
+        bundles.push(bundle);
+    }
+    Ok(bundles)
+}
+
+fn report(context: &Context, work: &Work<'_>, made: &Result<Vec<Bundle>, BundleError>) {
+    let target = &work.plan.target;
+    match made {
+        Ok(bundles) => {
+            for bundle in bundles {
+                let name = bundle.archive.file_name().unwrap_or_default();
+                context.reporter.done("Bundled", format!("{name}, {}", summary::size(bundle.size)));
+            }
+        }
+        Err(error) => context.reporter.done("Failed", format!("{target}: {error}")),
+    }
+}
+
+fn pack(
+    materials: &Materials<'_>,
+    options: &Options,
+    plan: &TargetPlan,
+    staged: &Staged,
+    format: Format,
+    frames: &FrameCache,
+) -> Result<Bundle, BundleError> {
+    let name = plan::bundle_name(materials.config, &plan.target);
+    let archive = options.out.join(format!("{name}.{}", format.extension()));
+    let packed = match pack::write(
+        materials.context,
+        &staged.tree,
+        &materials.config.app.name,
+        Settings::new(format),
+        Some(frames),
+        &archive,
+    ) {
+        Err(PackError::Damaged { source_path, .. }) if materials.store.discard(&source_path)? => {
+            return Err(BundleError::Damaged { path: source_path });
+        }
+        packed => packed?,
+    };
+    let beside = options.out.join(format!("{name}.{MANIFEST_FILE}"));
+    let bytes = staged.manifest.to_json();
+    write_beside(&beside, &bytes)
+        .map_err(|source| BundleError::Manifest { path: beside.clone(), source })?;
+    let manifest = &staged.manifest;
+    Ok(Bundle {
+        app: manifest.app.name.clone(),
+        version: manifest.app.version.clone(),
+        target: plan.target.clone(),
+        runtime: format!("{} {}", manifest.runtime.engine, manifest.runtime.version),
+        archive,
+        size: packed.size,
+        sha256: packed.sha256,
+        manifest: beside,
+        manifest_sha256: Digest::of(&bytes),
+        entrypoints: manifest
+            .entrypoints
+            .iter()
+            .map(|entrypoint| entrypoint.name.clone())
+            .collect(),
+        packages: staged.packages,
+        files: staged.tree.len(),
+        unpacked_size: staged.tree.size(),
+        pruned: staged
+            .pruned
+            .rules
+            .iter()
+            .map(|saved| Pruned {
+                rule: saved.name.to_owned(),
+                files: saved.files,
+                bytes: saved.bytes,
+            })
+            .collect(),
+        stripped: staged.stripped,
+        requirements: manifest.requirements.clone(),
+        warnings: staged.warnings.clone(),
+        reused: false,
+    })
+}
+
+/// Replaces the file as a whole or not at all.
+fn write_beside(path: &Utf8Path, bytes: &[u8]) -> std::io::Result<()> {
+    let partial = Utf8PathBuf::from(format!("{path}.partial"));
+    fs_err::write(&partial, bytes)?;
+    fs_err::rename(&partial, path)
+}
+
+/// A worker that panicked leaves whole values behind, and its panic goes on when the threads are joined.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

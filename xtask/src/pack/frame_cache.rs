@@ -1,0 +1,206 @@
+//! Compressed frames, kept: what was compressed once is not compressed again, for no target and no version.
+//!
+//! A frame's key names everything that decides its bytes: digests of files, headers, and the compressor with its
+//! settings. So a hit needs none of the files. `frames-v1/<first two digits>/<key>` holds the frame and then a digest
+//! of key and frame: one that is damaged, cut off or under another's name is made anew.
+//!
+//! Threads that want the same frame at the same time share one compression. A cache that cannot be written to costs
+//! time and nothing else.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use camino::Utf8PathBuf;
+use gangway_artifact::Digest;
+
+use crate::store::{Store, StoreError};
+
+const BUCKET: &str = "frames-v1";
+
+/// The length of the digest behind a frame, in bytes.
+const SEAL: usize = 64;
+
+/// The frames in the cache folder.
+#[derive(Debug)]
+pub struct FrameCache {
+    folder: Utf8PathBuf,
+    /// Where frames are written before they get their names; it is there as long as the store is.
+    work: tempfile::TempDir,
+    _store: Store,
+    turns: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+    compressed: AtomicU64,
+    reused: AtomicU64,
+}
+
+impl FrameCache {
+    /// The cache beside the store's packages.
+    ///
+    /// # Errors
+    /// When its folder cannot be made.
+    pub fn open(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self {
+            folder: store.bucket(BUCKET)?,
+            work: store.temporary()?,
+            _store: store.clone(),
+            turns: Mutex::default(),
+            compressed: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
+        })
+    }
+
+    /// How many bytes of frames were compressed, and how many were there already.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.compressed.load(Ordering::Relaxed), self.reused.load(Ordering::Relaxed))
+    }
+
+    /// Whether a frame is likely there: [`obtain`](Self::obtain) may find it damaged.
+    pub(super) fn has(&self, key: &Digest) -> bool {
+        self.path(key).exists()
+    }
+
+    /// The frame of this key, or what `make` compresses now.
+    pub(super) fn obtain<E>(
+        &self,
+        key: &Digest,
+        make: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Vec<u8>, E> {
+        let turn = Arc::clone(locked(&self.turns).entry(*key).or_default());
+        // Whoever comes second waits here, and then finds the frame.
+        let _turn = locked(&turn);
+        if let Some(frame) = self.read(key) {
+            self.reused.fetch_add(frame.len() as u64, Ordering::Relaxed);
+            return Ok(frame);
+        }
+        let frame = make()?;
+        self.compressed.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        if let Err(error) = self.keep(key, &frame) {
+            tracing::warn!(path = %self.path(key), %error, "cannot keep a compressed frame");
+        }
+        Ok(frame)
+    }
+
+    fn read(&self, key: &Digest) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(self.path(key)).ok()?;
+        let seal = bytes.split_off(bytes.len().checked_sub(SEAL)?);
+        if seal == sealed(key, &bytes).as_bytes() {
+            return Some(bytes);
+        }
+        tracing::warn!(path = %self.path(key), "a compressed frame in the cache is damaged; it is made anew");
+        None
+    }
+
+    fn keep(&self, key: &Digest, frame: &[u8]) -> io::Result<()> {
+        let path = self.path(key);
+        fs::create_dir_all(path.parent().expect("a frame is in a shard"))?;
+        let mut file = tempfile::NamedTempFile::new_in(self.work.path())?;
+        file.write_all(frame)?;
+        file.write_all(sealed(key, frame).as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    }
+
+    fn path(&self, key: &Digest) -> Utf8PathBuf {
+        let key = key.to_string();
+        self.folder.join(&key[..2]).join(key)
+    }
+}
+
+/// What stands behind a frame: 64 hexadecimal digits.
+fn sealed(key: &Digest, frame: &[u8]) -> String {
+    Digest::of(format!("{key}{}", Digest::of(frame))).to_string()
+}
+
+/// What a thread that panicked held is as whole as ever: only time is shared here.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Sandbox;
+
+    fn cache(sandbox: &Sandbox) -> FrameCache {
+        let store = Store::open(&sandbox.context(&[])).expect("a fresh folder");
+        FrameCache::open(&store).expect("the store is there")
+    }
+
+    fn obtain(cache: &FrameCache, key: &str, frame: &str) -> String {
+        let made = cache.obtain(&Digest::of(key), || Ok::<_, ()>(frame.as_bytes().to_vec()));
+        String::from_utf8(made.expect("it is made")).expect("texts")
+    }
+
+    #[test]
+    fn made_once() {
+        let sandbox = Sandbox::new();
+        assert_eq!(obtain(&cache(&sandbox), "a", "frame"), "frame");
+        let again = cache(&sandbox);
+        assert!(again.has(&Digest::of("a")) && !again.has(&Digest::of("b")));
+        assert_eq!(obtain(&again, "a", "another"), "frame");
+        assert_eq!(obtain(&again, "b", ""), "");
+        assert_eq!(obtain(&again, "b", "another"), "");
+        assert_eq!(again.bytes(), (0, 5));
+    }
+
+    #[test]
+    fn what_is_damaged_is_made_anew() {
+        let sandbox = Sandbox::new();
+        let cache = cache(&sandbox);
+        obtain(&cache, "a", "frame");
+        obtain(&cache, "b", "other");
+        let path = cache.path(&Digest::of("a"));
+        let whole = fs::read(&path).expect("it is kept");
+        let mut damages = vec![fs::read(cache.path(&Digest::of("b"))).expect("it is kept")];
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            damages.extend([bytes, whole[..at].to_vec()]);
+        }
+        for damaged in damages {
+            fs::write(&path, damaged).expect("ours");
+            assert_eq!(obtain(&cache, "a", "anew"), "anew");
+            assert_eq!(obtain(&cache, "a", "another"), "anew");
+        }
+    }
+
+    #[test]
+    fn threads_share_the_work() {
+        let sandbox = Sandbox::new();
+        let cache = cache(&sandbox);
+        let made = AtomicU64::new(0);
+        let work = || {
+            cache.obtain(&Digest::of("a"), || {
+                made.fetch_add(1, Ordering::SeqCst);
+                std::thread::yield_now();
+                Ok::<_, ()>(b"frame".to_vec())
+            })
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(work().expect("it is made"), b"frame"));
+            }
+        });
+        assert_eq!(made.into_inner(), 1);
+    }
+
+    #[test]
+    fn a_failure_is_the_callers_alone() {
+        let sandbox = Sandbox::new();
+        let cache = cache(&sandbox);
+        assert_eq!(cache.obtain(&Digest::of("a"), || Err("full")), Err("full"));
+        assert_eq!(obtain(&cache, "a", "frame"), "frame");
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_to_is_no_error() {
+        let sandbox = Sandbox::new();
+        let cache = cache(&sandbox);
+        fs::remove_dir_all(&cache.folder).expect("ours");
+        fs::write(&cache.folder, "in the way").expect("ours");
+        assert_eq!(obtain(&cache, "a", "frame"), "frame");
+    }
+}
