@@ -37,6 +37,7 @@ pub mod store;
 pub mod strip;
 pub mod summary;
 pub mod target;
+pub mod toolchain;
 pub mod tree;
 pub mod workshop;
 

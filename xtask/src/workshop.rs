@@ -26,6 +26,7 @@ pub struct Workshop<'context> {
     context: &'context Context,
     confinement: Confinement,
     folder: tempfile::TempDir,
+    shown: Vec<(Utf8PathBuf, Access)>,
     runs: usize,
 }
 
@@ -67,7 +68,7 @@ impl<'context> Workshop<'context> {
         confinement: Confinement,
     ) -> Result<Self, WorkshopError> {
         let folder = store.temporary()?;
-        let workshop = Self { context, confinement, folder, runs: 0 };
+        let workshop = Self { context, confinement, folder, shown: Vec::new(), runs: 0 };
         if confinement == Confinement::Required {
             let scratch = workshop.host("try");
             make_folder(&scratch)?;
@@ -132,6 +133,11 @@ impl<'context> Workshop<'context> {
         Ok(())
     }
 
+    /// Lets programs see files and folders of this machine, each at its own path: compilers and their caches.
+    pub fn show(&mut self, shown: impl IntoIterator<Item = (Utf8PathBuf, Access)>) {
+        self.shown.extend(shown);
+    }
+
     /// Runs a program. `access` says what it may do with which folders of the gateway; later ones lie over earlier ones.
     /// The command's own variables go before the workshop's. When it fails, all it said stays in the cache, in `log`.
     ///
@@ -175,6 +181,9 @@ impl<'context> Workshop<'context> {
             .show(own.join("home"), &home, Access::Write)
             .show(own.join("tmp"), temporary, Access::Write)
             .show(self.tools(), self.seen_tools(""), Access::Read);
+        for (path, access) in &self.shown {
+            fence = fence.show(path, path, *access);
+        }
         for (path, access) in access {
             fence = fence.show(join(&self.app(), path), self.seen(path), *access);
         }

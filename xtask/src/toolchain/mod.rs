@@ -1,0 +1,15 @@
+//! What this machine has for building native code: zig, Cargo, cargo-zigbuild, a standard library of Rust.
+//!
+//! Everything is looked for by running it: a program counts when it answers with its version, and that version goes into
+//! the keys of whatever is built with it. Nothing is installed here; what is missing is an error that says how to get it.
+//!
+//! C and C++ are compiled by zig for every target, this machine's own too: a system's compiler links against that system's
+//! C library, which may be newer than the floor that the target promises.
+
+mod compilers;
+mod error;
+mod find;
+
+pub use compilers::{Compilers, compilers};
+pub use error::{ToolchainError, remedy};
+pub use find::{Rust, Tool, go_words, rust, standard_library, zig, zigbuild};
