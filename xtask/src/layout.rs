@@ -197,7 +197,7 @@ struct Linker<'folder> {
     #[cfg(unix)]
     to: Option<File>,
     #[cfg(unix)]
-    from: Option<((&'folder Utf8Path, &'folder str), File)>,
+    from: Option<((&'folder str, &'folder str), File)>,
 }
 
 #[cfg(unix)]
@@ -209,7 +209,8 @@ impl<'folder> Linker<'folder> {
     fn link(&mut self, source: &'folder Source, name: &str) -> io::Result<()> {
         let (folder, below) = source.place();
         let (below, file) = below.rsplit_once('/').unwrap_or(("", below));
-        let parent = (folder, below);
+        // As texts: to compare paths by their components would cost more than to split them.
+        let parent = (folder.as_str(), below);
         let to = match &mut self.to {
             Some(to) => to,
             empty => empty.insert(File::open(self.folder)?),
