@@ -15,6 +15,7 @@ pub mod config;
 pub mod confine;
 pub mod context;
 pub mod fetch;
+pub mod file_system;
 pub mod http;
 pub mod integrity;
 pub mod launcher;

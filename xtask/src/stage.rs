@@ -18,6 +18,7 @@ use crate::closure::{self, Closure, ClosureError};
 use crate::config::Config;
 use crate::confine::Confinement;
 use crate::context::Context;
+use crate::file_system::{self, FileSystemError};
 use crate::integrity::Integrity;
 use crate::licenses::{self, Licenses, LicensesError};
 use crate::lock::LockedRuntime;
@@ -92,6 +93,9 @@ pub enum StageError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    FileSystem(#[from] FileSystemError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Needs(#[from] NeedsError),
@@ -185,6 +189,8 @@ pub fn tree(
     add_licenses(store, licenses, &mut tree)?;
     let stripped = add_runtime(materials, plan, runtime, &mut tree)?;
     add_programs(materials, plan, launcher, &mut tree)?;
+    let runtime = runtime_path(plan)?;
+    file_system::fit(&mut tree, plan.data.file_system(), Some(&runtime), store)?;
     let needs = needs::read(&tree, &plan.data)?;
     warnings.extend(needs.beyond);
     let manifest = manifest(config, plan, &tree, needs.requirements)?;

@@ -63,6 +63,14 @@ impl BundlePath {
         if path.len() > Self::MAX_LENGTH { Self::new(path) } else { Ok(Self(path)) }
     }
 
+    /// This path with `suffix` at the end of its last component.
+    ///
+    /// # Errors
+    /// As [`BundlePath::new`].
+    pub fn with_suffix(&self, suffix: &str) -> Result<Self, PathError> {
+        Self::new(format!("{}{suffix}", self.0))
+    }
+
     /// The last component.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -30,6 +30,8 @@ pub(super) struct File {
     pub(super) baseline: Baseline,
     /// What such a system brings.
     pub(super) system: System,
+    /// What its file systems can hold.
+    pub(super) file_system: FileSystem,
     /// What an NVIDIA Jetson brings besides; only for targets that are one.
     pub(super) jetson: Option<Jetson>,
     /// Which Python wheels fit.
@@ -98,6 +100,21 @@ pub(super) struct System {
     /// Shared libraries, by the name programs ask for. A `*` stands for any text; Windows' names are in lower case.
     #[schemars(extend("examples" = [["libc.so.6"]]))]
     pub(super) libraries: Vec<String>,
+}
+
+/// What a target's file systems can hold, as they come with the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileSystem {
+    /// Whether anybody may make symbolic links.
+    #[schemars(extend("examples" = [true]))]
+    pub symbolic_links: bool,
+    /// Whether two names may differ in case only.
+    #[schemars(extend("examples" = [true]))]
+    pub case_sensitive: bool,
+    /// Whether some names and characters are the system's own, as on Windows.
+    #[schemars(extend("examples" = [false]))]
+    pub reserved_names: bool,
 }
 
 /// An NVIDIA Jetson's own software: what JetPack installs beside Ubuntu.
