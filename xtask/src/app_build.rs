@@ -23,7 +23,7 @@ use crate::layout::{self, LayoutError, Method};
 use crate::process::Command;
 use crate::store::{Store, StoreError};
 use crate::tree::Tree;
-use crate::workshop::{Workshop, WorkshopError};
+use crate::workshop::{Ground, Workshop, WorkshopError};
 
 /// A program the command may call by name.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +112,7 @@ pub fn run(
         return Ok(changes.present);
     }
     let spinner = context.reporter.spinner("Building", build.command.join(" "));
-    let mut workshop = Workshop::open(context, store, confinement)?;
+    let mut workshop = Workshop::open(context, store, confinement, Ground::Copies)?;
     let access = lay_out(&workshop, inputs, confinement)?;
     let mut path = vec![workshop.seen("node_modules/.bin")];
     path.extend(inputs.tools.iter().map(|tool| seen(&workshop, tool)));

@@ -1,10 +1,12 @@
 //! Reads back what a program did to a folder.
 //!
-//! The folder's earlier state is a [`Tree`], so nothing is taken on trust: every file is hashed and compared. What is
-//! new or altered goes into the store, and the result is a list of [`Changes`] that can be kept under a key and applied
+//! The folder's earlier state is a [`Tree`], so nothing is taken on trust: every file is hashed and compared. Of an overlay
+//! only the upper folder is read, which has what was written to and marks for what is gone. What is new or altered goes into
+//! the store, and the result is a list of [`Changes`] that can be kept under a key and applied
 //! again without running the program.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
 use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,6 +15,7 @@ use miette::Diagnostic;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::layers;
 use crate::store::{Store, StoreError};
 use crate::tree::{Node, Source, Tree};
 
@@ -76,10 +79,34 @@ pub fn changes(
     before: &Tree,
     regions: &[&str],
 ) -> Result<Changes, CaptureError> {
-    let mut found = Vec::new();
+    compare(store, folder, before, regions, Seen { found: Vec::new(), hidden: None })
+}
+
+/// As [`changes`], for the upper folder of an overlay whose lower one was `before`.
+///
+/// # Errors
+/// When something cannot be read or stored, or must not be in a bundle.
+pub fn layer(
+    store: &Store,
+    upper: &Utf8Path,
+    before: &Tree,
+    regions: &[&str],
+) -> Result<Changes, CaptureError> {
+    let seen = Seen { found: Vec::new(), hidden: Some(BTreeSet::new()) };
+    compare(store, upper, before, regions, seen)
+}
+
+fn compare(
+    store: &Store,
+    folder: &Utf8Path,
+    before: &Tree,
+    regions: &[&str],
+    mut seen: Seen,
+) -> Result<Changes, CaptureError> {
     for region in regions {
-        look(folder, region, &mut found)?;
+        look(folder, region, before, &mut seen)?;
     }
+    let Seen { mut found, hidden } = seen;
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found.dedup_by(|one, other| one.path == other.path);
     let nodes: Vec<Option<Node>> = found
@@ -87,17 +114,23 @@ pub fn changes(
         .map(|found| changed(store, folder, found, before.get(found.path.as_str())))
         .collect::<Result<_, _>>()?;
 
-    let is_found = |path: &BundlePath| found.binary_search_by(|item| item.path.cmp(path)).is_ok();
     let is_in = |path: &BundlePath| regions.iter().any(|region| covers(region, path));
+    let is_found = |path: &BundlePath| found.binary_search_by(|item| item.path.cmp(path)).is_ok();
+    let is_hidden = |path: &BundlePath| match &hidden {
+        None => true,
+        Some(hidden) => and_above(path.as_str()).any(|path| hidden.contains(path)),
+    };
     let removed = before.iter().map(|(path, _)| path);
-    let removed = removed.filter(|path| is_in(path) && !is_found(path)).cloned().collect();
-    let mut present = Tree::default();
-    for (item, node) in found.iter().zip(nodes) {
-        if let Some(node) = node {
-            present.insert(item.path.clone(), node);
-        }
-    }
-    Ok(Changes { present, removed })
+    let removed = removed.filter(|path| is_in(path) && is_hidden(path) && !is_found(path));
+    let removed = removed.cloned().collect();
+    let present =
+        found.iter().zip(nodes).filter_map(|(item, node)| Some((item.path.clone(), node?)));
+    Ok(Changes { present: present.collect(), removed })
+}
+
+/// A path and the folders it lies in.
+fn and_above(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above))
 }
 
 /// Whether `path` is at or below `region`.
@@ -128,6 +161,13 @@ pub fn fingerprint(tree: &Tree) -> Digest {
     Digest::of(text)
 }
 
+/// What a folder has.
+struct Seen {
+    found: Vec<Found>,
+    /// In an upper folder: the paths at and below which nothing of the lower one shows any more.
+    hidden: Option<BTreeSet<String>>,
+}
+
 /// Something on disk.
 struct Found {
     path: BundlePath,
@@ -139,8 +179,16 @@ enum Kind {
     Link(String),
 }
 
+impl Seen {
+    fn hide(&mut self, path: &str) {
+        if let Some(hidden) = &mut self.hidden {
+            hidden.insert(path.to_owned());
+        }
+    }
+}
+
 /// Collects what is at `path` and below it. Links are never followed.
-fn look(folder: &Utf8Path, path: &str, found: &mut Vec<Found>) -> Result<(), CaptureError> {
+fn look(folder: &Utf8Path, path: &str, before: &Tree, seen: &mut Seen) -> Result<(), CaptureError> {
     let place = if path.is_empty() { folder.to_owned() } else { folder.join(path) };
     let failed = |source| CaptureError::Read { path: place.clone(), source };
     let metadata = match std::fs::symlink_metadata(&place) {
@@ -149,6 +197,11 @@ fn look(folder: &Utf8Path, path: &str, found: &mut Vec<Found>) -> Result<(), Cap
         Err(error) => return Err(failed(error)),
     };
     if metadata.is_dir() {
+        // In the place of another folder, or of a file.
+        let is_opaque = seen.hidden.is_some() && layers::is_opaque(&place).map_err(failed)?;
+        if is_opaque || before.get(path).is_some() {
+            seen.hide(path);
+        }
         for entry in std::fs::read_dir(&place).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             // What is not UTF-8 gets a name that is there no more, and is refused by its replacement character.
@@ -157,10 +210,25 @@ fn look(folder: &Utf8Path, path: &str, found: &mut Vec<Found>) -> Result<(), Cap
                 |name| Ok(name.to_owned()),
             )?;
             let below = if path.is_empty() { name } else { format!("{path}/{name}") };
-            look(folder, &below, found)?;
+            look(folder, &below, before, seen)?;
         }
         return Ok(());
     }
+    seen.hide(path);
+    if seen.hidden.is_some() && layers::is_whiteout(&metadata) {
+        return Ok(());
+    }
+    seen.found.push(found(folder, path, &place, &metadata)?);
+    Ok(())
+}
+
+fn found(
+    folder: &Utf8Path,
+    path: &str,
+    place: &Utf8Path,
+    metadata: &Metadata,
+) -> Result<Found, CaptureError> {
+    let failed = |source| CaptureError::Read { path: place.to_owned(), source };
     let path = BundlePath::new(path).map_err(|source| CaptureError::Name {
         folder: place.parent().unwrap_or(folder).to_owned(),
         source,
@@ -172,12 +240,11 @@ fn look(folder: &Utf8Path, path: &str, found: &mut Vec<Found>) -> Result<(), Cap
         }
         Kind::Link(target)
     } else if metadata.is_file() {
-        Kind::File { executable: is_executable(&metadata) }
+        Kind::File { executable: is_executable(metadata) }
     } else {
         return Err(CaptureError::Special { path });
     };
-    found.push(Found { path, kind });
-    Ok(())
+    Ok(Found { path, kind })
 }
 
 fn unprintable(folder: &Utf8Path, name: &str) -> CaptureError {
@@ -186,13 +253,13 @@ fn unprintable(folder: &Utf8Path, name: &str) -> CaptureError {
 }
 
 #[cfg(unix)]
-fn is_executable(metadata: &std::fs::Metadata) -> bool {
+fn is_executable(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     metadata.permissions().mode() & 0o100 != 0
 }
 
 #[cfg(not(unix))]
-fn is_executable(_metadata: &std::fs::Metadata) -> bool {
+fn is_executable(_metadata: &Metadata) -> bool {
     false
 }
 

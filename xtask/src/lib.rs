@@ -19,6 +19,7 @@ pub mod file_system;
 pub mod http;
 pub mod integrity;
 pub mod launcher;
+pub mod layers;
 pub mod layout;
 pub mod licenses;
 pub mod lock;

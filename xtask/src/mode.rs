@@ -48,6 +48,32 @@ pub fn is_executable(_metadata: &Metadata) -> bool {
     true
 }
 
+/// Lets the owner look into a folder and all below it, and take things out of them.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(unix)]
+pub fn open_folders(folder: &Utf8Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+    for entry in folder.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_folders(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets the owner look into a folder and all below it, and take things out of them.
+///
+/// # Errors
+/// Never here.
+#[cfg(not(unix))]
+pub fn open_folders(_folder: &Utf8Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Makes a folder with the mode 755, whatever the umask.
 ///
 /// # Errors

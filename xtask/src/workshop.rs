@@ -3,6 +3,9 @@
 //! Inside, the gateway is always at the same path, the environment holds nothing of the host's, and each run gets an
 //! empty home and an empty folder for temporary files. With a fence ([`confine`]) nothing but what was shown can be
 //! seen or written; without one (`--unconfined-scripts`) the program is trusted, and only the habits remain.
+//!
+//! What programs may write to is theirs: either a private copy, or an overlay ([`Layers`]) of a folder that may be linked to
+//! the store.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +14,7 @@ use miette::Diagnostic;
 
 use crate::confine::{self, Access, ConfineError, Confinement, Fence, SYSTEM_PATH};
 use crate::context::Context;
+use crate::layers::Layers;
 use crate::process::{Command, Output};
 use crate::store::{Store, StoreError};
 
@@ -25,9 +29,19 @@ const SOURCE_DATE_EPOCH: &str = "315532800";
 pub struct Workshop<'context> {
     context: &'context Context,
     confinement: Confinement,
+    layers: Option<Layers>,
     folder: tempfile::TempDir,
     shown: Vec<(Utf8PathBuf, Access)>,
     runs: usize,
+}
+
+/// How the gateway's folder is kept apart from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// What may be written to has to be laid out as private copies.
+    Copies,
+    /// An overlay, so that links do; where the kernel has none, copies.
+    Layers,
 }
 
 /// What can go wrong with a workshop.
@@ -66,24 +80,52 @@ impl<'context> Workshop<'context> {
         context: &'context Context,
         store: &Store,
         confinement: Confinement,
+        ground: Ground,
     ) -> Result<Self, WorkshopError> {
         let folder = store.temporary()?;
-        let workshop = Self { context, confinement, folder, shown: Vec::new(), runs: 0 };
+        let mut workshop =
+            Self { context, confinement, layers: None, folder, shown: Vec::new(), runs: 0 };
         if confinement == Confinement::Required {
-            let scratch = workshop.host("try");
-            make_folder(&scratch)?;
-            confine::probe(context, &scratch)?;
+            if ground == Ground::Layers && workshop.can_layer()? {
+                workshop.layers = Some(make_layers(&workshop.host("app"))?);
+            } else {
+                let scratch = workshop.host("try");
+                make_folder(&scratch)?;
+                confine::probe(context, &scratch)?;
+            }
         }
-        for name in ["app", "tools"] {
-            make_folder(&workshop.host(name))?;
+        for folder in [workshop.app(), workshop.tools()] {
+            make_folder(&folder)?;
         }
         Ok(workshop)
     }
 
-    /// The gateway's folder, for the builder.
+    /// Tries an overlay where the real one would be. If that is refused, the fence alone is still to be tried.
+    fn can_layer(&self) -> Result<bool, WorkshopError> {
+        let scratch = self.host("try-layers");
+        let layers = make_layers(&scratch)?;
+        let tried = confine::probe_layers(self.context, &scratch, layers.clone());
+        layers.release();
+        match tried {
+            Ok(()) => Ok(true),
+            Err(error @ ConfineError::Refused { .. }) => {
+                tracing::debug!(%error, "no overlay here: making private copies");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The gateway's folder, for the builder: to lay it out in, and without [`Workshop::layers`] to look at it afterwards.
     #[must_use]
     pub fn app(&self) -> Utf8PathBuf {
-        self.host("app")
+        self.layers.as_ref().map_or_else(|| self.host("app"), |layers| layers.lower.clone())
+    }
+
+    /// The overlay over the gateway's folder, if there is one: then what programs write goes there.
+    #[must_use]
+    pub fn layers(&self) -> Option<&Layers> {
+        self.layers.as_ref()
     }
 
     /// The folder of tools, for the builder. Programs can read it.
@@ -121,6 +163,14 @@ impl<'context> Workshop<'context> {
     /// # Errors
     /// When something else is in the way.
     pub fn ensure(&self, path: &str) -> Result<(), WorkshopError> {
+        if let Some(layers) = &self.layers {
+            let path = Utf8PathBuf::from(path);
+            return match layers.ensure(path.as_str()) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(WorkshopError::Replaced { path }),
+                Err(source) => Err(WorkshopError::Folder { path, source }),
+            };
+        }
         let mut folder = self.app();
         for component in path.split('/').filter(|component| !component.is_empty()) {
             folder.push(component);
@@ -184,10 +234,20 @@ impl<'context> Workshop<'context> {
         for (path, access) in &self.shown {
             fence = fence.show(path, path, *access);
         }
+        let command = command.defaults(variables(&home, temporary));
+        let Some(layers) = &self.layers else {
+            for (path, access) in access {
+                fence = fence.show(join(&self.app(), path), self.seen(path), *access);
+            }
+            return fence.run(self.context, &command);
+        };
+        fence = fence.show_layers(layers.clone(), self.seen(""), Access::Read);
         for (path, access) in access {
-            fence = fence.show(join(&self.app(), path), self.seen(path), *access);
+            fence = fence.change_access(self.seen(path), *access);
         }
-        fence.run(self.context, &command.defaults(variables(&home, temporary)))
+        let output = fence.run(self.context, &command);
+        layers.release();
+        output
     }
 
     fn host(&self, name: &str) -> Utf8PathBuf {
@@ -218,6 +278,10 @@ fn variables(home: &Utf8Path, temporary: &Utf8Path) -> BTreeMap<String, String> 
 
 fn join(folder: &Utf8Path, path: &str) -> Utf8PathBuf {
     if path.is_empty() { folder.to_owned() } else { folder.join(path) }
+}
+
+fn make_layers(folder: &Utf8Path) -> Result<Layers, WorkshopError> {
+    Layers::make(folder).map_err(|source| WorkshopError::Folder { path: folder.to_owned(), source })
 }
 
 fn make_folder(path: &Utf8Path) -> Result<(), WorkshopError> {

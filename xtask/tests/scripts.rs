@@ -95,6 +95,99 @@ fn a_script_changes_its_own_package_and_the_store_stays() {
     }
 }
 
+/// On an overlay as on private copies: what a script leaves is the same, and neither the store nor another name of the same
+/// bytes is touched.
+#[test]
+fn whatever_it_does_to_files_the_result_is_that_of_private_copies() {
+    let scripts = [
+        "echo more >> data.txt && echo more >> lib/data.txt",
+        ": > data.txt && chmod 755 marker && chmod 700 lib && chmod 644 lib/deep/tool",
+        "mv data.txt renamed && mv marker data.txt && mv lib/deep/tool tool",
+        "ln data.txt twin && echo more >> twin && ln -s lib/deep to",
+        "rm -r lib && mkdir lib && echo x > lib/made",
+        "rm -r lib && echo a file > lib",
+        "rm data.txt && mkdir data.txt && echo x > data.txt/made",
+        "rm -r lib && ln -s marker lib && rm marker && ln -s data.txt marker",
+        "rm -r lib/deep && mkdir -p lib/deep/deeper && cp data.txt lib/deep/deeper/tool",
+        "mkdir new && mv lib/* new && rmdir lib && mkdir lib && cp -p new/data.txt lib",
+        "cp data.txt tmp && mv tmp data.txt && touch marker && mkdir empty",
+        "rm -r lib data.txt marker package.json",
+        "mkdir ../../cache/new && echo x > ../../cache/new/x && rm -r ../../cache/old",
+    ];
+    for script in scripts {
+        let [layers, copies] = both().map(|confinement| {
+            let builder = Builder::new();
+            let mut tree = with_postinstall(&builder, script);
+            tree.extend(builder.tree(&[
+                // The bytes of `data.txt`, twice more.
+                ("node_modules/x/lib/data.txt", "original"),
+                ("node_modules/y/same.txt", "original"),
+                ("node_modules/x/lib/deep/tool*", "#!/bin/sh\n"),
+                ("cache/old/x", "x"),
+            ]));
+            let before = snapshot(&tree);
+            let mut job = job("node_modules/x");
+            job.writes.push(BundlePath::new("cache").expect("plain"));
+            let result = run(&builder, &tree, &[job], confinement)
+                .unwrap_or_else(|error| panic!("{script}: {}", chain(&error)));
+            assert_eq!(snapshot(&tree), before, "{script}");
+            let describe = |(path, node): (&BundlePath, &Node)| match node {
+                Node::File(source) => {
+                    let bytes = fs_err::read_to_string(source.path()).expect("it is there");
+                    format!("{path} {} {bytes:?}", source.executable)
+                }
+                Node::Link(target) => format!("{path} -> {target}"),
+            };
+            result.iter().map(describe).collect::<Vec<_>>()
+        });
+        assert_eq!(layers, copies, "{script}");
+    }
+}
+
+#[test]
+fn what_an_overlay_cannot_do_is_done_on_copies() {
+    let builder = Builder::new();
+    let script = "stat -f -c %T . >> log && [ $(stat -f -c %T .) != overlayfs ]";
+    let tree = with_postinstall(&builder, script);
+    let result = run(&builder, &tree, &[job("node_modules/x")], Confinement::Required)
+        .unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let log = text(&result, "node_modules/x/log");
+    assert_eq!(log.lines().count(), 1, "the second try begins anew:\n{log}");
+}
+
+/// What the work of one script leaves is there for the next, even in a folder that did not exist before.
+#[test]
+fn scripts_see_what_others_did() {
+    let builder = Builder::new();
+    let manifest = |script: &str| {
+        serde_json::json!({"scripts": {"preinstall": script, "install": script}}).to_string()
+    };
+    let tree = builder.tree(&[
+        (
+            "node_modules/a/package.json",
+            &manifest("cat ../b/said >> said; echo a >> said; rm -rf ../../log/b"),
+        ),
+        (
+            "node_modules/b/package.json",
+            &manifest(
+                "cat ../a/said >> said; echo b >> said; ls -A ../../log/b; echo x > ../../log/b/x",
+            ),
+        ),
+        ("log/b/old", "old"),
+    ]);
+    let mut jobs = ["node_modules/a", "node_modules/b"].map(job);
+    jobs[0].writes.push(BundlePath::new("log").expect("plain"));
+    jobs[1].writes.push(BundlePath::new("log/b").expect("plain"));
+    let [layers, copies] = both().map(|confinement| {
+        let result = run(&builder, &tree, &jobs, confinement)
+            .unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert!(result.get("log/b/old").is_none());
+        assert_eq!(text(&result, "log/b/x"), "x\n");
+        text(&result, "node_modules/b/said")
+    });
+    assert_eq!(layers, copies);
+}
+
 #[test]
 fn nothing_outside_can_be_altered() {
     let builder = Builder::new();

@@ -18,8 +18,10 @@ use super::{ARGUMENT, Access, Order, Refusal, mounts};
 /// The second argument of the process that makes the root.
 const INNER: &str = "inner";
 
-/// What the inner process still needs to make the root and then to give up for good.
-const NEEDED: [CapabilitySet; 2] = [CapabilitySet::SYS_ADMIN, CapabilitySet::SETPCAP];
+/// What the inner process still needs to make the root and then to give up for good. An overlay goes on using what it was
+/// mounted with: its own working folder has mode 0, and would be closed to anybody but root.
+const NEEDED: [CapabilitySet; 3] =
+    [CapabilitySet::SYS_ADMIN, CapabilitySet::SETPCAP, CapabilitySet::DAC_OVERRIDE];
 
 /// A step the kernel did not allow.
 pub(super) type Step<T> = Result<T, Refusal>;
@@ -113,7 +115,7 @@ fn leave(namespaces: UnshareFlags) -> rustix::io::Result<()> {
 
 /// Rights in a namespace are lost over `exec` for anybody but root, unless they are ambient.
 fn keep_over_exec() -> Step<()> {
-    let name = || "keeping CAP_SYS_ADMIN inside the new user namespace".to_owned();
+    let name = || "keeping rights inside the new user namespace".to_owned();
     let mut sets = step(name, rustix::thread::capabilities(None))?;
     for capability in NEEDED {
         sets.inheritable |= capability;

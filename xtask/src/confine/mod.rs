@@ -30,6 +30,7 @@ use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::layers::Layers;
 use crate::process::{Command, Output, ProcessError};
 
 /// The builder's hidden first argument.
@@ -45,12 +46,24 @@ pub struct Fence {
     mounts: Vec<Mount>,
 }
 
-/// A file or folder of the host and its place inside.
+/// A file or folder and its place inside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Mount {
-    source: Utf8PathBuf,
+    source: Shown,
     target: Utf8PathBuf,
     access: Access,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Shown {
+    /// A file or folder of the host.
+    Host(Utf8PathBuf),
+    /// An overlay.
+    Layers(Layers),
+    /// What an earlier mount shows at the same place.
+    Again,
 }
 
 /// What a program may do with a folder.
@@ -139,12 +152,33 @@ impl Fence {
     /// altered there too: give away private copies only.
     #[must_use]
     pub fn show(
-        mut self,
+        self,
         source: impl Into<Utf8PathBuf>,
         target: impl Into<Utf8PathBuf>,
         access: Access,
     ) -> Self {
-        self.mounts.push(Mount { source: source.into(), target: target.into(), access });
+        self.mount(Shown::Host(source.into()), target, access)
+    }
+
+    /// Shows an overlay at `target`. What is written to it goes into its upper folder, whatever the lower one is linked to.
+    #[must_use]
+    pub fn show_layers(
+        self,
+        layers: Layers,
+        target: impl Into<Utf8PathBuf>,
+        access: Access,
+    ) -> Self {
+        self.mount(Shown::Layers(layers), target, access)
+    }
+
+    /// Gives another access to a folder that an earlier mount shows. No part of `target` may be a link.
+    #[must_use]
+    pub fn change_access(self, target: impl Into<Utf8PathBuf>, access: Access) -> Self {
+        self.mount(Shown::Again, target, access)
+    }
+
+    fn mount(mut self, source: Shown, target: impl Into<Utf8PathBuf>, access: Access) -> Self {
+        self.mounts.push(Mount { source, target: target.into(), access });
         self
     }
 
@@ -207,6 +241,26 @@ impl Fence {
 pub fn probe(context: &Context, scratch: &Utf8Path) -> Result<(), ConfineError> {
     let command = Command::new("try whether programs can be fenced in", "");
     Fence::new(scratch).order(context, &command, Vec::new(), Utf8Path::new("/"))?;
+    Ok(())
+}
+
+/// Tries whether programs can be fenced in and be given an overlay there. `layers` are empty ones, made where those to be
+/// used will be: not every file system can carry them.
+///
+/// # Errors
+/// When the kernel refuses one or the other.
+pub fn probe_layers(
+    context: &Context,
+    scratch: &Utf8Path,
+    layers: Layers,
+) -> Result<(), ConfineError> {
+    let command = Command::new("try whether programs can be given an overlay", "");
+    Fence::new(scratch).show_layers(layers, "/layers", Access::Write).order(
+        context,
+        &command,
+        Vec::new(),
+        Utf8Path::new("/"),
+    )?;
     Ok(())
 }
 

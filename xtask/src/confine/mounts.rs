@@ -1,5 +1,6 @@
 //! The root folder a fenced program sees.
 
+use std::ffi::CString;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,8 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use super::linux::{Step, step};
-use super::{Access, Order, Refusal};
+use super::{Access, Order, Refusal, Shown};
+use crate::layers::Layers;
 
 /// Where the system's programs and their libraries lie, and what the loader and the C compiler look up. Not the rest
 /// of `/etc`: it is about this machine, and has secrets.
@@ -55,7 +57,11 @@ pub(super) fn make_root(order: &Order) -> Step<()> {
     root.devices()?;
     root.processes()?;
     for mount in &order.mounts {
-        root.bind(&mount.source, &mount.target)?;
+        match &mount.source {
+            Shown::Host(source) => root.bind(source, &mount.target)?,
+            Shown::Layers(layers) => root.overlay(layers, &mount.target)?,
+            Shown::Again => root.bind(&root.place(mount.target.as_str()), &mount.target)?,
+        }
     }
     let mut writable = vec![root.place(SHARED_MEMORY)];
     for mount in &order.mounts {
@@ -133,6 +139,15 @@ impl Root<'_> {
             || format!("mount({source}, {place}, MS_BIND | MS_REC)"),
             rustix::mount::mount_bind_recursive(source.as_std_path(), place.as_std_path()),
         )
+    }
+
+    fn overlay(&self, layers: &Layers, target: &Utf8Path) -> Step<()> {
+        let place = self.folder(target.as_str())?;
+        let name = || format!("mount(overlay, {place})");
+        let options = step(name, CString::new(layers.options()))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        let kind = "overlay";
+        step(name, rustix::mount::mount(kind, place.as_std_path(), kind, flags, &*options))
     }
 
     /// Who the program is, as `getpwuid` and `localhost` want to know it.

@@ -16,7 +16,7 @@ use crate::layout::{self, Method};
 use crate::process::Command;
 use crate::store::Store;
 use crate::tree::{Node, Source, Tree};
-use crate::workshop::{Workshop, WorkshopError};
+use crate::workshop::{Ground, Workshop, WorkshopError};
 
 /// The npm whose environment scripts get; some look at it.
 const NPM_VERSION: &str = "11.6.2";
@@ -120,13 +120,40 @@ fn execute(
     work: &[Work<'_>],
     confinement: Confinement,
 ) -> Result<Changes, ScriptError> {
+    let workshop = Workshop::open(context, store, confinement, Ground::Layers)?;
+    let is_layered = workshop.layers().is_some();
+    let changes = match perform_all(context, store, workshop, interpreter, tree, work, confinement)
+    {
+        // An overlay cannot do all that a plain folder can: rename a folder that was there before, for one. On private
+        // copies it shows whether the script is at fault.
+        Err(error @ ScriptError::Failed { .. }) if is_layered => {
+            tracing::info!(%error, "trying once more on private copies");
+            let workshop = Workshop::open(context, store, confinement, Ground::Copies)?;
+            perform_all(context, store, workshop, interpreter, tree, work, confinement)?
+        }
+        done => done?,
+    };
+    for work in work {
+        context.reporter.done("Ran", format!("the install scripts of {}", work.job.name));
+    }
+    Ok(changes)
+}
+
+fn perform_all(
+    context: &Context,
+    store: &Store,
+    mut workshop: Workshop<'_>,
+    interpreter: Interpreter<'_>,
+    tree: &Tree,
+    work: &[Work<'_>],
+    confinement: Confinement,
+) -> Result<Changes, ScriptError> {
     let progress = context.reporter.count("Scripts", work.len() as u64);
-    let mut workshop = Workshop::open(context, store, confinement)?;
     let regions: Vec<&str> = match confinement {
         Confinement::Required => work.iter().flat_map(|work| folders(work.job)).collect(),
         Confinement::Unconfined => vec![""],
     };
-    lay_out(&workshop, interpreter, tree, &regions)?;
+    lay_out(&workshop, interpreter, tree, &regions, confinement)?;
     for event in Event::ALL {
         for work in work {
             if let Some(script) = work.lifecycle.commands.get(&event) {
@@ -135,10 +162,10 @@ fn execute(
             }
         }
     }
-    for work in work {
-        context.reporter.done("Ran", format!("the install scripts of {}", work.job.name));
-    }
-    Ok(capture::changes(store, &workshop.app(), tree, &regions)?)
+    Ok(match workshop.layers() {
+        Some(layers) => capture::layer(store, &layers.upper, tree, &regions)?,
+        None => capture::changes(store, &workshop.app(), tree, &regions)?,
+    })
 }
 
 /// The folders a job may write to.
@@ -146,25 +173,34 @@ fn folders(job: &Job) -> impl Iterator<Item = &str> {
     std::iter::once(&job.path).chain(&job.writes).map(BundlePath::as_str)
 }
 
-/// Writes the tree out: what scripts may write to as private copies, the rest as links to the store.
+/// Writes the tree out: as links to the store, but what scripts may write to without an overlay over it as private copies.
 fn lay_out(
     workshop: &Workshop<'_>,
     interpreter: Interpreter<'_>,
     tree: &Tree,
     regions: &[&str],
+    confinement: Confinement,
 ) -> Result<(), ScriptError> {
-    let (mut private, mut shared) = (tree.clone(), tree.clone());
-    let is_private = |path: &BundlePath| regions.iter().any(|region| capture::covers(region, path));
-    private.retain(|path, _| is_private(path));
-    shared.retain(|path, _| !is_private(path));
-    layout::write(&shared, &workshop.app(), Method::Link)?;
-    layout::write(&private, &workshop.app(), Method::Copy)?;
-
+    if workshop.layers().is_some() {
+        layout::write(tree, &workshop.app(), Method::Link)?;
+    } else {
+        let (mut private, mut shared) = (tree.clone(), tree.clone());
+        let is_private =
+            |path: &BundlePath| regions.iter().any(|region| capture::covers(region, path));
+        private.retain(|path, _| is_private(path));
+        shared.retain(|path, _| !is_private(path));
+        layout::write(&shared, &workshop.app(), Method::Link)?;
+        layout::write(&private, &workshop.app(), Method::Copy)?;
+    }
     let mut tools = Tree::default();
     let node = BundlePath::new("bin/node").expect("it is one");
     tools.insert(node, Node::File(interpreter.executable.clone()));
-    // A link would let an unfenced script write to the runtime in the store.
-    layout::write(&tools, &workshop.tools(), Method::Copy)?;
+    let method = match confinement {
+        Confinement::Required => Method::Link,
+        // A link would let the script write to the runtime in the store.
+        Confinement::Unconfined => Method::Copy,
+    };
+    layout::write(&tools, &workshop.tools(), method)?;
     Ok(())
 }
 

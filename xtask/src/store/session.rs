@@ -11,6 +11,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::StoreError;
+use crate::mode;
 
 const PREFIX: &str = "session-";
 const MARKER: &str = "lock";
@@ -64,7 +65,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // A convenience only: what stays is swept by the next builder.
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+        if let Err(error) = remove(&self.folder) {
             tracing::debug!(folder = %self.folder, %error, "left a temporary folder behind");
         }
     }
@@ -79,11 +80,22 @@ fn sweep(tmp: &Utf8Path) -> Result<(), StoreError> {
             continue;
         }
         tracing::debug!(folder = entry.path().as_str(), "removing what a killed builder left");
-        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+        if let Err(error) = remove(entry.path()) {
             tracing::debug!(folder = entry.path().as_str(), %error, "cannot remove it");
         }
     }
     Ok(())
+}
+
+/// Removes a folder, even one that a program left closed to its owner: install scripts do, and so does an overlay.
+fn remove(folder: &Utf8Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            mode::open_folders(folder)?;
+            std::fs::remove_dir_all(folder)
+        }
+        done => done,
+    }
 }
 
 fn is_alive(session: &Utf8Path) -> bool {
