@@ -3,17 +3,17 @@
 //! A release of the builder ships the launchers of all targets in `launchers/<triple>/` beside itself. A builder
 //! that runs from its source checkout builds the one it needs, with Cargo: statically linked, so that it starts on
 //! any system of that platform, and with every path of this machine mapped away, so that two checkouts make the same
-//! bytes. Cargo finds out by itself when there is nothing to do.
+//! bytes. For another platform than this machine's it is linked by zig. Cargo finds out by itself when there is nothing
+//! to do.
 //!
 //! The user's Cargo home is trusted: a linker configured there is the one that links.
-
-use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use miette::Diagnostic;
 
 use crate::context::Context;
 use crate::process::{Command, ProcessError};
+use crate::toolchain::{self, Cargo, Linker, ToolchainError};
 
 /// What can go wrong when a launcher is wanted.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -32,9 +32,13 @@ pub enum LauncherError {
     ))]
     NoCargo { program: String, triple: String, source: std::io::Error },
     /// The toolchain cannot build for the target.
-    #[error("the Rust toolchain has no standard library for `{triple}`")]
-    #[diagnostic(help("run `rustup target add {triple}`"))]
-    NoStandardLibrary { triple: String },
+    #[error("cannot build the launcher for `{triple}`")]
+    Toolchain {
+        triple: String,
+        #[source]
+        #[diagnostic_source]
+        source: ToolchainError,
+    },
     /// The C library cannot be linked statically.
     #[error(
         "the C library for `{triple}` cannot be linked statically: its `libc.a` is not installed"
@@ -59,7 +63,8 @@ pub fn obtain(context: &Context, triple: &str) -> Result<Utf8PathBuf, LauncherEr
     }
     let absent = || LauncherError::Absent { triple: triple.to_owned() };
     let workspace = source_checkout().ok_or_else(absent)?;
-    let build = Build::new(context, workspace, triple);
+    let build = Build::new(context, workspace, triple)
+        .map_err(|source| LauncherError::Toolchain { triple: triple.to_owned(), source })?;
     let _progress = context.reporter.spinner("Building", format!("launcher for {triple}"));
     build.run(triple)
 }
@@ -87,62 +92,46 @@ fn file_name(triple: &str) -> &'static str {
 /// One call of Cargo.
 #[derive(Debug)]
 struct Build {
-    program: String,
-    arguments: Vec<String>,
+    cargo: Cargo,
     folder: Utf8PathBuf,
-    environment: BTreeMap<String, String>,
     /// Where the result will be.
     executable: Utf8PathBuf,
 }
 
 impl Build {
-    fn new(context: &Context, workspace: &Utf8Path, triple: &str) -> Self {
+    fn new(context: &Context, workspace: &Utf8Path, triple: &str) -> Result<Self, ToolchainError> {
+        let linker = if triple == toolchain::host() { Linker::Native } else { Linker::Zig };
+        let mut cargo = toolchain::cargo(context, triple, linker)?;
         // A folder of its own: the flags differ from those of every other build, which would only evict each other.
         let target = context
             .variable("CARGO_TARGET_DIR")
             .map_or_else(|| workspace.join("target"), |folder| context.current_dir.join(folder))
             .join("launchers");
-        let mut arguments: Vec<String> = [
-            "build",
-            "--locked",
-            "--profile",
-            "launcher",
-            "--package",
-            "installer",
-            "--bin",
-            "launcher",
-        ]
-        .map(str::to_owned)
-        .into();
-        arguments.extend(["--target".to_owned(), triple.to_owned()]);
-        arguments.extend(["--target-dir".to_owned(), target.to_string()]);
+        let what = ["--locked", "--profile", "launcher", "--package", "installer", "--bin"];
+        cargo.arguments.extend(what.map(str::to_owned));
+        let more = ["launcher", "--target", triple, "--target-dir", target.as_str()];
+        cargo.arguments.extend(more.map(str::to_owned));
         if context.offline {
-            arguments.push("--offline".to_owned());
+            cargo.arguments.push("--offline".to_owned());
         }
-        let mut environment = environment(&context.environment);
-        environment
-            .insert("CARGO_ENCODED_RUSTFLAGS".to_owned(), flags(context, workspace, &target));
-        // The messages that `explain` looks for are those of this locale.
-        environment.insert("LC_ALL".to_owned(), "C".to_owned());
-        Self {
-            program: context.variable("CARGO").unwrap_or("cargo").to_owned(),
-            arguments,
-            folder: workspace.to_owned(),
-            environment,
-            executable: target.join(triple).join("launcher").join(file_name(triple)),
-        }
+        // The target folder usually lies in the workspace: the longer prefix goes last.
+        let folders = [(workspace, "/gangway"), (target.as_path(), "/target")];
+        let flags = toolchain::flags(context, &["-Ctarget-feature=+crt-static"], &folders);
+        cargo.environment.insert("CARGO_ENCODED_RUSTFLAGS".to_owned(), flags);
+        let executable = target.join(triple).join("launcher").join(file_name(triple));
+        Ok(Self { cargo, folder: workspace.to_owned(), executable })
     }
 
     fn run(self, triple: &str) -> Result<Utf8PathBuf, LauncherError> {
         let command =
-            Command::new(format!("build the launcher for {triple}"), self.program.as_str())
-                .args(self.arguments)
-                .envs(self.environment)
+            Command::new(format!("build the launcher for {triple}"), self.cargo.program.as_str())
+                .args(self.cargo.arguments)
+                .envs(self.cargo.environment)
                 .current_dir(self.folder);
         match command.run() {
             Ok(_) => Ok(self.executable),
             Err(ProcessError::Start { source, .. }) => Err(LauncherError::NoCargo {
-                program: self.program,
+                program: self.cargo.program.into_string(),
                 triple: triple.to_owned(),
                 source,
             }),
@@ -151,54 +140,14 @@ impl Build {
     }
 }
 
-/// What Cargo is told of this process's environment. Flags and profiles meant for other builds, and what the Cargo
-/// that runs this builder has set, must not reach the launcher's bytes.
-fn environment(ours: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    const KEPT: [&str; 7] = [
-        "CARGO_HOME",
-        "CARGO_HTTP_",
-        "CARGO_NET_",
-        "CARGO_REGISTR",
-        "CARGO_SOURCE_",
-        "RUSTUP_HOME",
-        "RUSTUP_TOOLCHAIN",
-    ];
-    let is_build_setting = |name: &str| name.starts_with("CARGO") || name.starts_with("RUST");
-    ours.iter()
-        .filter(|(name, _)| {
-            !is_build_setting(name) || KEPT.iter().any(|kept| name.starts_with(kept))
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-/// The compiler's flags, as Cargo wants them: with `\x1f` between.
-fn flags(context: &Context, workspace: &Utf8Path, target: &Utf8Path) -> String {
-    let cargo_home = context
-        .variable("CARGO_HOME")
-        .map(|folder| context.current_dir.join(folder))
-        .or_else(|| context.home().map(|home| home.join(".cargo")));
-    // The compiler takes the last prefix that fits; the target folder usually lies in the workspace.
-    let prefixes = [
-        (Some(workspace), "/gangway"),
-        (Some(target), "/target"),
-        (cargo_home.as_deref(), "/cargo"),
-    ];
-    std::iter::once("-Ctarget-feature=+crt-static".to_owned())
-        .chain(prefixes.into_iter().filter_map(|(prefix, name)| {
-            prefix.map(|prefix| format!("--remap-path-prefix={prefix}={name}"))
-        }))
-        .collect::<Vec<_>>()
-        .join("\u{1f}")
-}
-
 /// What a failed build means.
 fn explain(triple: &str, error: ProcessError) -> LauncherError {
     let ProcessError::Failed { output, .. } = &error else { return LauncherError::Build(error) };
     let says = |texts: &[&str]| texts.iter().any(|text| output.contains(text));
     let triple = triple.to_owned();
     if says(&["error[E0463]"]) && says(&["may not be installed"]) {
-        return LauncherError::NoStandardLibrary { triple };
+        let source = ToolchainError::NoStandardLibrary { triple: triple.clone() };
+        return LauncherError::Toolchain { triple, source };
     }
     if says(&[
         "cannot find -lc:",
@@ -257,8 +206,10 @@ mod tests {
 
     #[test]
     fn flags_name_every_folder_of_this_machine() {
-        let build = Build::new(&context(&[("HOME", "/home/me")]), "/code/g w".into(), TRIPLE);
-        let flags: Vec<_> = build.environment["CARGO_ENCODED_RUSTFLAGS"].split('\u{1f}').collect();
+        let build = Build::new(&context(&[("HOME", "/home/me")]), "/code/g w".into(), TRIPLE)
+            .expect("nothing is looked for");
+        let flags: Vec<_> =
+            build.cargo.environment["CARGO_ENCODED_RUSTFLAGS"].split('\u{1f}').collect();
         assert_eq!(
             flags,
             [
@@ -268,45 +219,17 @@ mod tests {
                 "--remap-path-prefix=/home/me/.cargo=/cargo",
             ]
         );
+        assert_eq!(file_name("x86_64-pc-windows-gnu"), "launcher.exe");
         let expected = "/code/g w/target/launchers/x86_64-unknown-linux-gnu/launcher/launcher";
         assert_eq!(build.executable, expected);
 
         let elsewhere =
             [("CARGO_TARGET_DIR", "out"), ("CARGO_HOME", "/ch"), ("CARGO", "/bin/cargo")];
-        let build = Build::new(&context(&elsewhere), "/code".into(), "x86_64-pc-windows-msvc");
-        assert!(build.environment["CARGO_ENCODED_RUSTFLAGS"].ends_with("=/ch=/cargo"));
-        assert_eq!(build.program, "/bin/cargo");
-        let expected = "/here/out/launchers/x86_64-pc-windows-msvc/launcher/launcher.exe";
+        let build = Build::new(&context(&elsewhere), "/code".into(), TRIPLE).expect("as above");
+        assert!(build.cargo.environment["CARGO_ENCODED_RUSTFLAGS"].ends_with("=/ch=/cargo"));
+        assert_eq!(build.cargo.program, "/bin/cargo");
+        let expected = "/here/out/launchers/x86_64-unknown-linux-gnu/launcher/launcher";
         assert_eq!(build.executable, expected);
-    }
-
-    #[test]
-    fn settings_of_other_builds_stay_outside() {
-        let context = context(&[
-            ("PATH", "/bin"),
-            ("LANG", "de_DE.UTF-8"),
-            ("CARGO_HOME", "/ch"),
-            ("CARGO_HTTP_PROXY", "http://127.0.0.1:1"),
-            ("RUSTUP_TOOLCHAIN", "1.95"),
-            ("RUSTFLAGS", "-Ctarget-cpu=native"),
-            ("CARGO_PROFILE_LAUNCHER_OPT_LEVEL", "0"),
-            ("CARGO_MANIFEST_DIR", "/code/xtask"),
-            ("RUSTC_WRAPPER", "sccache"),
-        ]);
-        let build = Build::new(&context, "/code".into(), TRIPLE);
-        let names: Vec<_> = build.environment.keys().map(String::as_str).collect();
-        assert_eq!(
-            names,
-            [
-                "CARGO_ENCODED_RUSTFLAGS",
-                "CARGO_HOME",
-                "CARGO_HTTP_PROXY",
-                "LANG",
-                "LC_ALL",
-                "PATH",
-                "RUSTUP_TOOLCHAIN",
-            ]
-        );
     }
 
     #[test]
@@ -319,20 +242,12 @@ mod tests {
                 output: messages.to_owned(),
                 log: None,
             };
-            let error = explain("aarch64-unknown-linux-gnu", failed);
-            let help = error.help().map(|help| help.to_string());
-            format!("{error}\n{}", help.unwrap_or_default())
+            crate::testing::rendered(&explain("aarch64-unknown-linux-gnu", failed))
         };
         let no_std = "error[E0463]: can't find crate for `core`\n  |\n  = note: the `aarch64-unknown-linux-gnu` target may not be installed\n";
-        insta::assert_snapshot!(rendered(no_std), @"
-        the Rust toolchain has no standard library for `aarch64-unknown-linux-gnu`
-        run `rustup target add aarch64-unknown-linux-gnu`
-        ");
+        insta::assert_snapshot!(rendered(no_std), @"");
         let no_libc = "/usr/bin/ld: cannot find -lc: No such file or directory\ncollect2: error\n";
-        insta::assert_snapshot!(rendered(no_libc), @"
-        the C library for `aarch64-unknown-linux-gnu` cannot be linked statically: its `libc.a` is not installed
-        install the C library's development files (Debian, Ubuntu: `libc6-dev`; Fedora: `glibc-static`)
-        ");
+        insta::assert_snapshot!(rendered(no_libc), @"");
         let no_linker = rendered("error: linker `cc` not found\n");
         assert!(no_linker.contains("error: linker `cc` not found"), "{no_linker}");
     }

@@ -31,17 +31,24 @@ pub enum LauncherError {
     #[error("`{}` is missing; the bundle is incomplete, unpack it again", runtime.display())]
     NoRuntime { runtime: PathBuf },
     /// The runtime is there and what it needs to be loaded is not.
+    #[cfg(unix)]
     #[error("cannot start `{}`: this system does not have the loader it needs; {}", runtime.display(), built_for(target.as_deref()))]
     NoLoader { runtime: PathBuf, target: Option<String> },
     /// The runtime is for another machine, or damaged.
     #[error("cannot start `{}`: this machine cannot run it; {}", runtime.display(), built_for(target.as_deref()))]
     WrongFormat { runtime: PathBuf, target: Option<String> },
     /// The runtime has lost its mode.
+    #[cfg(unix)]
     #[error("`{}` is not an executable file; unpack the bundle again, with its file modes", runtime.display())]
     NotExecutable { runtime: PathBuf },
     /// The system refuses to run anything from there.
+    #[cfg(unix)]
     #[error("the system refuses to run `{}`; is the file system mounted with noexec? then move the bundle to another one", runtime.display())]
     Refused { runtime: PathBuf },
+    /// The system refuses to run it.
+    #[cfg(windows)]
+    #[error("the system refuses to run `{}`; does a policy or a virus scanner forbid it?", runtime.display())]
+    Forbidden { runtime: PathBuf },
     /// Anything else.
     #[error("cannot start `{}`: {source}", runtime.display())]
     Start { runtime: PathBuf, source: io::Error },
@@ -63,14 +70,10 @@ impl LauncherError {
             Self::Lost { .. }
             | Self::NoLaunchFile { .. }
             | Self::UnknownProgram { .. }
-            | Self::NoRuntime { .. }
-            | Self::NoLoader { .. } => 127,
-            Self::Read { .. }
-            | Self::LaunchFile { .. }
-            | Self::WrongFormat { .. }
-            | Self::NotExecutable { .. }
-            | Self::Refused { .. }
-            | Self::Start { .. } => 126,
+            | Self::NoRuntime { .. } => 127,
+            #[cfg(unix)]
+            Self::NoLoader { .. } => 127,
+            _ => 126,
         }
     }
 }

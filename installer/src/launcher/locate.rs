@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::{LauncherError, unix};
+use super::{LauncherError, platform};
 
 /// The launcher's file with every link resolved. `called` is how the caller named it.
 pub(super) fn executable(called: &Path) -> Result<PathBuf, LauncherError> {
@@ -13,6 +13,7 @@ pub(super) fn executable(called: &Path) -> Result<PathBuf, LauncherError> {
         .and_then(|path| path.canonicalize())
         .ok()
         .or_else(|| by_name(called, env::var_os("PATH").as_deref()))
+        .map(platform::plain)
         .ok_or_else(|| LauncherError::Lost { called: called.to_owned() })
 }
 
@@ -24,12 +25,12 @@ fn by_name(called: &Path, search: Option<&OsStr>) -> Option<PathBuf> {
     called.file_name()?;
     env::split_paths(search?)
         .map(|folder| folder.join(called))
-        .find(|path| unix::is_executable_file(path))?
+        .find(|path| platform::is_executable_file(path))?
         .canonicalize()
         .ok()
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -1,7 +1,8 @@
 //! The launcher: starts a program of the bundle it lies in, with the runtime of that bundle.
 //!
 //! It finds its own file, reads the launch file beside `bin/`, and becomes the runtime: same process, same
-//! environment, same streams, same signals, same working folder. What the user typed is passed on as bytes. It
+//! environment, same streams, same signals, same working folder. Where a process cannot become another one, on Windows,
+//! it stands in for the runtime until that ends. What the user typed is passed on as bytes. It
 //! runs before every start, so it reads one small file and does nothing else; the manifest is only opened for
 //! a better message when the start has failed already.
 //!
@@ -9,17 +10,23 @@
 
 mod error;
 mod locate;
-mod unix;
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod platform;
 
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use gangway_artifact::{LAUNCH_FILE, Launch};
+use gangway_artifact::{BundlePath, LAUNCH_FILE, Launch, MANIFEST_FILE};
 
 pub use error::LauncherError;
-pub use unix::arguments;
+#[cfg(unix)]
+pub use platform::arguments;
 
 /// What the runtime is started with.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +46,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let called = arguments.first().map(PathBuf::from).unwrap_or_default();
     let failure = locate::executable(&called)
         .and_then(|executable| plan(&executable, arguments.get(1..).unwrap_or_default()))
-        .map_or_else(|error| error, |start| unix::become_runtime(&start));
+        .map_or_else(|error| error, |start| platform::become_runtime(&start));
     let name = called.file_name().unwrap_or("launcher".as_ref()).to_string_lossy();
     // Nobody can be told when standard error is gone; the status still says it.
     let _ = io::stderr().write_all(format!("{name}: {failure}\n").as_bytes());
@@ -49,21 +56,36 @@ pub fn run(arguments: &[OsString]) -> u8 {
 /// Reads the launch file of the bundle that `executable` is in.
 fn plan(executable: &Path, users: &[OsString]) -> Result<Start, LauncherError> {
     let name = executable.file_name().unwrap_or_default().to_string_lossy();
+    let name = platform::program_name(&name);
     let bundle = executable.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
     let file = bundle.join(LAUNCH_FILE);
     let text = fs::read(&file).map_err(|source| LauncherError::read(&file, source))?;
     let mut launch = Launch::from_json(&text)
         .map_err(|source| LauncherError::LaunchFile { file: file.clone(), source })?;
-    let Some(program) = launch.programs.remove(&*name) else {
+    let Some(program) = launch.programs.remove(name) else {
         let known = launch.programs.into_keys().collect();
-        return Err(LauncherError::UnknownProgram { name: name.into_owned(), file, known });
+        return Err(LauncherError::UnknownProgram { name: name.to_owned(), file, known });
     };
-    let script = program.script.map(|script| bundle.join(script.as_str()).into_os_string());
+    let script = program.script.map(|script| inside(bundle, &script).into_os_string());
     let arguments = (program.runtime_args.into_iter().map(OsString::from))
         .chain(script)
         .chain(program.args.into_iter().map(OsString::from))
         .chain(users.iter().cloned())
         .collect();
-    let runtime = bundle.join(program.runtime.as_str());
+    let runtime = inside(bundle, &program.runtime);
     Ok(Start { bundle: bundle.to_owned(), runtime, arguments })
+}
+
+/// Where `path` of the bundle is, with the system's own separators.
+fn inside(bundle: &Path, path: &BundlePath) -> PathBuf {
+    let mut file = bundle.to_owned();
+    file.extend(path.components());
+    file
+}
+
+/// The target the manifest names; the manifest is only read when all is lost already.
+fn target(bundle: &Path) -> Option<String> {
+    let manifest = fs::read(bundle.join(MANIFEST_FILE)).ok()?;
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).ok()?;
+    Some(manifest.get("target")?.as_str()?.to_owned())
 }

@@ -8,12 +8,10 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr;
 
-use gangway_artifact::MANIFEST_FILE;
-
-use super::{LauncherError, Start};
+use super::{LauncherError, Start, target};
 
 /// The arguments of C's `main`.
 ///
@@ -43,6 +41,16 @@ pub(super) fn become_runtime(start: &Start) -> LauncherError {
 /// Whether `path` is a file somebody may execute.
 pub(super) fn is_executable_file(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// How the launch file calls the program in the file `name`: the same.
+pub(super) fn program_name(name: &str) -> &str {
+    name
+}
+
+/// A path as other programs understand it: as it is.
+pub(super) fn plain(path: PathBuf) -> PathBuf {
+    path
 }
 
 /// What success returns: nothing ever.
@@ -80,11 +88,4 @@ fn explain(start: &Start, error: io::Error) -> LauncherError {
         Some(libc::EACCES) if runtime.exists() => LauncherError::NotExecutable { runtime },
         _ => LauncherError::Start { runtime, source: error },
     }
-}
-
-/// The target the manifest names; the manifest is only read when all is lost already.
-fn target(bundle: &Path) -> Option<String> {
-    let manifest = fs::read(bundle.join(MANIFEST_FILE)).ok()?;
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).ok()?;
-    Some(manifest.get("target")?.as_str()?.to_owned())
 }

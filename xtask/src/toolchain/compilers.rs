@@ -49,10 +49,7 @@ pub struct Compilers {
 /// When there is no zig on this machine, or the cache cannot be written to.
 pub fn compilers(context: &Context, target: &Target) -> Result<Compilers, ToolchainError> {
     let zig = find::zig(context, &format!("`{}`", target.name))?;
-    let zig_cache = match context.variable("ZIG_GLOBAL_CACHE_DIR") {
-        Some(folder) => context.current_dir.join(folder),
-        None => context.cache.join(ZIG_CACHE),
-    };
+    let zig_cache = zig_cache(context);
     make_folder(&zig_cache)?;
     let programs = programs(&zig, &zig_cache, &target.zig());
     let text = format!("{programs:?}{}", cmake(Utf8Path::new(""), target));
@@ -76,6 +73,14 @@ pub fn compilers(context: &Context, target: &Target) -> Result<Compilers, Toolch
         write(&compilers.cmake_toolchain, &cmake(&folder, target), false)?;
     }
     Ok(compilers)
+}
+
+/// Where zig keeps the C libraries it has compiled.
+pub(super) fn zig_cache(context: &Context) -> Utf8PathBuf {
+    match context.variable("ZIG_GLOBAL_CACHE_DIR") {
+        Some(folder) => context.current_dir.join(folder),
+        None => context.cache.join(ZIG_CACHE),
+    }
 }
 
 impl Compilers {

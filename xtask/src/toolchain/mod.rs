@@ -6,10 +6,12 @@
 //! C and C++ are compiled by zig for every target, this machine's own too: a system's compiler links against that system's
 //! C library, which may be newer than the floor that the target promises.
 
+mod cargo;
 mod compilers;
 mod error;
 mod find;
 
+pub use cargo::{Cargo, Linker, cargo, flags, host};
 pub use compilers::{Compilers, compilers};
 pub use error::{ToolchainError, remedy};
 pub use find::{Rust, Tool, go_words, rust, standard_library, zig, zigbuild};
