@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Choice;
 use crate::pack::Format;
 
 /// Bundle a TypeScript gateway with its own runtime, for every platform, from one Linux box.
@@ -91,6 +92,9 @@ pub struct Bundle {
     /// The archive's format; may be given more than once
     #[arg(long = "format", value_name = "FORMAT", value_enum, default_value = "tar.zst")]
     pub formats: Vec<Format>,
+    /// Another runtime than the manifest's, for all targets: `bun`, or `bun@^1.4`; the lock must hold a pin of it
+    #[arg(long, value_name = "ENGINE")]
+    pub runtime: Option<Choice>,
     /// Print what would be done, and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -111,6 +115,9 @@ pub struct Layout {
     /// The target to lay out for [default: this machine's own]
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
+    /// Another runtime than the manifest's: `bun`, or `bun@^1.4`; the lock must hold a pin of it
+    #[arg(long, value_name = "ENGINE")]
+    pub runtime: Option<Choice>,
     /// The folder that gets the node_modules
     #[arg(long, value_name = "DIR")]
     pub out: Utf8PathBuf,
@@ -128,6 +135,9 @@ pub struct Lock {
     /// A target to pin the runtime for; may be given more than once [default: all]
     #[arg(long = "target", value_name = "TARGET")]
     pub targets: Vec<String>,
+    /// Pin another runtime than the manifest's as well: `bun`, or `bun@^1.4`; pins of other runtimes stay
+    #[arg(long, value_name = "ENGINE")]
+    pub runtime: Option<Choice>,
     /// Move every pin to the newest version the manifest allows
     #[arg(long)]
     pub update: bool,

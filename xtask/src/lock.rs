@@ -207,12 +207,17 @@ impl Lock {
         Ok(path)
     }
 
-    /// The runtime pinned for a target, if it is what the manifest asks for.
+    /// The runtime pinned for a target, if it is what the manifest asks for; none for a native gateway.
     ///
     /// # Errors
-    /// When there is none, or it is another one.
-    pub fn runtime(&self, config: &Config, target: &Target) -> Result<&LockedRuntime, LockError> {
-        let engine = config.runtime.engine;
+    /// When there is no pin, or one of something else.
+    pub fn runtime(
+        &self,
+        config: &Config,
+        target: &Target,
+    ) -> Result<Option<&LockedRuntime>, LockError> {
+        let Some(runtime) = config.runtime(&target.name) else { return Ok(None) };
+        let engine = runtime.engine;
         let outdated = |reason: String| LockError::Outdated {
             path: path(config),
             argument: argument(config),
@@ -225,21 +230,19 @@ impl Lock {
             .ok_or_else(|| {
                 outdated(format!("it pins no {} for `{}`", engine.as_str(), target.name))
             })?;
-        if !satisfies(&locked.version, &config.runtime.version.value) {
+        if !runtime.version.allows(&locked.version) {
             return Err(outdated(format!(
                 "it pins {} {}, the manifest asks for `{}`",
-                locked.engine,
-                locked.version,
-                config.written(&config.runtime.version)
+                locked.engine, locked.version, runtime.version.written
             )));
         }
-        if !config.runtime.sources.iter().any(|source| source.as_str() == locked.source) {
+        if !runtime.sources.iter().any(|source| source.as_str() == locked.source) {
             return Err(outdated(format!(
                 "it takes {} from `{}`, which is not among the manifest's `sources`",
                 locked.engine, locked.source
             )));
         }
-        Ok(locked)
+        Ok(Some(locked))
     }
 
     /// The build tools of the manifest, pinned for the platform that runs them.
@@ -330,7 +333,14 @@ fn satisfies(version: &str, range: &Range) -> bool {
 
 /// What `lock` must be told to find this manifest.
 fn argument(config: &Config) -> String {
-    format!(" --manifest {}", config.path)
+    let mut argument = format!(" --manifest {}", config.path);
+    if let Some(choice) = config.chosen_runtime().map(ToString::to_string) {
+        // A range may hold what a shell reads as its own.
+        let plain = choice.chars().all(|char| char.is_ascii_alphanumeric() || "@.-".contains(char));
+        argument +=
+            &if plain { format!(" --runtime {choice}") } else { format!(" --runtime '{choice}'") };
+    }
+    argument
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use miette::{Context as _, IntoDiagnostic as _, miette};
 use tracing_subscriber::EnvFilter;
 use xtask::cli::{self, Cli, Command, Global};
 use xtask::commands::{bench, bundle, ci, layout, lock, targets};
-use xtask::config;
+use xtask::config::{self, Choice, Config};
 use xtask::confine::Confinement;
 use xtask::context::Context;
 use xtask::report::Reporter;
@@ -60,8 +60,7 @@ fn bundle_command(
 ) -> miette::Result<ExitCode> {
     context.offline = arguments.offline;
     context.builder = builder(&context.executable)?;
-    let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
-    let targets = Targets::beside(&config.folder)?;
+    let (config, targets) = gateway(context, &arguments.manifest, arguments.runtime.as_ref())?;
     let host = targets.host()?.clone();
     let mut formats = arguments.formats.clone();
     formats.sort_unstable();
@@ -118,8 +117,7 @@ fn told(context: &Context, outcome: bundle::Outcome, json: bool) -> miette::Resu
 }
 
 fn lock_command(context: &Context, arguments: &cli::Lock, json: bool) -> miette::Result<()> {
-    let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
-    let targets = Targets::beside(&config.folder)?;
+    let (config, targets) = gateway(context, &arguments.manifest, arguments.runtime.as_ref())?;
     let host = targets.host()?;
     let chosen = match arguments.targets.as_slice() {
         [] => targets.iter().cloned().collect(),
@@ -136,8 +134,7 @@ fn lock_command(context: &Context, arguments: &cli::Lock, json: bool) -> miette:
 
 fn layout_command(context: &mut Context, arguments: &cli::Layout) -> miette::Result<()> {
     context.offline = arguments.offline;
-    let config = config::load(&manifest(context, &arguments.manifest, "gateway")?)?;
-    let targets = Targets::beside(&config.folder)?;
+    let (config, targets) = gateway(context, &arguments.manifest, arguments.runtime.as_ref())?;
     let target = match &arguments.target {
         Some(name) => targets.find(name)?,
         None => targets.host()?,
@@ -169,6 +166,21 @@ fn schema_command(context: &Context) -> miette::Result<()> {
         context.reporter.done("Wrote", path);
     }
     Ok(())
+}
+
+/// The manifest with the runtime that was chosen, and the targets it may speak of.
+fn gateway(
+    context: &Context,
+    given: &cli::Manifest,
+    choice: Option<&Choice>,
+) -> miette::Result<(Config, Targets)> {
+    let mut config = config::load(&manifest(context, given, "gateway")?)?;
+    let targets = Targets::beside(&config.folder)?;
+    config.check_targets(targets.iter().map(|target| target.name.as_str()))?;
+    if let Some(choice) = choice {
+        config.choose_runtime(choice);
+    }
+    Ok((config, targets))
 }
 
 /// The targets named, each once.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use crate::closure::{self, Closure, ClosureError, Host, Origin, Package, Scope};
-use crate::config::{Config, Located, ScriptAction};
+use crate::config::{Config, Engine, ScriptAction, Start};
 use crate::fetch::{Place, Request};
 use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
 use crate::pack::Format;
@@ -64,8 +64,9 @@ pub struct BuildPlan {
     pub command: Vec<String>,
     /// What it makes.
     pub outputs: Vec<String>,
-    /// The runtime on its `PATH`.
-    pub runtime: LockedRuntime,
+    /// The runtime on its `PATH`, if the gateway has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<LockedRuntime>,
     /// The tools on its `PATH`.
     pub tools: Vec<LockedTool>,
     /// Packages in its `node_modules`, development dependencies included.
@@ -80,9 +81,10 @@ pub struct TargetPlan {
     pub target: TargetName,
     /// The platform it stands for.
     pub platform: Platform,
-    /// The runtime inside.
-    pub runtime: LockedRuntime,
-    /// The same runtime for this machine, if install scripts are to be run.
+    /// The runtime inside; a gateway that is a native program has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<LockedRuntime>,
+    /// This machine's own runtime, if install scripts are to be run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script_runtime: Option<LockedRuntime>,
     /// The packages inside.
@@ -112,13 +114,15 @@ pub enum PlanError {
     #[error("`{path}` is not valid JSON")]
     PackageJson { path: Utf8PathBuf, source: serde_json::Error },
     /// The gateway asks for another runtime than the pinned one.
-    #[error("{package} needs node `{wanted}`, and the pinned runtime is node {pinned}")]
+    #[error("{package} needs {engine} `{wanted}`, and the pinned runtime is {engine} {pinned}")]
     #[diagnostic(help(
         "ask for a version that satisfies both, for instance version = \"{wanted}\", then run `cargo xtask lock --manifest {manifest}`"
     ))]
     Engines {
         /// Who asks.
         package: String,
+        /// The runtime.
+        engine: String,
         /// What it asks for.
         wanted: String,
         /// What there is.
@@ -127,8 +131,8 @@ pub enum PlanError {
         manifest: Utf8PathBuf,
         #[source_code]
         code: Arc<NamedSource<String>>,
-        #[label("this range allows node {pinned}")]
-        span: SourceSpan,
+        #[label("this range allows {engine} {pinned}")]
+        span: Option<SourceSpan>,
     },
 }
 
@@ -181,12 +185,12 @@ pub fn resolve(
     let build = match &config.build {
         None => None,
         Some(build) => {
-            let runtime = inputs.lock.runtime(config, host)?.clone();
+            let runtime = inputs.lock.runtime(config, host)?.cloned();
             Some(BuildPlan {
                 command: build.command.clone(),
                 outputs: build.outputs.iter().map(|output| output.value.to_string()).collect(),
                 tools: inputs.lock.tools(config, host)?.into_iter().cloned().collect(),
-                closure: read_closure(inputs, host, &runtime, Scope::Development)?,
+                closure: read_closure(inputs, host, runtime.as_ref(), Scope::Development)?,
                 runtime,
             })
         }
@@ -214,13 +218,15 @@ fn resolve_target(
     host: &Target,
     formats: &[Format],
 ) -> Result<TargetPlan, PlanError> {
-    let runtime = inputs.lock.runtime(config, target)?.clone();
-    let closure = read_closure(inputs, target, &runtime, Scope::Production)?;
-    check_engines(config, inputs, &closure, &runtime)?;
+    let runtime = inputs.lock.runtime(config, target)?.cloned();
+    let closure = read_closure(inputs, target, runtime.as_ref(), Scope::Production)?;
+    if let Some(runtime) = &runtime {
+        check_engines(config, inputs, &closure, target, runtime)?;
+    }
     let runs = config.install_scripts.iter().any(|script| script.action == ScriptAction::Run);
     let script_runtime =
         match runs && closure.packages.iter().any(|package| package.has_install_script) {
-            true => Some(inputs.lock.runtime(config, host)?.clone()),
+            true => inputs.lock.runtime(config, host)?.cloned(),
             false => None,
         };
     let name = bundle_name(config, &target.name);
@@ -259,7 +265,7 @@ impl Plan {
     pub fn build_requests(&self, lockfile_folder: &Utf8Path, mirrors: &Mirrors) -> Vec<Request> {
         let mut requests = Vec::new();
         if let Some(build) = &self.build {
-            requests.push(build.runtime.request(mirrors));
+            requests.extend(build.runtime.iter().map(|runtime| runtime.request(mirrors)));
             requests.extend(build.tools.iter().map(LockedTool::request));
             requests.extend(package_requests(&build.closure, lockfile_folder));
         }
@@ -279,12 +285,14 @@ impl Plan {
             lines.push(format!("           and {} packages", build.closure.packages.len()));
         }
         for target in &self.targets {
-            let runtime = &target.runtime;
             lines.push(format!("  {}", target.target));
-            lines.push(format!(
-                "    runtime  {} {} from {}",
-                runtime.engine, runtime.version, runtime.source
-            ));
+            lines.push(match &target.runtime {
+                Some(runtime) => format!(
+                    "    runtime  {} {} from {}",
+                    runtime.engine, runtime.version, runtime.source
+                ),
+                None => "    runtime  none".to_owned(),
+            });
             lines.push(format!(
                 "    closure  {} packages, {} for other platforms left out",
                 target.closure.packages.len(),
@@ -311,7 +319,7 @@ impl TargetPlan {
     /// Every archive this target asks for; some may be named more than once.
     #[must_use]
     pub fn requests(&self, lockfile_folder: &Utf8Path, mirrors: &Mirrors) -> Vec<Request> {
-        let runtimes = std::iter::once(&self.runtime).chain(&self.script_runtime);
+        let runtimes = self.runtime.iter().chain(&self.script_runtime);
         let mut requests: Vec<_> = runtimes.map(|runtime| runtime.request(mirrors)).collect();
         requests.extend(package_requests(&self.closure, lockfile_folder));
         requests
@@ -358,10 +366,13 @@ fn request(package: &Package, folder: &Utf8Path) -> Option<Request> {
 fn read_closure(
     inputs: &Inputs,
     target: &Target,
-    runtime: &LockedRuntime,
+    runtime: Option<&LockedRuntime>,
     scope: Scope,
 ) -> Result<Closure, PlanError> {
-    let node = Version::parse(&runtime.version).ok();
+    // npm leaves packages out by the version of Node; what Bun and Deno stand for there is theirs to say.
+    let node = runtime
+        .filter(|runtime| runtime.engine == Engine::Node.as_str())
+        .and_then(|runtime| Version::parse(&runtime.version).ok());
     let host = Host { platform: &target.platform, node: node.as_ref() };
     match &inputs.lockfile {
         None => Ok(Closure::default()),
@@ -375,6 +386,7 @@ fn check_engines(
     config: &Config,
     inputs: &Inputs,
     closure: &Closure,
+    target: &Target,
     runtime: &LockedRuntime,
 ) -> Result<(), PlanError> {
     let mut wishes: Vec<(String, String)> = Vec::new();
@@ -386,10 +398,11 @@ fn check_engines(
         wishes.extend(wish.map(|wish| (format!("`{path}`"), wish.to_owned())));
     }
     for entrypoint in &config.entrypoints {
+        let Start::Script(script) = &entrypoint.start else { continue };
         let owner = closure
             .packages
             .iter()
-            .filter(|package| entrypoint.script.value.below(package.path.as_str()).is_some())
+            .filter(|package| script.value.below(package.path.as_str()).is_some())
             .max_by_key(|package| package.path.as_str().len());
         wishes.extend(owner.and_then(|package| {
             let wish = package.engines.get(&runtime.engine)?;
@@ -403,14 +416,15 @@ fn check_engines(
             _ => true,
         };
         if !met {
-            let Located { span, .. } = &config.runtime.version;
+            let asked = config.runtime(&target.name).and_then(|asked| asked.version.span.clone());
             return Err(PlanError::Engines {
                 package,
+                engine: runtime.engine.clone(),
                 wanted,
                 pinned: runtime.version.clone(),
                 manifest: config.path.clone(),
                 code: config.source.clone(),
-                span: span.clone().into(),
+                span: asked.map(Into::into),
             });
         }
     }

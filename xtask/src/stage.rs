@@ -10,12 +10,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{
     App, BundlePath, Digest, Entrypoint, Health, LAUNCH_FILE, LAUNCH_VERSION, Launch,
     MANIFEST_FILE, MANIFEST_VERSION, Manifest, PathError, Program, Requirements, Runtime,
+    TargetName,
 };
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 use crate::app_build::{self, BuildError, Tool};
 use crate::closure::{self, Closure, ClosureError};
-use crate::config::Config;
+use crate::config::{self, Config, RuntimeSource, Start};
 use crate::confine::Confinement;
 use crate::context::Context;
 use crate::file_system::{self, FileSystemError};
@@ -117,10 +118,19 @@ pub enum StageError {
         "the lock was edited, or its archive and executable come from different builds: run `cargo xtask lock`"
     ))]
     Executable { what: String, found: Digest, pinned: Digest },
+    /// A script of a package, and no runtime.
+    #[error(
+        "the install scripts of `{package}` cannot be run: the bundle for `{target}` has no runtime"
+    )]
+    #[diagnostic(help(
+        "write `action = \"ignore\"` in its [[install-script]], or give the target an `engine`"
+    ))]
+    NoInterpreter { package: String, target: TargetName },
     /// An entrypoint that is not in the bundle.
-    #[error("the script of the entrypoint `{name}` is not in the bundle")]
+    #[error("the {what} of the entrypoint `{name}` is not in the bundle")]
     #[diagnostic(help("{help}"))]
     Entrypoint {
+        what: &'static str,
         name: String,
         help: String,
         #[source_code]
@@ -139,8 +149,11 @@ pub fn build(materials: &Materials<'_>, plan: &Plan) -> Result<Tree, StageError>
         return Ok(Tree::default());
     };
     let modules = closure_tree(materials, &build.closure)?;
-    let runtime = executable(materials, &build.runtime)?;
-    let mut trees = vec![(build.runtime.engine.as_str(), program(&build.runtime.engine, runtime)?)];
+    let mut trees = Vec::new();
+    if let Some(locked) = &build.runtime {
+        let runtime = executable(materials, locked)?;
+        trees.push((locked.engine.as_str(), program(&locked.engine, runtime)?));
+    }
     for tool in &build.tools {
         let what = format!("{} {}", tool.name, tool.version);
         let source = file_of(materials, &tool.integrity, &what, &tool.executable)?;
@@ -175,22 +188,27 @@ pub fn tree(
     let mut app = materials.own.shipped.clone();
     app.extend(closure_tree(materials, &plan.closure)?);
     app.extend(outputs.clone());
-    let runtime = executable(materials, &plan.runtime)?;
+    let locked = plan.runtime.as_ref();
+    let runtime = locked.map(|locked| executable(materials, locked)).transpose()?;
     let mut warnings = Vec::new();
     let mut app = run_scripts(materials, plan, app, &mut warnings)?;
     check_entrypoints(config, &app)?;
     let licenses = licenses::collect(&plan.closure, &app)?;
-    let pruned = prune::apply(&mut app, &config.prune, &plan.platform)
+    let engine = config.runtime(&plan.target).map(|runtime| runtime.engine);
+    let pruned = prune::apply(&mut app, &config.prune, &plan.platform, engine)
         .map_err(|source| StageError::Prune { code: config.source.clone(), source })?;
     warnings.extend(pruned.findings.iter().map(ToString::to_string));
 
     let mut tree = Tree::default();
     place(&mut tree, "app", app)?;
     add_licenses(store, licenses, &mut tree)?;
-    let stripped = add_runtime(materials, plan, runtime, &mut tree)?;
+    let stripped = match (locked, runtime) {
+        (Some(locked), Some(runtime)) => add_runtime(materials, plan, locked, runtime, &mut tree)?,
+        _ => 0,
+    };
     add_programs(materials, plan, launcher, &mut tree)?;
-    let runtime = runtime_path(plan)?;
-    file_system::fit(&mut tree, plan.data.file_system(), Some(&runtime), store)?;
+    let runtime = locked.map(runtime_path).transpose()?;
+    file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
     let needs = needs::read(&tree, &plan.data)?;
     warnings.extend(needs.beyond);
     let manifest = manifest(config, plan, &tree, needs.requirements)?;
@@ -228,8 +246,12 @@ fn run_scripts(
             package.value
         )
     }));
-    let Some(runtime) = plan.script_runtime.as_ref().filter(|_| !decision.jobs.is_empty()) else {
+    if decision.jobs.is_empty() {
         return Ok(app);
+    }
+    let Some(runtime) = &plan.script_runtime else {
+        let package = decision.jobs[0].name.clone();
+        return Err(StageError::NoInterpreter { package, target: plan.target.clone() });
     };
     let executable = executable(materials, runtime)?;
     let interpreter = Interpreter {
@@ -253,7 +275,12 @@ fn add_licenses(store: &Store, licenses: Licenses, tree: &mut Tree) -> Result<()
 
 fn check_entrypoints(config: &Config, app: &Tree) -> Result<(), StageError> {
     for entrypoint in &config.entrypoints {
-        let script = &entrypoint.script;
+        let (what, script) = match &entrypoint.start {
+            Start::Script(script) => ("script", script),
+            Start::Program(program) => ("program", program),
+            // Of services there is no closure to look into: `start` finds the program in the whole tree.
+            Start::Service(_) => continue,
+        };
         if matches!(app.get(script.value.as_str()), Some(Node::File(_))) {
             continue;
         }
@@ -275,6 +302,7 @@ fn check_entrypoints(config: &Config, app: &Tree) -> Result<(), StageError> {
                 .to_owned(),
         };
         return Err(StageError::Entrypoint {
+            what,
             name: entrypoint.name.clone(),
             help,
             code: config.source.clone(),
@@ -288,24 +316,24 @@ fn check_entrypoints(config: &Config, app: &Tree) -> Result<(), StageError> {
 fn add_runtime(
     materials: &Materials<'_>,
     plan: &TargetPlan,
+    locked: &LockedRuntime,
     runtime: Source,
     tree: &mut Tree,
 ) -> Result<u64, StageError> {
-    let package = plan.data.runtime(materials.config.runtime.engine).expect("the plan found it");
-    if let Ok(license) =
-        file_of(materials, &plan.runtime.integrity, &plan.runtime.engine, &package.license)
+    let asked = materials.config.runtime(&plan.target).expect("what is pinned was asked for");
+    let package = plan.data.runtime(asked.engine).expect("the plan found it");
+    let build = RuntimeSource::named(&locked.source).and_then(|source| package.build(source));
+    if let Some(license) = build.and_then(|build| build.license.as_ref())
+        && let Ok(license) = file_of(materials, &locked.integrity, &locked.engine, license)
     {
-        let path = format!("licenses/{}@{}/LICENSE", plan.runtime.engine, plan.runtime.version);
+        let path = format!("licenses/{}@{}/LICENSE", locked.engine, locked.version);
         tree.insert(BundlePath::new(path)?, Node::File(license));
     }
     let upstream = runtime.size;
-    let shipped = if materials.config.runtime.strip && package.strip {
-        stripped(materials.store, &runtime)?
-    } else {
-        runtime
-    };
+    let shipped =
+        if asked.strip && package.strip { stripped(materials.store, &runtime)? } else { runtime };
     let saved = upstream - shipped.size;
-    tree.insert(runtime_path(plan)?, Node::File(shipped.made_executable()));
+    tree.insert(runtime_path(locked)?, Node::File(shipped.made_executable()));
     Ok(saved)
 }
 
@@ -334,10 +362,16 @@ fn add_programs(
     for entrypoint in &config.entrypoints {
         let path = BundlePath::new(format!("bin/{}", entrypoint.name))?;
         tree.insert(path, Node::File(launcher.clone()));
+        let (executable, script) = start(config, plan, tree, entrypoint)?;
+        if let Some(Node::File(source)) = tree.get(executable.as_str()) {
+            // What a build made for another platform may lack the mode that its start needs.
+            let source = source.clone().made_executable();
+            tree.insert(executable.clone(), Node::File(source));
+        }
         let program = Program {
-            runtime: runtime_path(plan)?,
+            runtime: executable,
             runtime_args: entrypoint.runtime_args.clone(),
-            script: Some(BundlePath::new(format!("app/{}", entrypoint.script.value))?),
+            script,
             args: entrypoint.args.clone(),
         };
         programs.insert(entrypoint.name.clone(), program);
@@ -350,6 +384,39 @@ fn add_programs(
     Ok(())
 }
 
+/// The executable an entrypoint starts, and the script it is given.
+fn start(
+    config: &Config,
+    plan: &TargetPlan,
+    tree: &Tree,
+    entrypoint: &config::Entrypoint,
+) -> Result<(BundlePath, Option<BundlePath>), StageError> {
+    let in_app = |path: &BundlePath| BundlePath::new(format!("app/{path}"));
+    match (&entrypoint.start, &plan.runtime) {
+        (Start::Script(script), Some(locked)) => {
+            Ok((runtime_path(locked)?, Some(in_app(&script.value)?)))
+        }
+        (Start::Script(program) | Start::Program(program), _) => {
+            Ok((in_app(&program.value)?, None))
+        }
+        (Start::Service(service), _) => {
+            let names = [service.value.clone(), format!("{}.exe", service.value)];
+            let found = names
+                .iter()
+                .map(|name| format!("services/{}/{name}", service.value))
+                .find(|path| matches!(tree.get(path), Some(Node::File(_))));
+            let missing = || StageError::Entrypoint {
+                what: "service",
+                name: entrypoint.name.clone(),
+                help: format!("no `[[service]]` named `{}` made its program", service.value),
+                code: config.source.clone(),
+                span: service.span.clone().into(),
+            };
+            Ok((BundlePath::new(found.ok_or_else(missing)?)?, None))
+        }
+    }
+}
+
 fn manifest(
     config: &Config,
     plan: &TargetPlan,
@@ -357,29 +424,33 @@ fn manifest(
     requirements: Requirements,
 ) -> Result<Manifest, StageError> {
     let (files, links) = pack::listing(tree);
-    let path = runtime_path(plan)?;
-    let shipped = files.iter().find(|file| file.path == path).map(|file| file.sha256);
+    let runtime = plan.runtime.as_ref().map(|locked| {
+        let path = runtime_path(locked)?;
+        let shipped = files.iter().find(|file| file.path == path).map(|file| file.sha256);
+        Ok::<_, PathError>(Runtime {
+            engine: locked.engine.clone(),
+            version: locked.version.clone(),
+            path,
+            upstream_sha256: locked.sha256,
+            stripped: shipped != Some(locked.sha256),
+        })
+    });
     Ok(Manifest {
         version: MANIFEST_VERSION,
         builder: concat!("gangway ", env!("CARGO_PKG_VERSION")).to_owned(),
         app: App { name: config.app.name.clone(), version: config.app.version.clone() },
         target: plan.target.clone(),
         platform: plan.platform,
-        runtime: Runtime {
-            engine: plan.runtime.engine.clone(),
-            version: plan.runtime.version.clone(),
-            path,
-            upstream_sha256: plan.runtime.sha256,
-            stripped: shipped != Some(plan.runtime.sha256),
-        },
+        runtime: runtime.transpose()?,
         entrypoints: config
             .entrypoints
             .iter()
             .map(|entrypoint| {
-                let script = BundlePath::new(format!("app/{}", entrypoint.script.value))?;
-                Ok(Entrypoint { name: entrypoint.name.clone(), script })
+                let (program, script) = start(config, plan, tree, entrypoint)?;
+                let program = script.is_none().then_some(program);
+                Ok(Entrypoint { name: entrypoint.name.clone(), script, program })
             })
-            .collect::<Result<_, PathError>>()?,
+            .collect::<Result<_, StageError>>()?,
         health: config.health.as_ref().map(|health| Health {
             entrypoint: health.entrypoint.value.clone(),
             port: health.port,
@@ -393,8 +464,8 @@ fn manifest(
     })
 }
 
-fn runtime_path(plan: &TargetPlan) -> Result<BundlePath, PathError> {
-    let file = Utf8Path::new(&plan.runtime.executable).file_name().unwrap_or(&plan.runtime.engine);
+fn runtime_path(locked: &LockedRuntime) -> Result<BundlePath, PathError> {
+    let file = Utf8Path::new(&locked.executable).file_name().unwrap_or(&locked.engine);
     BundlePath::new(format!("runtime/bin/{file}"))
 }
 

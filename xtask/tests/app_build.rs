@@ -11,7 +11,7 @@ use common::{Builder, chain, text};
 use gangway_artifact::BundlePath;
 use miette::NamedSource;
 use xtask::app_build::{self, BuildError, Inputs, Tool};
-use xtask::config::{App, Build, Config, Engine, Located, Prune, Runtime};
+use xtask::config::{App, Build, Config, Located, Prune, Runtimes};
 use xtask::confine::Confinement;
 use xtask::tree::Tree;
 
@@ -28,18 +28,14 @@ fn config() -> Config {
             exclude: Vec::new(),
         },
         entrypoints: Vec::new(),
-        runtime: Runtime {
-            engine: Engine::Node,
-            version: Located { value: nodejs_semver::Range::any(), span: 0..0 },
-            sources: Vec::new(),
-            strip: true,
-        },
+        runtimes: Runtimes::none(),
         dependencies: None,
         install_scripts: Vec::new(),
         build: None,
         tools: BTreeMap::new(),
         prune: Prune::default(),
         health: None,
+        targets: Vec::new(),
     }
 }
 

@@ -23,8 +23,9 @@ pub struct Manifest {
     pub target: TargetName,
     /// The platform the target stands for.
     pub platform: Platform,
-    /// The runtime inside.
-    pub runtime: Runtime,
+    /// The runtime inside; a gateway that is a native program itself has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
     /// The programs in `bin/`.
     pub entrypoints: Vec<Entrypoint>,
     /// How to ask the gateway whether it is well.
@@ -61,7 +62,7 @@ pub struct App {
 /// The runtime as shipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runtime {
-    /// `node`, and later its peers.
+    /// `node`, `bun` or `deno`.
     pub engine: String,
     /// The exact version.
     pub version: String,
@@ -79,7 +80,11 @@ pub struct Entrypoint {
     /// Its name: `bin/<name>`.
     pub name: String,
     /// The script the runtime runs.
-    pub script: BundlePath,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<BundlePath>,
+    /// The native program that is run instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<BundlePath>,
 }
 
 /// The gateway's health endpoint.

@@ -123,14 +123,16 @@ fn node(
     store: &Store,
     host: &Target,
 ) -> Result<Utf8PathBuf, BenchError> {
-    debug_assert_eq!(config.runtime.engine, Engine::Node);
+    let no_node = || BenchError::NoPeer { package: "node".to_owned(), version: "as pinned" };
     let lock = Lock::load(config)?;
-    let locked = lock.runtime(config, host)?;
+    let locked =
+        lock.runtime(config, host)?.filter(|locked| locked.engine == Engine::Node.as_str());
+    let locked = locked.ok_or_else(no_node)?;
     let registry = Registry::load(context, &config.folder)?;
     let request = locked.request(&Mirrors::from_context(context)?);
     let mut fetched = fetch::all(context, store, &registry, &[request])?;
     match fetched.remove(&locked.integrity).and_then(|mut tree| tree.remove(&locked.executable)) {
         Some(Node::File(source)) => Ok(source.path()),
-        _ => Err(BenchError::NoPeer { package: "node".to_owned(), version: "as pinned" }),
+        _ => Err(no_node()),
     }
 }

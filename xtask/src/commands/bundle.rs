@@ -46,7 +46,7 @@ pub struct Bundle {
     pub version: String,
     /// The target.
     pub target: TargetName,
-    /// The runtime inside, as `node 24.21.0`.
+    /// The runtime inside, as `node 24.21.0`; `none` if there is none.
     pub runtime: String,
     /// The archive.
     pub archive: Utf8PathBuf,

@@ -1,11 +1,11 @@
 //! `cargo xtask lock`: pins the runtime and the build tools.
 
 use camino::Utf8PathBuf;
-use gangway_artifact::{Digest, TargetName};
+use gangway_artifact::Digest;
 use miette::Diagnostic;
 use nodejs_semver::Range;
 
-use crate::config::{Config, Located};
+use crate::config::{Config, Located, Runtime};
 use crate::context::Context;
 use crate::fetch::{self, FetchError, Place, Request};
 use crate::integrity::Integrity;
@@ -100,16 +100,21 @@ pub fn run(
         mirrors: Mirrors::from_context(context)?,
     };
     let mut lock = Lock::new();
-    // Pins of targets that were not asked for stay as they are.
-    let is_wanted = |name: &TargetName| targets.iter().any(|target| target.name == *name);
-    lock.runtimes.extend(old.runtimes.iter().filter(|locked| !is_wanted(&locked.target)).cloned());
+    // Pins of targets that were not asked for stay as they are, and so do those of other engines.
+    let is_wanted = |locked: &LockedRuntime| {
+        let asked = config.runtime(&locked.target).map(|asked| asked.engine.as_str());
+        asked == Some(locked.engine.as_str())
+            && targets.iter().any(|target| target.name == locked.target)
+    };
+    lock.runtimes.extend(old.runtimes.iter().filter(|locked| !is_wanted(locked)).cloned());
     lock.tools.extend(old.tools.iter().filter(|tool| tool.target != host.name).cloned());
     for target in targets {
+        let Some(asked) = config.runtime(&target.name) else { continue };
         let kept =
             (refresh == Refresh::Missing).then(|| old.runtime(config, target).ok()).flatten();
-        lock.runtimes.push(match kept {
+        lock.runtimes.push(match kept.flatten() {
             Some(kept) => kept.clone(),
-            None => session.runtime(target)?,
+            None => session.runtime(target, asked)?,
         });
     }
     for (name, range) in &config.tools {
@@ -135,24 +140,26 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn runtime(&mut self, target: &Target) -> Result<LockedRuntime, LockCommandError> {
-        let package = target.runtime(self.config.runtime.engine)?;
-        let resolve = runtime::resolve(
-            self.config,
-            target,
-            &self.registry,
-            &self.mirrors,
-            &self.context.reporter,
-        );
+    fn runtime(
+        &mut self,
+        target: &Target,
+        asked: &Runtime,
+    ) -> Result<LockedRuntime, LockCommandError> {
+        let package = target.runtime(asked.engine)?;
+        let resolve =
+            runtime::resolve(asked, target, &self.registry, &self.mirrors, &self.context.reporter);
         let Offer { source, version, archive, integrity } = self.context.block_on(resolve)?;
         let mut locked = LockedRuntime {
-            engine: self.config.runtime.engine.as_str().to_owned(),
+            engine: asked.engine.as_str().to_owned(),
             target: target.name.clone(),
             version: version.to_string(),
             source: source.as_str().to_owned(),
             archive,
             integrity,
-            executable: package.executable.clone(),
+            executable: package
+                .build(source)
+                .map(|build| build.executable.clone())
+                .unwrap_or_default(),
             sha256: Digest::of([]),
         };
         locked.sha256 = self.executable(locked.request(&self.mirrors), &locked.executable)?;

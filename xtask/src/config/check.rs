@@ -8,19 +8,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use camino::Utf8Path;
+use gangway_artifact::TargetName;
 use miette::NamedSource;
 
 use super::dependencies::dependencies;
 use super::error::{Fault, FaultKind, Faults};
 use super::package_json::PackageJson;
+use super::runtime::runtimes;
 use super::suggest::{listed, near};
 use super::values::{
     bundle_path, empty, globs, is_version, misnamed, package_name, unique, url_path_fault,
     url_path_suggestion, variables, version_help, version_range, words,
 };
 use super::{
-    App, Build, Config, ConfigError, Entrypoint, Health, InstallScript, Located, Prune, Runtime,
-    RuntimeSource, ScriptAction, names, raw,
+    App, Build, Config, ConfigError, Entrypoint, Health, InstallScript, Located, Prune, Runtimes,
+    ScriptAction, Start, names, raw,
 };
 
 /// What stands beside the manifest.
@@ -41,10 +43,11 @@ pub(super) fn config(
 ) -> Result<Config, ConfigError> {
     let mut faults = Faults::new(text);
     let app = app(manifest.app, beside, &mut faults);
-    let runtime = runtime(manifest.runtime, &mut faults);
+    let (targets, overrides) = targets(manifest.target, &mut faults);
+    let runtimes = runtimes(manifest.runtime, overrides, &mut faults);
     let health =
         manifest.health.map(|health| self::health(health, &manifest.entrypoint.value, &mut faults));
-    let entrypoints = entrypoints(manifest.entrypoint, &mut faults);
+    let entrypoints = entrypoints(manifest.entrypoint, runtimes.as_ref(), &mut faults);
     let is_built = manifest.build.is_some();
     let dependencies = dependencies(manifest.dependencies, is_built, beside, &mut faults);
     let install_scripts = install_scripts(manifest.install_script, &mut faults);
@@ -52,23 +55,47 @@ pub(super) fn config(
     let tools = tools(manifest.tools, &mut faults);
     let prune =
         Prune { keep: globs(manifest.prune.keep, &mut faults), rules: manifest.prune.rules };
-    match (app, runtime) {
-        (Some(app), Some(runtime)) if faults.is_empty() => Ok(Config {
+    match (app, runtimes) {
+        (Some(app), Some(runtimes)) if faults.is_empty() => Ok(Config {
             path: path.to_owned(),
             folder: beside.folder.to_owned(),
             source: Arc::clone(text),
             app,
             entrypoints,
-            runtime,
+            runtimes,
             dependencies,
             install_scripts,
             build,
             tools,
             prune,
             health,
+            targets,
         }),
         _ => Err(faults.into_error()),
     }
+}
+
+/// The targets that are spoken of, and what is said of each runtime.
+fn targets(
+    tables: BTreeMap<Located<String>, raw::Target>,
+    faults: &mut Faults,
+) -> (Vec<Located<TargetName>>, Vec<(TargetName, Located<raw::TargetRuntime>)>) {
+    let mut names = Vec::new();
+    let mut runtimes = Vec::new();
+    for (name, table) in tables {
+        match name.value.parse::<TargetName>() {
+            Ok(value) => {
+                runtimes.extend(table.runtime.map(|runtime| (value.clone(), runtime)));
+                names.push(Located { value, span: name.span });
+            }
+            Err(error) => {
+                let kind = FaultKind::TargetName { name: name.value, reason: error.to_string() };
+                let help = "`cargo xtask targets` lists the targets there are";
+                faults.add(&name.span, kind, "no target's name").help(help);
+            }
+        }
+    }
+    (names, runtimes)
 }
 
 fn app(table: Located<raw::App>, beside: &Beside<'_>, faults: &mut Faults) -> Option<App> {
@@ -120,28 +147,11 @@ fn package_version(
     None
 }
 
-fn runtime(table: raw::Runtime, faults: &mut Faults) -> Option<Runtime> {
-    let raw::Runtime { engine, version, sources, strip } = table;
-    let sources = match sources {
-        Some(sources) => runtime_sources(&sources, faults),
-        None => vec![RuntimeSource::Official, RuntimeSource::Npm],
-    };
-    Some(Runtime { engine, version: version_range(version, faults)?, sources, strip })
-}
-
-fn runtime_sources(
-    sources: &Located<Vec<Located<RuntimeSource>>>,
+fn entrypoints(
+    list: Located<Vec<raw::Entrypoint>>,
+    runtimes: Option<&Runtimes>,
     faults: &mut Faults,
-) -> Vec<RuntimeSource> {
-    if sources.value.is_empty() {
-        let help = "leave the line out for the default: `sources = [\"official\", \"npm\"]`";
-        empty("runtime.sources", &sources.span, help, faults);
-    }
-    unique("runtime source", &sources.value, |source| source.as_str(), faults);
-    sources.value.iter().map(|source| source.value).collect()
-}
-
-fn entrypoints(list: Located<Vec<raw::Entrypoint>>, faults: &mut Faults) -> Vec<Entrypoint> {
+) -> Vec<Entrypoint> {
     if list.value.is_empty() {
         let help = "name at least one program:\n[[entrypoint]]\nname = \"my-gateway\"\n\
                     script = \"dist/main.js\"";
@@ -150,19 +160,55 @@ fn entrypoints(list: Located<Vec<raw::Entrypoint>>, faults: &mut Faults) -> Vec<
     // Folded, because macOS and Windows take `Gateway` and `gateway` for one file.
     let names = list.value.iter().map(|entrypoint| &entrypoint.name);
     unique("entrypoint", names, |name| name.to_lowercase(), faults);
-    list.value.into_iter().filter_map(|entrypoint| self::entrypoint(entrypoint, faults)).collect()
+    let interpreted = runtimes.is_none_or(|runtimes| runtimes.all().all(|one| one.is_some()));
+    list.value
+        .into_iter()
+        .filter_map(|entrypoint| self::entrypoint(entrypoint, interpreted, faults))
+        .collect()
 }
 
-fn entrypoint(table: raw::Entrypoint, faults: &mut Faults) -> Option<Entrypoint> {
-    let raw::Entrypoint { name, script, args, runtime_args } = table;
+fn entrypoint(
+    table: raw::Entrypoint,
+    interpreted: bool,
+    faults: &mut Faults,
+) -> Option<Entrypoint> {
+    let raw::Entrypoint { name, script, program, service, args, runtime_args } = table;
     if let Some(reason) = names::program_fault(&name.value) {
         let suggestion = names::program_suggestion(&name.value);
         misnamed(("a program", "my-gateway"), &name, reason, suggestion.as_deref(), faults);
     }
     let args = words("args", args, faults);
+    if script.is_none()
+        && let Some(first) = runtime_args.first()
+    {
+        let kind = FaultKind::Ineffective { key: "runtime-args", beside: "a native program" };
+        faults.add(&first.span, kind, "no runtime").help("write them in `args`");
+    }
     let runtime_args = words("runtime-args", runtime_args, faults);
-    let script = bundle_path(script, faults)?;
-    Some(Entrypoint { name: name.value, script, args, runtime_args })
+    let start = match (script, program, service) {
+        (Some(script), None, None) => {
+            if !interpreted {
+                let kind = FaultKind::NoInterpreter { name: name.value.clone() };
+                let help = "name a native program (`program = \"...\"` or `service = \"...\"`), or give \
+                            every target an `engine`";
+                faults.add(&script.span, kind, "a script").help(help);
+            }
+            Start::Script(bundle_path(script, faults)?)
+        }
+        (None, Some(program), None) => Start::Program(bundle_path(program, faults)?),
+        (None, None, Some(service)) => Start::Service(service),
+        (None, None, None) => return start_fault(&name, "starts nothing", faults),
+        _ => return start_fault(&name, "starts more than one thing", faults),
+    };
+    Some(Entrypoint { name: name.value, start, args, runtime_args })
+}
+
+fn start_fault<T>(name: &Located<String>, reason: &'static str, faults: &mut Faults) -> Option<T> {
+    let kind = FaultKind::Start { name: name.value.clone(), reason };
+    let help = "write one of `script = \"dist/main.js\"`, `program = \"dist/gateway\"` and \
+                `service = \"indexer\"`";
+    faults.add(&name.span, kind, "this one").help(help);
+    None
 }
 
 fn install_scripts(list: Vec<raw::InstallScript>, faults: &mut Faults) -> Vec<InstallScript> {
@@ -182,7 +228,13 @@ fn install_script(table: raw::InstallScript, faults: &mut Faults) -> InstallScri
         for (key, span) in places {
             let Some(span) = span else { continue };
             let help = format!("take `{key}` out, or write `action = \"run\"`");
-            faults.add(span, FaultKind::Ineffective { key }, "nothing runs").help(help);
+            faults
+                .add(
+                    span,
+                    FaultKind::Ineffective { key, beside: "`action = \"ignore\"`" },
+                    "nothing runs",
+                )
+                .help(help);
         }
     }
     let writes = writes.map(|writes| writes.value).unwrap_or_default();

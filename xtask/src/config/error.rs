@@ -85,9 +85,23 @@ pub enum FaultKind {
     /// None of the words the key takes.
     #[error("unknown value `{value}` of `{key}`")]
     UnknownValue { key: String, value: String },
-    /// A runtime that is known, but that cannot be bundled yet.
-    #[error("cannot bundle the runtime `{name}` yet")]
-    Engine { name: String },
+    /// A key that names no target.
+    #[error("`{}` cannot name a target: {reason}", name.escape_debug())]
+    TargetName { name: String, reason: String },
+    /// A target the manifest speaks of, and that is not there.
+    #[error("there is no target `{}`", name.escape_debug())]
+    UnknownTarget { name: String },
+    /// A file of one's own with a range of versions.
+    #[error("`{}` is not the version of a file", written.escape_debug())]
+    FileVersion { written: String },
+    /// An entrypoint that says in no way, or in two ways, what it starts.
+    #[error("the entrypoint `{name}` {reason}")]
+    Start { name: String, reason: &'static str },
+    /// A script, and nothing to run it.
+    #[error(
+        "the entrypoint `{name}` is a script, and `engine = \"none\"` brings nothing that runs it"
+    )]
+    NoInterpreter { name: String },
     /// The structure is right, and serde finds fault with it all the same.
     #[error("cannot read this file: {message}")]
     Unexpected { message: String },
@@ -146,8 +160,8 @@ pub enum FaultKind {
     #[error("`{key}` holds a NUL character")]
     Nul { key: &'static str },
     /// A key that another key makes useless.
-    #[error("`{key}` has no effect with `action = \"ignore\"`")]
-    Ineffective { key: &'static str },
+    #[error("`{key}` has no effect with {beside}")]
+    Ineffective { key: &'static str, beside: &'static str },
     /// A command line in one string.
     #[error("`{command}` is one word: no shell splits it")]
     CommandLine { command: String },

@@ -17,6 +17,7 @@ mod load;
 mod names;
 mod package_json;
 mod raw;
+mod runtime;
 mod schema;
 mod shape;
 mod suggest;
@@ -29,13 +30,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
-use gangway_artifact::BundlePath;
+use gangway_artifact::{BundlePath, TargetName};
 use miette::NamedSource;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use error::{ConfigError, Fault, FaultKind};
 pub use load::{find, load};
+pub use runtime::{Choice, ChoiceError, Engine, Runtime, RuntimeSource, Runtimes, VersionRange};
 pub use schema::schema;
 
 /// The manifest's file name.
@@ -57,8 +59,8 @@ pub struct Config {
     pub app: App,
     /// `[[entrypoint]]`, at least one, names unique.
     pub entrypoints: Vec<Entrypoint>,
-    /// `[runtime]`
-    pub runtime: Runtime,
+    /// `[runtime]` and `[target.<name>.runtime]`; see [`Config::runtime`].
+    pub runtimes: Runtimes,
     /// `[dependencies]`; a gateway without dependencies has none.
     pub dependencies: Option<Dependencies>,
     /// `[[install-script]]`, packages unique.
@@ -71,6 +73,8 @@ pub struct Config {
     pub prune: Prune,
     /// `[health]`
     pub health: Option<Health>,
+    /// Every target that a `[target.<name>]` speaks of.
+    pub targets: Vec<Located<TargetName>>,
 }
 
 /// A value and where it stands in the manifest's text (bytes). Values are compared and sorted without their place.
@@ -100,43 +104,23 @@ pub struct App {
 pub struct Entrypoint {
     /// The program's name in `bin/`.
     pub name: String,
-    /// The script, relative to the manifest (`node_modules/...` is the closure).
-    pub script: Located<BundlePath>,
+    /// What is started.
+    pub start: Start,
     /// Arguments before the user's.
     pub args: Vec<String>,
     /// Arguments of the runtime before the script.
     pub runtime_args: Vec<String>,
 }
 
-/// `[runtime]`
+/// What an entrypoint starts.
 #[derive(Debug, Clone)]
-pub struct Runtime {
-    /// Which runtime.
-    pub engine: Engine,
-    /// An npm version range.
-    pub version: Located<nodejs_semver::Range>,
-    /// Where to get it, first choice first; never empty.
-    pub sources: Vec<RuntimeSource>,
-    /// Whether symbols for debuggers are taken out where the platform allows it. Default: yes.
-    pub strip: bool,
-}
-
-/// A JavaScript runtime.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Engine {
-    /// Node.js
-    Node,
-}
-
-/// Who serves a runtime.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RuntimeSource {
-    /// The maker's own server.
-    Official,
-    /// A package of the npm registry.
-    Npm,
+pub enum Start {
+    /// A script, by the runtime; relative to the manifest (`node_modules/...` is the closure).
+    Script(Located<BundlePath>),
+    /// A native program among the gateway's own files, relative to the manifest.
+    Program(Located<BundlePath>),
+    /// The program of a `[[service]]`.
+    Service(Located<String>),
 }
 
 /// `[dependencies]`
@@ -210,26 +194,30 @@ impl Config {
         let text = self.source.inner().get(located.span.clone()).unwrap_or_default();
         text.trim_matches(['"', '\''])
     }
-}
 
-impl Engine {
-    /// Its name in manifests.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Node => "node",
+    /// Notes every `[target.<name>]` whose target is not among `known`: which there are is not known to the manifest.
+    ///
+    /// # Errors
+    /// With each of them at its place.
+    pub fn check_targets<'known>(
+        &self,
+        known: impl Iterator<Item = &'known str> + Clone,
+    ) -> Result<(), ConfigError> {
+        let mut faults = error::Faults::new(&self.source);
+        for target in &self.targets {
+            let name = target.value.as_str();
+            if known.clone().any(|known| known == name) {
+                continue;
+            }
+            let all = format!("known targets: {}", suggest::listed(known.clone()));
+            let help = match suggest::near(name, known.clone()) {
+                Some(near) => format!("did you mean `{near}`?\n{all}"),
+                None => all,
+            };
+            let kind = FaultKind::UnknownTarget { name: name.to_owned() };
+            faults.add(&target.span, kind, "no such target").help(help);
         }
-    }
-}
-
-impl RuntimeSource {
-    /// Its name in manifests and locks.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Official => "official",
-            Self::Npm => "npm",
-        }
+        if faults.is_empty() { Ok(()) } else { Err(faults.into_error()) }
     }
 }
 

@@ -11,7 +11,8 @@ use camino::Utf8PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
-use super::{Engine, Located, RuntimeSource, ScriptAction};
+use super::runtime::EngineWord;
+use super::{Located, RuntimeSource, ScriptAction};
 use crate::prune;
 
 /// The manifest of a gateway that Gangway bundles.
@@ -26,7 +27,7 @@ pub(super) struct Manifest {
     /// What is bundled.
     pub(super) app: Located<App>,
     /// The JavaScript runtime that is shipped along.
-    pub(super) runtime: Runtime,
+    pub(super) runtime: Located<Runtime>,
     /// The programs people start; each becomes a file in `bin/`.
     #[schemars(length(min = 1))]
     pub(super) entrypoint: Located<Vec<Entrypoint>>,
@@ -46,6 +47,9 @@ pub(super) struct Manifest {
     pub(super) prune: Prune,
     /// How to tell that the gateway is up.
     pub(super) health: Option<Health>,
+    /// What is different on one target, by the target's name.
+    #[serde(default)]
+    pub(super) target: BTreeMap<Located<String>, Target>,
 }
 
 /// What is bundled.
@@ -72,18 +76,53 @@ pub(super) struct App {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Runtime {
-    /// Which runtime.
+    /// Which runtime; `none` for a gateway that is a native program itself.
     #[schemars(example = &"node")]
-    pub(super) engine: Engine,
-    /// An npm version range; the lock pins one version of it.
+    pub(super) engine: EngineWord,
+    /// An npm version range; the lock pins one version of it. Required, unless `engine` is `none`.
     #[schemars(example = ">=24.16.0 <25")]
-    pub(super) version: Located<String>,
+    pub(super) version: Option<Located<String>>,
     /// Where to get it, first choice first.
-    #[schemars(extend("default" = ["official", "npm"]), length(min = 1), example = ["official", "npm"])]
+    #[schemars(extend("default" = ["official", "npm", "pypi"]), length(min = 1), example = ["official", "npm"])]
     pub(super) sources: Option<Located<Vec<Located<RuntimeSource>>>>,
-    /// Whether symbols for debuggers are taken out of the runtime where the platform allows it.
-    #[serde(default = "yes")]
-    pub(super) strip: bool,
+    /// An executable or archive of one's own instead of a source, relative to the manifest.
+    #[schemars(with = "Option<String>", example = "vendor/node")]
+    pub(super) file: Option<Located<Utf8PathBuf>>,
+    /// Whether symbols for debuggers are taken out of the runtime where the platform allows it. Default: true.
+    #[schemars(extend("default" = true))]
+    pub(super) strip: Option<bool>,
+    /// Environment variables of the user that reach the runtime although Gangway would remove them.
+    #[serde(default)]
+    #[schemars(example = ["NODE_OPTIONS"])]
+    pub(super) keep_environment: Vec<Located<String>>,
+}
+
+/// What is different on one target.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Target {
+    /// The runtime of this target; what is not said here is as in `[runtime]`, if the engine is the same.
+    pub(super) runtime: Option<Located<TargetRuntime>>,
+}
+
+/// The runtime of one target.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct TargetRuntime {
+    /// Which runtime.
+    #[schemars(example = &"bun")]
+    pub(super) engine: Option<EngineWord>,
+    /// An npm version range.
+    #[schemars(example = "^1.4")]
+    pub(super) version: Option<Located<String>>,
+    /// Where to get it, first choice first.
+    #[schemars(length(min = 1), example = ["npm"])]
+    pub(super) sources: Option<Located<Vec<Located<RuntimeSource>>>>,
+    /// An executable or archive of one's own, relative to the manifest.
+    #[schemars(with = "Option<String>", example = "vendor/node")]
+    pub(super) file: Option<Located<Utf8PathBuf>>,
+    /// Whether symbols for debuggers are taken out.
+    pub(super) strip: Option<bool>,
 }
 
 /// A program people start.
@@ -95,7 +134,13 @@ pub(super) struct Entrypoint {
     pub(super) name: Located<String>,
     /// The script to run, relative to the manifest; `node_modules/...` is a package of the lockfile.
     #[schemars(example = "dist/main.js")]
-    pub(super) script: Located<String>,
+    pub(super) script: Option<Located<String>>,
+    /// A native program to run instead of a script: one of the gateway's own files or build outputs, relative to the manifest.
+    #[schemars(example = &"dist/gateway")]
+    pub(super) program: Option<Located<String>>,
+    /// The `[[service]]` whose program this is, instead of a script.
+    #[schemars(example = &"indexer")]
+    pub(super) service: Option<Located<String>>,
     /// Arguments before the user's.
     #[serde(default)]
     #[schemars(example = ["gateway", "run"])]
@@ -184,10 +229,6 @@ pub(super) struct Health {
 
 /// Environment variables.
 pub(super) type Variables = BTreeMap<Located<String>, Located<String>>;
-
-fn yes() -> bool {
-    true
-}
 
 fn a_minute() -> u32 {
     60

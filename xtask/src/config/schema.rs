@@ -122,7 +122,7 @@ mod tests {
             ("port = 18789", "port = 0"),
             ("strip = true", "strip = \"yes\""),
             ("[[entrypoint]]", "[[entrypoints]]"),
-            ("script = ", "# script = "),
+            ("name = \"gateway\"", "nmae = \"gateway\""),
         ] {
             assert!(sample.contains(right), "{right}");
             assert!(!takes(&sample.replace(right, wrong)), "{wrong}");

@@ -13,9 +13,6 @@ use toml::de::{DeInteger, DeTable, DeValue};
 use super::error::{FaultKind, Faults};
 use super::suggest::{listed, near};
 
-/// Runtimes that the design has a place for, and that cannot be bundled yet.
-const ENGINES_TO_COME: &[&str] = &["bun", "deno", "none"];
-
 /// Notes everything in `document` that `schema` does not allow.
 pub(super) fn check(document: &DeTable<'_>, schema: &Value, faults: &mut Faults) {
     let root = Table { schema, name: None, span: 0..0 };
@@ -133,12 +130,6 @@ impl<'walk> Walk<'walk> {
     fn word(&mut self, word: &str, span: &Range<usize>, item: &Item<'walk>) {
         let known = choices(item.schema);
         if known.is_empty() || known.contains(&word) {
-            return;
-        }
-        if item.dotted == "runtime.engine" && ENGINES_TO_COME.contains(&word) {
-            let kind = FaultKind::Engine { name: word.to_owned() };
-            let help = format!("write one that can be bundled: {}", listed(known));
-            self.faults.add(span, kind, "not yet").help(help);
             return;
         }
         let kind = FaultKind::UnknownValue {

@@ -85,14 +85,22 @@ fn every_key_arrives() {
     assert_eq!((config.app.name.as_str(), config.app.version.as_str()), ("openclaw", "2026.9.6"));
     assert_eq!(shown(&config.app.include), ["**"]);
     assert_eq!(shown(&config.app.exclude), ["docs/**", "*.log"]);
-    assert_eq!(config.runtime.engine, Engine::Node);
-    assert_eq!(config.runtime.sources, [RuntimeSource::Official, RuntimeSource::Npm]);
     let version = |text: &str| nodejs_semver::Version::parse(text).expect("a version");
-    assert!(config.runtime.version.value.satisfies(&version("24.21.0")));
-    assert!(!config.runtime.version.value.satisfies(&version("25.0.0")));
-    assert!(config.runtime.strip);
+    let runtime = |target: &str| config.runtime(&target.parse().expect("a name"));
+    let node = runtime("linux-x64").expect("it has one");
+    assert_eq!(node.engine, Engine::Node);
+    assert_eq!(node.sources, [RuntimeSource::Official, RuntimeSource::Npm]);
+    assert!(node.version.allows("24.21.0") && !node.version.allows("25.0.0"));
+    assert!(node.strip);
+    assert_eq!(node.keep_environment, ["NODE_OPTIONS"]);
+    let bun = runtime("linux-x64-musl").expect("it has one");
+    assert_eq!((bun.engine, bun.version.written.as_str()), (Engine::Bun, "^1.4"));
+    let own = runtime("jetson").expect("it has one");
+    assert_eq!((own.engine, own.sources.as_slice()), (Engine::Node, &[RuntimeSource::File][..]));
+    assert_eq!(own.file.as_ref().expect("written").value, "vendor/node-jetson.tar.xz");
     let [cli, gateway] = config.entrypoints.as_slice() else { panic!("there are two") };
-    assert_eq!(cli.script.value.as_str(), "node_modules/openclaw/openclaw.mjs");
+    let Start::Script(script) = &cli.start else { panic!("it is a script") };
+    assert_eq!(script.value.as_str(), "node_modules/openclaw/openclaw.mjs");
     assert_eq!(gateway.name, "gateway");
     assert_eq!(gateway.args, ["gateway", "run"]);
     assert_eq!(gateway.runtime_args, ["--max-old-space-size=4096"]);
@@ -118,8 +126,10 @@ fn every_key_arrives() {
 #[test]
 fn what_is_left_out_has_its_default() {
     let config = Folder::with(&[(FILE_NAME, MINIMAL)]).load().expect("enough");
-    assert_eq!(config.runtime.sources, [RuntimeSource::Official, RuntimeSource::Npm]);
-    assert!(config.runtime.strip);
+    let runtime = config.runtime(&"linux-x64".parse().expect("a name")).expect("it has one");
+    let all = [RuntimeSource::Official, RuntimeSource::Npm, RuntimeSource::Pypi];
+    assert_eq!(runtime.sources, all);
+    assert!(runtime.strip && runtime.keep_environment.is_empty());
     assert!(config.app.include.is_empty() && config.prune.rules.is_empty());
     assert!(config.dependencies.is_none() && config.build.is_none() && config.health.is_none());
 }
@@ -128,8 +138,10 @@ fn what_is_left_out_has_its_default() {
 fn places_are_where_the_values_stand() {
     let config = Folder::with(&[(FILE_NAME, MINIMAL)]).load().expect("enough");
     let at = |span: &Range<usize>| &config.source.inner()[span.clone()];
-    assert_eq!(at(&config.entrypoints[0].script.span), "\"dist/main.js\"");
-    assert_eq!(at(&config.runtime.version.span), "\">=24\"");
+    let Start::Script(script) = &config.entrypoints[0].start else { panic!("it is a script") };
+    assert_eq!(at(&script.span), "\"dist/main.js\"");
+    let runtime = config.runtime(&"linux-x64".parse().expect("a name")).expect("it has one");
+    assert_eq!(runtime.version.span.as_ref().map(at), Some("\">=24\""));
 }
 
 #[test]
@@ -221,8 +233,8 @@ version"#), @r#"
 fn a_newer_format() {
     insta::assert_snapshot!(refusal(r"format = 2
 [application]
-"), @"
-     × cannot read manifest format 2
+"), @r"
+     × cannot read format 2 of this file
       ╭─[gangway.toml:1:10]
     1 │ format = 2
       ·          ┬
@@ -277,7 +289,8 @@ source-map = false
      15 │ script = "dist/main.js"
         ╰────
       help: did you mean `name`?
-            known keys in `[[entrypoint]]`: `args`, `name`, `runtime-args` and `script`
+            known keys in `[[entrypoint]]`: `args`, `name`, `program`, `runtime-args`, `script` and
+            `service`
 
     Error:
       × unknown key `runtime_args` in `[[entrypoint]]`
@@ -289,7 +302,8 @@ source-map = false
      17 │ [prune.rules]
         ╰────
       help: did you mean `runtime-args`?
-            known keys in `[[entrypoint]]`: `args`, `name`, `runtime-args` and `script`
+            known keys in `[[entrypoint]]`: `args`, `name`, `program`, `runtime-args`, `script` and
+            `service`
 
     Error:
       × unknown key `source-map` in `[prune.rules]`
@@ -314,7 +328,7 @@ source-map = false
         ╰────
       help: did you mean `health`?
             known keys at the top level: `app`, `build`, `dependencies`, `entrypoint`, `format`,
-            `health`, `install-script`, `prune`, `runtime` and `tools`
+            `health`, `install-script`, `prune`, `runtime`, `target` and `tools`
     "#);
 }
 
@@ -360,7 +374,6 @@ fn missing_tables() {
       help: add these lines:
             [runtime]
             engine = "node"
-            version = ">=24.16.0 <25"
 
     Error:
       × missing `[[entrypoint]]`
@@ -372,22 +385,22 @@ fn missing_tables() {
       help: add these lines:
             [[entrypoint]]
             name = "my-gateway"
-            script = "dist/main.js"
     "#);
 }
 
 #[test]
 fn a_missing_key() {
     insta::assert_snapshot!(refusal_of(r#"script = "dist/main.js""#, ""), @r#"
-     × missing key `script` in `[[entrypoint]]`
-       ╭─[gangway.toml:11:1]
-    10 │
+     × the entrypoint `echo` starts nothing
+       ╭─[gangway.toml:12:8]
     11 │ [[entrypoint]]
-       · ───────┬──────
-       ·        ╰── `script` is missing
     12 │ name = "echo"
+       ·        ───┬──
+       ·           ╰── this one
+    13 │
        ╰────
-     help: write a line such as `script = "dist/main.js"` in `[[entrypoint]]`
+     help: write one of `script = "dist/main.js"`, `program = "dist/gateway"` and `service =
+           "indexer"`
     "#);
 }
 
@@ -471,21 +484,6 @@ fn wrong_types() {
 }
 
 #[test]
-fn an_engine_to_come() {
-    insta::assert_snapshot!(refusal_of(r#""node""#, r#""bun""#), @r#"
-     × cannot bundle the runtime `bun` yet
-      ╭─[gangway.toml:8:10]
-    7 │ [runtime]
-    8 │ engine = "bun"
-      ·          ──┬──
-      ·            ╰── not yet
-    9 │ version = ">=24"
-      ╰────
-     help: write one that can be bundled: `node`
-    "#);
-}
-
-#[test]
 fn an_unknown_engine() {
     insta::assert_snapshot!(refusal_of(r#""node""#, r#""nodejs""#), @r#"
      × unknown value `nodejs` of `runtime.engine`
@@ -497,7 +495,7 @@ fn an_unknown_engine() {
     9 │ version = ">=24"
       ╰────
      help: did you mean `node`?
-           known values of `engine`: `node`
+           known values of `engine`: `node`, `bun`, `deno` and `none`
     "#);
 }
 
@@ -1019,7 +1017,7 @@ engine"), @r#"
       ·            ╰── empty
     9 │ engine = "node"
       ╰────
-     help: leave the line out for the default: `sources = ["official", "npm"]`
+     help: leave the line out for the default: `sources = ["official", "npm", "pypi"]`
     "#);
 }
 

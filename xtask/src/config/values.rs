@@ -155,6 +155,16 @@ pub(super) fn variables(
     checked
 }
 
+/// Takes names of environment variables, and notes those that name none.
+pub(super) fn variable_names(names: Vec<Located<String>>, faults: &mut Faults) -> Vec<String> {
+    for name in &names {
+        if let Some(reason) = names::variable_fault(&name.value) {
+            misnamed(("an environment variable", "NODE_OPTIONS"), name, reason, None, faults);
+        }
+    }
+    names.into_iter().map(|name| name.value).collect()
+}
+
 /// Takes arguments, and notes those no program can be given.
 pub(super) fn words(
     key: &'static str,

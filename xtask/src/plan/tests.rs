@@ -3,7 +3,7 @@ use gangway_artifact::Digest;
 use serde_json::json;
 
 use super::*;
-use crate::config;
+use crate::config::{self, Located};
 use crate::integrity::Integrity;
 use crate::target::Targets;
 use crate::testing::{Sandbox, rendered};
@@ -324,7 +324,8 @@ fn engines_of_the_entrypoints_package() {
 #[test]
 fn engines_of_other_packages_are_advice() {
     let mut gateway = Gateway::new(&json!({"node": ">=99"}));
-    gateway.config.entrypoints[0].script.value = BundlePath::new("dist/app.js").expect("plain");
+    let script = BundlePath::new("dist/app.js").expect("plain");
+    gateway.config.entrypoints[0].start = Start::Script(Located { value: script, span: 0..0 });
     gateway.plan();
 }
 

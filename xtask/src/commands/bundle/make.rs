@@ -257,7 +257,10 @@ fn pack(
         app: manifest.app.name.clone(),
         version: manifest.app.version.clone(),
         target: plan.target.clone(),
-        runtime: format!("{} {}", manifest.runtime.engine, manifest.runtime.version),
+        runtime: manifest.runtime.as_ref().map_or_else(
+            || "none".to_owned(),
+            |runtime| format!("{} {}", runtime.engine, runtime.version),
+        ),
         archive,
         size: packed.size,
         sha256: packed.sha256,

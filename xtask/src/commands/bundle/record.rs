@@ -35,6 +35,9 @@ impl Keys {
         options: &Options,
     ) -> Self {
         let mut shared = format!("{}\n{:?}\n", context.builder, options.confinement);
+        if let Some(choice) = config.chosen_runtime() {
+            line(&mut shared, format!("runtime {choice}"));
+        }
         for text in [config.source.inner(), &inputs.lock.to_string()] {
             line(&mut shared, Digest::of(text));
         }
