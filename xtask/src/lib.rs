@@ -6,6 +6,7 @@
 //!
 //! Nothing in here prints, reads the environment or exits; `main.rs` does, and hands the rest a [`context::Context`].
 
+pub mod addons;
 pub mod app_build;
 pub mod capture;
 pub mod cli;

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser as _;
-use gangway_artifact::Digest;
+use gangway_artifact::{Digest, TargetName};
 use miette::{Context as _, IntoDiagnostic as _, miette};
 use tracing_subscriber::EnvFilter;
+use xtask::addons;
 use xtask::cli::{self, Cli, Command, Global};
 use xtask::commands::{bench, bundle, ci, layout, lock, targets};
 use xtask::config::{self, Choice, Config};
@@ -62,6 +63,7 @@ fn bundle_command(
     context.builder = builder(&context.executable)?;
     let (config, targets) = gateway(context, &arguments.manifest, arguments.runtime.as_ref())?;
     let host = targets.host()?.clone();
+    addons::check_targets(&config, &targets)?;
     let mut formats = arguments.formats.clone();
     formats.sort_unstable();
     formats.dedup();
@@ -110,7 +112,8 @@ fn told(context: &Context, outcome: bundle::Outcome, json: bool) -> miette::Resu
         print(&summary::of(&bundles, &context.current_dir))?;
     }
     for failure in failures {
-        context.reporter.done("Failed", format!("{} was not bundled:", failure.target));
+        let targets: Vec<&str> = failure.targets.iter().map(TargetName::as_str).collect();
+        context.reporter.done("Failed", format!("no bundle for {}:", targets.join(", ")));
         report(&failure.error.into(), false);
     }
     Ok(status)

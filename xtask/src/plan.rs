@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
+use crate::addons::{self, AddonError, NodeAbi, Reference, Setting};
 use crate::closure::{self, Closure, ClosureError, Host, Origin, Package, Scope};
 use crate::config::{Config, Engine, ScriptAction, Start};
 use crate::fetch::{Place, Request};
@@ -90,6 +91,12 @@ pub struct TargetPlan {
     /// The packages inside.
     #[serde(serialize_with = "summarize")]
     pub closure: Closure,
+    /// What is done about packages without native code for it, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addons: Vec<String>,
+    /// Platforms that its native code is compared with.
+    #[serde(skip)]
+    pub references: Vec<Reference>,
     /// The archives' file names.
     pub archives: Vec<String>,
     /// What the target promises; the stages ask it.
@@ -107,6 +114,9 @@ pub enum PlanError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Closure(#[from] ClosureError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Addons(#[from] AddonError),
     /// A file the plan is made of.
     #[error("cannot read `{path}`")]
     Read { path: Utf8PathBuf, source: std::io::Error },
@@ -190,7 +200,12 @@ pub fn resolve(
                 command: build.command.clone(),
                 outputs: build.outputs.iter().map(|output| output.value.to_string()).collect(),
                 tools: inputs.lock.tools(config, host)?.into_iter().cloned().collect(),
-                closure: read_closure(inputs, host, runtime.as_ref(), Scope::Development)?,
+                closure: read_closure(
+                    inputs,
+                    &host.platform,
+                    runtime.as_ref(),
+                    Scope::Development,
+                )?,
                 runtime,
             })
         }
@@ -208,6 +223,9 @@ pub fn resolve(
             Err(error) => plan.refused.push(Refused { target: target.name.clone(), error }),
         }
     }
+    if plan.refused.is_empty() {
+        addons::check_packages(config, &plan.targets)?;
+    }
     Ok(plan)
 }
 
@@ -219,7 +237,7 @@ fn resolve_target(
     formats: &[Format],
 ) -> Result<TargetPlan, PlanError> {
     let runtime = inputs.lock.runtime(config, target)?.cloned();
-    let closure = read_closure(inputs, target, runtime.as_ref(), Scope::Production)?;
+    let closure = read_closure(inputs, &target.platform, runtime.as_ref(), Scope::Production)?;
     if let Some(runtime) = &runtime {
         check_engines(config, inputs, &closure, target, runtime)?;
     }
@@ -234,6 +252,8 @@ fn resolve_target(
     Ok(TargetPlan {
         target: target.name.clone(),
         platform: target.platform,
+        addons: addon_lines(config, target, &closure),
+        references: references(inputs, runtime.as_ref(), &target.platform, &host.platform),
         runtime,
         script_runtime,
         closure,
@@ -303,6 +323,7 @@ impl Plan {
             {
                 lines.push(format!("    script   {} {}", package.name, package.version));
             }
+            lines.extend(target.addons.iter().map(|line| format!("    addon    {line}")));
             for archive in &target.archives {
                 lines.push(format!("    archive  {archive}"));
             }
@@ -336,7 +357,7 @@ pub fn production_closure(
     target: &Target,
 ) -> Result<Closure, PlanError> {
     let runtime = inputs.lock.runtime(config, target)?;
-    read_closure(inputs, target, runtime, Scope::Production)
+    read_closure(inputs, &target.platform, runtime, Scope::Production)
 }
 
 /// The archives of a closure; `folder` is the lockfile's.
@@ -365,7 +386,7 @@ fn request(package: &Package, folder: &Utf8Path) -> Option<Request> {
 
 fn read_closure(
     inputs: &Inputs,
-    target: &Target,
+    platform: &Platform,
     runtime: Option<&LockedRuntime>,
     scope: Scope,
 ) -> Result<Closure, PlanError> {
@@ -373,10 +394,60 @@ fn read_closure(
     let node = runtime
         .filter(|runtime| runtime.engine == Engine::Node.as_str())
         .and_then(|runtime| Version::parse(&runtime.version).ok());
-    let host = Host { platform: &target.platform, node: node.as_ref() };
+    let host = Host { platform, node: node.as_ref() };
     match &inputs.lockfile {
         None => Ok(Closure::default()),
         Some((path, text)) => Ok(closure::read(text, path, host, scope)?),
+    }
+}
+
+/// What the manifest says about native code that this target may lack.
+fn addon_lines(config: &Config, target: &Target, closure: &Closure) -> Vec<String> {
+    let about = |package: &Package| {
+        let mut addons = config.addons.iter();
+        let addon = addons.find(|addon| addon.is_about(&package.name, target.name.as_str()))?;
+        let action = addon.treatment.as_str();
+        Some(format!("{} {}: {action}", package.name, package.version))
+    };
+    closure.packages.iter().filter_map(about).collect()
+}
+
+/// What the packages of a target are compared with: the platform that bundles are made on, and the others of the
+/// target's own system.
+fn references(
+    inputs: &Inputs,
+    runtime: Option<&LockedRuntime>,
+    own: &Platform,
+    host: &Platform,
+) -> Vec<Reference> {
+    let mut platforms = own.siblings();
+    if !platforms.contains(host) {
+        platforms.push(*host);
+    }
+    platforms.retain(|platform| platform != own);
+    platforms
+        .into_iter()
+        .filter_map(|platform| {
+            // What cannot be had there says nothing about this target.
+            let closure = read_closure(inputs, &platform, runtime, Scope::Production).ok()?;
+            let packages = closure.packages.into_iter().map(|package| package.name).collect();
+            Some(Reference { platform, packages })
+        })
+        .collect()
+}
+
+impl TargetPlan {
+    /// What addons are decided by.
+    #[must_use]
+    pub fn setting(&self) -> Setting<'_> {
+        Setting {
+            target: &self.target,
+            platform: &self.platform,
+            abi: (self.runtime.as_ref())
+                .and_then(|runtime| NodeAbi::of(&runtime.engine, &runtime.version)),
+            closure: &self.closure,
+            references: &self.references,
+        }
     }
 }
 

@@ -14,8 +14,9 @@ use gangway_artifact::{
 };
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
+use crate::addons::{self, AddonError, Decision};
 use crate::app_build::{self, BuildError, Tool};
-use crate::closure::{self, Closure, ClosureError};
+use crate::closure::{self, Closure, ClosureError, Package};
 use crate::config::{self, Config, RuntimeSource, Start};
 use crate::confine::Confinement;
 use crate::context::Context;
@@ -48,6 +49,8 @@ pub struct Materials<'a> {
     pub confinement: Confinement,
     /// The user's own files.
     pub own: &'a OwnFiles,
+    /// What is done about native code, by target.
+    pub addons: &'a BTreeMap<TargetName, Decision>,
 }
 
 /// The tree of a bundle, and what there is to say of it.
@@ -80,6 +83,9 @@ pub enum StageError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Scripts(#[from] ScriptError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Addons(#[from] AddonError),
     /// What the manifest says of pruning.
     #[error("cannot prune as the manifest says")]
     Prune {
@@ -190,10 +196,13 @@ pub fn tree(
     app.extend(outputs.clone());
     let locked = plan.runtime.as_ref();
     let runtime = locked.map(|locked| executable(materials, locked)).transpose()?;
-    let mut warnings = Vec::new();
-    let mut app = run_scripts(materials, plan, app, &mut warnings)?;
+    let decision = &materials.addons[&plan.target];
+    let mut warnings = decision.notes.clone();
+    let closure = addons::apply(&decision.jobs, &plan.closure, &mut app);
+    let mut app = run_scripts(materials, plan, &closure, app, &mut warnings)?;
+    addons::check_scripts(plan, &decision.expected, &app)?;
     check_entrypoints(config, &app)?;
-    let licenses = licenses::collect(&plan.closure, &app)?;
+    let licenses = licenses::collect(&closure, &app)?;
     let engine = config.runtime(&plan.target).map(|runtime| runtime.engine);
     let pruned = prune::apply(&mut app, &config.prune, &plan.platform, engine)
         .map_err(|source| StageError::Prune { code: config.source.clone(), source })?;
@@ -216,7 +225,7 @@ pub fn tree(
         BundlePath::new(MANIFEST_FILE)?,
         Node::File(store.add_bytes(&manifest.to_json(), false)?),
     );
-    Ok(Staged { tree, manifest, pruned, packages: plan.closure.packages.len(), stripped, warnings })
+    Ok(Staged { tree, manifest, pruned, packages: closure.packages.len(), stripped, warnings })
 }
 
 /// The closure's packages in their places, relative to the gateway's folder.
@@ -229,10 +238,14 @@ fn closure_tree(materials: &Materials<'_>, closure: &Closure) -> Result<Tree, St
 fn run_scripts(
     materials: &Materials<'_>,
     plan: &TargetPlan,
+    closure: &Closure,
     app: Tree,
     warnings: &mut Vec<String>,
 ) -> Result<Tree, StageError> {
-    let decision = scripts::decide(&plan.closure, &materials.config.install_scripts, |package| {
+    let addons = &materials.addons[&plan.target].jobs;
+    let is_addon = |package: &Package| addons.iter().any(|job| job.path == package.path);
+    let config = &materials.config.install_scripts;
+    let decision = scripts::decide(closure, config, is_addon, |package| {
         let files = app.below(package.path.as_str());
         files
             .map(|(path, node)| {

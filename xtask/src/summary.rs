@@ -26,7 +26,7 @@ pub fn json(bundles: &[Bundle], failures: Vec<Failure>) -> Json<'_> {
             .render_report(&mut text, &failure.error)
             .expect("strings grow");
         let error = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        serde_json::json!({ "target": failure.target, "error": error })
+        serde_json::json!({ "targets": failure.targets, "error": error })
     });
     Json { bundles, failures: failures.collect() }
 }
@@ -177,10 +177,10 @@ mod tests {
     #[test]
     fn programs_are_told_what_failed() {
         let error = crate::commands::bundle::BundleError::Damaged { path: "cache/x".into() };
-        let failure = Failure { target: "jetson".parse().expect("a target's name"), error };
+        let failure = Failure { targets: vec!["jetson".parse().expect("a target's name")], error };
         let json = serde_json::to_value(json(&two(), vec![failure])).expect("plain JSON");
         assert_eq!(json["bundles"].as_array().map(Vec::len), Some(2));
-        assert_eq!(json["failures"][0]["target"], "jetson");
+        assert_eq!(json["failures"][0]["targets"][0], "jetson");
         assert_eq!(
             json["failures"][0]["error"]["message"],
             "`cache/x` in the cache was damaged; it was thrown away"

@@ -31,6 +31,7 @@ fn config() -> Config {
         runtimes: Runtimes::none(),
         dependencies: None,
         install_scripts: Vec::new(),
+        addons: Vec::new(),
         build: None,
         tools: BTreeMap::new(),
         prune: Prune::default(),

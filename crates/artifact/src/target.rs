@@ -110,6 +110,19 @@ pub enum Libc {
     Musl,
 }
 
+impl Platform {
+    /// Every platform of the same operating system, this one too.
+    #[must_use]
+    pub fn siblings(&self) -> Vec<Self> {
+        let libcs: &[Option<Libc>] = match self.os {
+            Os::Linux => &[Some(Libc::Glibc), Some(Libc::Musl)],
+            Os::Darwin | Os::Win32 => &[None],
+        };
+        let of = |cpu: Cpu| libcs.iter().map(move |libc| Self { os: self.os, cpu, libc: *libc });
+        [Cpu::X64, Cpu::Arm64].into_iter().flat_map(of).collect()
+    }
+}
+
 impl Os {
     /// Node's and npm's word for it.
     #[must_use]

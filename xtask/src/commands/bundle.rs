@@ -8,6 +8,7 @@ use gangway_artifact::{Digest, Requirements, TargetName};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+use crate::addons::AddonError;
 use crate::config::Config;
 use crate::confine::Confinement;
 use crate::context::Context;
@@ -116,6 +117,9 @@ pub enum BundleError {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Addons(#[from] AddonError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Stage(#[from] StageError),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -151,11 +155,11 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
 }
 
-/// A target that could not be bundled.
+/// Targets that could not be bundled.
 #[derive(Debug)]
 pub struct Failure {
-    /// The target.
-    pub target: TargetName,
+    /// The targets, at least one.
+    pub targets: Vec<TargetName>,
     /// Why not.
     pub error: BundleError,
 }
@@ -190,7 +194,7 @@ pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outc
     let mut outcome = Outcome {
         bundles: Vec::new(),
         failures: refused
-            .map(|refused| Failure { target: refused.target, error: refused.error.into() })
+            .map(|refused| Failure { targets: vec![refused.target], error: refused.error.into() })
             .collect(),
     };
     let command = make::Command {
@@ -207,6 +211,6 @@ pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outc
         make::all(&command, missing, &mut outcome)?;
     }
     outcome.bundles.sort_by(|a, b| (&a.target, &a.archive).cmp(&(&b.target, &b.archive)));
-    outcome.failures.sort_by(|a, b| a.target.cmp(&b.target));
+    outcome.failures.sort_by(|a, b| a.targets.cmp(&b.targets));
     Ok(outcome)
 }

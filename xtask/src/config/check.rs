@@ -11,6 +11,7 @@ use camino::Utf8Path;
 use gangway_artifact::TargetName;
 use miette::NamedSource;
 
+use super::addons::addons;
 use super::dependencies::dependencies;
 use super::error::{Fault, FaultKind, Faults};
 use super::package_json::PackageJson;
@@ -51,6 +52,7 @@ pub(super) fn config(
     let is_built = manifest.build.is_some();
     let dependencies = dependencies(manifest.dependencies, is_built, beside, &mut faults);
     let install_scripts = install_scripts(manifest.install_script, &mut faults);
+    let addons = addons(manifest.addon, &mut faults);
     let build = manifest.build.map(|build| self::build(build, &mut faults));
     let tools = tools(manifest.tools, &mut faults);
     let prune =
@@ -65,6 +67,7 @@ pub(super) fn config(
             runtimes,
             dependencies,
             install_scripts,
+            addons,
             build,
             tools,
             prune,

@@ -162,6 +162,9 @@ pub enum FaultKind {
     /// A key that another key makes useless.
     #[error("`{key}` has no effect with {beside}")]
     Ineffective { key: &'static str, beside: &'static str },
+    /// Two tables that speak of the same package and target.
+    #[error("two `[[addon]]` tables say what to do with `{package}` on {target}")]
+    Overlap { package: String, target: String },
     /// A command line in one string.
     #[error("`{command}` is one word: no shell splits it")]
     CommandLine { command: String },

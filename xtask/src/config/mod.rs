@@ -9,6 +9,7 @@
 //! Nothing of the gateway is read but the manifest and the `package.json` beside it: whether scripts, packages and
 //! build outputs exist is known to the stages that make them.
 
+mod addons;
 mod check;
 mod dependencies;
 pub(crate) mod document;
@@ -35,6 +36,7 @@ use miette::NamedSource;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use addons::{Addon, BuildSystem, Recipe, Treatment};
 pub use error::{ConfigError, Fault, FaultKind};
 pub use load::{find, load};
 pub use runtime::{Choice, ChoiceError, Engine, Runtime, RuntimeSource, Runtimes, VersionRange};
@@ -65,6 +67,8 @@ pub struct Config {
     pub dependencies: Option<Dependencies>,
     /// `[[install-script]]`, packages unique.
     pub install_scripts: Vec<InstallScript>,
+    /// `[[addon]]`; no two speak of the same package and target.
+    pub addons: Vec<Addon>,
     /// `[build]`
     pub build: Option<Build>,
     /// `[tools]`: npm version ranges of pinned tools, by name.

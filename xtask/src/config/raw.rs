@@ -11,6 +11,7 @@ use camino::Utf8PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
+use super::addons::{Action, BuildSystem};
 use super::runtime::EngineWord;
 use super::{Located, RuntimeSource, ScriptAction};
 use crate::prune;
@@ -36,6 +37,9 @@ pub(super) struct Manifest {
     /// What to do with a package that has install scripts. A package with scripts that is not named here is an error.
     #[serde(default)]
     pub(super) install_script: Vec<InstallScript>,
+    /// What to do with a package's native code on targets that the package brings none for.
+    #[serde(default)]
+    pub(super) addon: Vec<Addon>,
     /// How the gateway is built before it is bundled.
     pub(super) build: Option<Build>,
     /// Programs for the build, by the name of their npm package, with an npm version range.
@@ -175,6 +179,30 @@ pub(super) struct InstallScript {
     pub(super) writes: Option<Located<Vec<Located<String>>>>,
     /// Environment variables for `run`.
     #[schemars(example = BTreeMap::from([("KEY", "value")]))]
+    pub(super) env: Option<Located<Variables>>,
+}
+
+/// What to do with the native code of one package.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Addon {
+    /// The package's name; every version of it.
+    #[schemars(example = &"better-sqlite3")]
+    pub(super) package: Located<String>,
+    /// What to do.
+    #[schemars(example = &"build")]
+    pub(super) action: Action,
+    /// The targets this is about. Default: all.
+    #[schemars(length(min = 1), example = ["linux-arm64-musl"])]
+    pub(super) targets: Option<Located<Vec<Located<String>>>>,
+    /// With `omit`: why the gateway works without it.
+    #[schemars(example = &"only the voice plug-in loads it, and that is off")]
+    pub(super) reason: Option<Located<String>>,
+    /// With `build`: what compiles it. Default: what the package has files for.
+    #[schemars(example = &"node-gyp")]
+    pub(super) system: Option<Located<BuildSystem>>,
+    /// With `build`: environment variables for it.
+    #[schemars(example = BTreeMap::from([("CXXFLAGS", "-O3")]))]
     pub(super) env: Option<Located<Variables>>,
 }
 

@@ -24,6 +24,7 @@ use crate::config::{self, Engine};
 use crate::tree::{Source, Tree};
 
 pub use error::{Finding, PruneError};
+pub(crate) use package::owner;
 pub use rules::{Rule, rules};
 
 /// What pruning took.

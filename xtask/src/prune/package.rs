@@ -73,7 +73,7 @@ pub(super) fn packages(tree: &Tree) -> Vec<Package<'_>> {
 }
 
 /// The folder and name of the innermost package a path is in; a file that lies in no package has none.
-fn owner(path: &str) -> Option<(&str, &str)> {
+pub(crate) fn owner(path: &str) -> Option<(&str, &str)> {
     let mut found = None;
     let mut start = 0;
     while let Some(offset) = path[start..].find(MODULES) {

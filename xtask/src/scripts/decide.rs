@@ -36,7 +36,8 @@ pub struct Decision<'config> {
     pub unused: Vec<&'config Located<String>>,
 }
 
-/// Decides about every script of `closure`. `unpacked` gives the tree of a package that is in the store already, for the
+/// Decides about every script of `closure`. `is_addon`: the manifest says what becomes of the package's native code, which
+/// is what its script is for. `unpacked` gives the tree of a package that is in the store already, for the
 /// message to show what the script would do.
 ///
 /// # Errors
@@ -44,12 +45,14 @@ pub struct Decision<'config> {
 pub fn decide<'config>(
     closure: &Closure,
     config: &'config [InstallScript],
+    is_addon: impl Fn(&Package) -> bool,
     unpacked: impl Fn(&Package) -> Option<Tree>,
 ) -> Result<Decision<'config>, ScriptError> {
     let mut jobs = Vec::new();
     let mut undecided = Vec::new();
     for package in closure.packages.iter().filter(|package| package.has_install_script) {
         match config.iter().find(|script| script.package.value == package.name) {
+            None if is_addon(package) => {}
             None => undecided.push(package),
             Some(script) if script.action == ScriptAction::Ignore => {}
             Some(script) => jobs.push(Job {
@@ -158,7 +161,8 @@ mod tests {
         let unpacked = |package: &Package| {
             (package.name == "a").then(|| crate::scripts::lifecycle::manifest_tree(&manifest))
         };
-        let error = decide(&closure(), &config, unpacked).expect_err("three have scripts");
+        let error =
+            decide(&closure(), &config, |_| false, unpacked).expect_err("three have scripts");
         insta::assert_snapshot!(error, @"
         3 packages have install scripts and the manifest does not say what to do with them:
           a 1.2.3 in `node_modules/a`
@@ -189,7 +193,7 @@ mod tests {
             script("nobody", ScriptAction::Ignore),
             script("fsevents", ScriptAction::Ignore),
         ];
-        let decision = decide(&closure(), &config, |_| None).expect("all are named");
+        let decision = decide(&closure(), &config, |_| false, |_| None).expect("all are named");
         let jobs: Vec<_> = decision.jobs.iter().map(|job| job.path.as_str()).collect();
         assert_eq!(jobs, ["node_modules/b/node_modules/a", "node_modules/a"]);
         let unused: Vec<_> = decision.unused.iter().map(|name| name.value.as_str()).collect();

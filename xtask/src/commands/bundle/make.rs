@@ -11,6 +11,7 @@ use gangway_artifact::{Digest, MANIFEST_FILE};
 
 use super::record::{self, Key, Keys};
 use super::{Bundle, BundleError, Failure, Options, Outcome, Pruned};
+use crate::addons::{self, AddonError, Library, Unreadable};
 use crate::config::Config;
 use crate::context::Context;
 use crate::fetch;
@@ -60,7 +61,7 @@ pub(super) fn look<'a>(command: &Command<'a>, outcome: &mut Outcome) -> Vec<Work
         match look_at(command, target, &keys, &mut launchers, &mut outcome.bundles) {
             Ok(work) => missing.extend(work),
             Err(error) => {
-                outcome.failures.push(Failure { target: target.target.clone(), error });
+                outcome.failures.push(Failure { targets: vec![target.target.clone()], error });
             }
         }
     }
@@ -78,12 +79,23 @@ pub(super) fn all(
 ) -> Result<(), BundleError> {
     let Command { context, config, options, plan, own, store, .. } = *command;
     let (work, fetched) = fetch(command, work, outcome)?;
+    let library = Library::read(&fetched, &own.folders)
+        .map_err(|Unreadable { path, source }| AddonError::Read { path, source })?;
+    let (addons, lacking) = addons::decide_all(config, work.iter().map(|work| work.plan), &library);
+    if let Some(lacking) = lacking {
+        let targets = lacking.targets.keys().cloned().collect();
+        let error = AddonError::Lacking(lacking).into();
+        outcome.failures.push(Failure { targets, error });
+    }
+    let work: Vec<_> =
+        work.into_iter().filter(|work| addons.contains_key(&work.plan.target)).collect();
     let materials = Materials {
         context,
         config,
         store,
         fetched: &fetched,
         own,
+        addons: &addons,
         confinement: options.confinement,
     };
     if work.is_empty() {
@@ -106,7 +118,9 @@ pub(super) fn all(
             match made {
                 Ok(bundles) => outcome.bundles.extend(bundles),
                 Err(error) => {
-                    outcome.failures.push(Failure { target: work.plan.target.clone(), error });
+                    outcome
+                        .failures
+                        .push(Failure { targets: vec![work.plan.target.clone()], error });
                 }
             }
         }
@@ -185,7 +199,7 @@ fn fetch<'a>(
             }
             Err(error) => {
                 let target = work.plan.target.clone();
-                outcome.failures.push(Failure { target, error: error.into() });
+                outcome.failures.push(Failure { targets: vec![target], error: error.into() });
             }
         }
     }

@@ -1,0 +1,362 @@
+//! What packages bring of native code, read from their own files once and for every target.
+//!
+//! The bytes tell what a binary runs on. That a package has native code although no binary is in it, is told by what it
+//! is installed with: `binding.gyp`, an install script that calls node-gyp or prebuild-install, node-pre-gyp's `binary`,
+//! a dependency that loads prebuilt addons, or optional dependencies that are named for platforms.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use camino::Utf8PathBuf;
+use gangway_artifact::Platform;
+use rayon::prelude::*;
+use serde_json::Value;
+
+use super::abi::{NodeAbi, Tags};
+use super::code::{Code, Fit, is_script};
+use super::names::names_platform;
+use crate::config::BuildSystem;
+use crate::integrity::Integrity;
+use crate::prune;
+use crate::tree::{Source, Tree};
+
+/// Programs in an install script that make or fetch an addon.
+const INSTALLERS: &[&str] = &[
+    "node-gyp",
+    "node-gyp-build",
+    "node-gyp-build-optional-packages",
+    "node-gyp-build-optional",
+    "node-pre-gyp",
+    "prebuild-install",
+    "prebuildify",
+    "pkg-prebuilds",
+    "pkg-prebuilds-verify",
+    "cmake-js",
+    "cmake-ts",
+];
+
+/// Dependencies of none but packages with an addon.
+const LOADERS: &[&str] = &[
+    "prebuild-install",
+    "@mapbox/node-pre-gyp",
+    "node-pre-gyp",
+    "node-gyp-build",
+    "node-gyp-build-optional-packages",
+    "pkg-prebuilds",
+];
+
+/// What one package brings.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// The name in its package.json.
+    pub name: String,
+    /// The version in its package.json.
+    pub version: String,
+    /// Its native code.
+    pub binaries: Vec<Binary>,
+    /// Why it must have native code even if none is in it; a sentence without its subject.
+    pub claim: Option<String>,
+    /// Its optional dependencies that are named for platforms.
+    pub platform_packages: Vec<String>,
+    /// What its sources are compiled with, if it brings sources.
+    pub sources: Option<BuildSystem>,
+    /// Where its makers publish binaries.
+    pub published: Option<Published>,
+    /// The package of WebAssembly its loader falls back to (napi-rs).
+    pub fallback: Option<String>,
+}
+
+/// A file of native code.
+#[derive(Debug, Clone)]
+pub struct Binary {
+    /// Its place in the package.
+    pub path: String,
+    /// What it is.
+    pub code: Code,
+    /// What its name says.
+    tags: Tags,
+}
+
+/// How a package's makers publish binaries outside of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// As prebuild-install fetches them.
+    PrebuildInstall,
+    /// As node-pre-gyp fetches them.
+    NodePreGyp,
+}
+
+/// The evidence of every archive and folder. The keys inside are folders of packages: `""` is the package itself,
+/// `node_modules/x` one that came in its tarball.
+#[derive(Debug, Default)]
+pub struct Library {
+    archives: BTreeMap<Integrity, BTreeMap<String, Evidence>>,
+    folders: BTreeMap<Utf8PathBuf, BTreeMap<String, Evidence>>,
+}
+
+/// A file that could not be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The file.
+    pub path: Utf8PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Library {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn read<'tree>(
+        archives: impl IntoIterator<Item = (&'tree Integrity, &'tree Tree)>,
+        folders: &BTreeMap<Utf8PathBuf, Tree>,
+    ) -> Result<Self, Unreadable> {
+        let archives: Vec<_> = archives.into_iter().collect();
+        let archives = archives
+            .into_par_iter()
+            .map(|(integrity, tree)| Ok((integrity.clone(), Evidence::of(tree)?)))
+            .collect::<Result<_, _>>()?;
+        let folders = folders
+            .iter()
+            .map(|(path, tree)| Ok((path.clone(), Evidence::of(tree)?)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { archives, folders })
+    }
+
+    /// What is known of a tarball.
+    #[must_use]
+    pub fn archive(&self, integrity: &Integrity) -> Option<&BTreeMap<String, Evidence>> {
+        self.archives.get(integrity)
+    }
+
+    /// What is known of a folder of the gateway.
+    #[must_use]
+    pub fn folder(&self, path: &Utf8PathBuf) -> Option<&BTreeMap<String, Evidence>> {
+        self.folders.get(path)
+    }
+}
+
+impl Evidence {
+    /// Reads a package and those inside it.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn of(tree: &Tree) -> Result<BTreeMap<String, Self>, Unreadable> {
+        let mut files: BTreeMap<&str, Vec<(&str, &Source)>> = BTreeMap::new();
+        for (path, source) in tree.files() {
+            let path = path.as_str();
+            let (folder, inside) = match prune::owner(path) {
+                Some((folder, _)) => (folder, &path[folder.len() + 1..]),
+                None => ("", path),
+            };
+            files.entry(folder).or_default().push((inside, source));
+        }
+        files
+            .into_iter()
+            .map(|(folder, files)| Ok((folder.to_owned(), Self::of_package(&files)?)))
+            .collect()
+    }
+
+    fn of_package(files: &[(&str, &Source)]) -> Result<Self, Unreadable> {
+        let file = |name: &str| files.iter().find(|(inside, _)| *inside == name);
+        let manifest = match file("package.json") {
+            // One that is malformed says nothing here; that is for others to complain about.
+            Some((_, source)) => serde_json::from_slice(&bytes(source)?).unwrap_or_default(),
+            None => Value::Null,
+        };
+        let has_gyp = file("binding.gyp").is_some();
+        let mut evidence = Self {
+            name: text(&manifest["name"]),
+            version: text(&manifest["version"]),
+            claim: claim(&manifest, has_gyp),
+            platform_packages: platform_packages(&manifest),
+            sources: match (has_gyp, file("CMakeLists.txt").is_some()) {
+                (true, _) => Some(BuildSystem::NodeGyp),
+                (false, true) => Some(BuildSystem::CmakeJs),
+                (false, false) => None,
+            },
+            published: published(&manifest),
+            ..Self::default()
+        };
+        for (inside, source) in files.iter().filter(|(inside, source)| may_be_code(inside, source))
+        {
+            if let Some(code) = Code::read(source).map_err(unreadable(source))?
+                && code.runs()
+            {
+                let tags = Tags::of(inside);
+                evidence.binaries.push(Binary { path: (*inside).to_owned(), code, tags });
+            }
+        }
+        evidence.fallback = fallback(&evidence.platform_packages, files)?;
+        Ok(evidence)
+    }
+
+    /// The first binary that a runtime with `abi` can load on `platform`.
+    #[must_use]
+    pub fn usable(&self, platform: &Platform, abi: Option<NodeAbi>) -> Option<&Binary> {
+        self.binaries.iter().find(|binary| binary.unfit(platform, abi).is_none())
+    }
+}
+
+impl Binary {
+    /// Why it is of no use on `platform`: what it was made for.
+    #[must_use]
+    pub fn unfit(&self, platform: &Platform, abi: Option<NodeAbi>) -> Option<String> {
+        match self.code.fit(platform) {
+            Fit::Own | Fit::Emulated => {
+                self.tags.unfit(platform, abi, self.code.c_library.is_some())
+            }
+            Fit::Foreign | Fit::NoCode => Some(format!("made for {}", self.code.describe())),
+        }
+    }
+}
+
+fn may_be_code(inside: &str, source: &Source) -> bool {
+    let name = inside.rsplit('/').next().unwrap_or(inside).to_ascii_lowercase();
+    let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    ends(&[".node", ".so", ".dylib", ".dll", ".exe"])
+        || name.contains(".so.")
+        || (source.executable && !is_script(&name))
+}
+
+fn claim(manifest: &Value, has_gyp: bool) -> Option<String> {
+    for event in ["preinstall", "install", "postinstall"] {
+        let script = manifest["scripts"][event].as_str().unwrap_or_default();
+        let words = script.split(|char: char| char.is_whitespace() || "&|;()/\"'".contains(char));
+        if let Some(tool) = words.into_iter().find(|word| INSTALLERS.contains(word)) {
+            return Some(format!("its `{event}` script calls `{tool}`"));
+        }
+    }
+    if has_gyp && manifest["gypfile"] != Value::Bool(false) {
+        return Some("npm compiles its `binding.gyp`".to_owned());
+    }
+    if manifest["binary"]["module_name"].is_string() {
+        return Some("its package.json has node-pre-gyp's `binary`".to_owned());
+    }
+    let loader = LOADERS.iter().find(|name| manifest["dependencies"][**name].is_string())?;
+    Some(format!("it depends on `{loader}`"))
+}
+
+fn published(manifest: &Value) -> Option<Published> {
+    let scripts = ["preinstall", "install", "postinstall"];
+    let mut scripts = scripts.iter().filter_map(|event| manifest["scripts"][event].as_str());
+    if manifest["dependencies"]["prebuild-install"].is_string()
+        || scripts.any(|script| script.contains("prebuild-install"))
+    {
+        Some(Published::PrebuildInstall)
+    } else if manifest["binary"]["module_name"].is_string()
+        && manifest["binary"]["host"].is_string()
+    {
+        Some(Published::NodePreGyp)
+    } else {
+        None
+    }
+}
+
+fn platform_packages(manifest: &Value) -> Vec<String> {
+    let optional = manifest["optionalDependencies"].as_object();
+    let names = optional.into_iter().flat_map(|names| names.keys());
+    names.filter(|name| names_platform(name)).cloned().collect()
+}
+
+/// What a napi-rs loader requires when no binary loads: only believed when the loader says so itself.
+fn fallback(
+    platform_packages: &[String],
+    files: &[(&str, &Source)],
+) -> Result<Option<String>, Unreadable> {
+    const LONGEST_LOADER: u64 = 256 << 10;
+    let Some(package) = platform_packages.iter().find(|name| name.ends_with("-wasm32-wasi")) else {
+        return Ok(None);
+    };
+    let loaders = files.iter().filter(|(inside, source)| {
+        let is_loader = [".js", ".cjs", ".mjs"].iter().any(|end| inside.ends_with(end));
+        is_loader && source.size <= LONGEST_LOADER
+    });
+    for (_, source) in loaders {
+        if bytes(source)?.windows(package.len()).any(|text| text == package.as_bytes()) {
+            return Ok(Some(package.clone()));
+        }
+    }
+    Ok(None)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn bytes(source: &Source) -> Result<Vec<u8>, Unreadable> {
+    fs_err::read(source.path()).map_err(unreadable(source))
+}
+
+fn unreadable(source: &Source) -> impl FnOnce(io::Error) -> Unreadable {
+    let path = source.path();
+    move |source| Unreadable { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_says_that_a_package_has_native_code() {
+        for (manifest, has_gyp, expected) in [
+            (json!({}), false, None),
+            (json!({}), true, Some("npm compiles its `binding.gyp`")),
+            (json!({"gypfile": false}), true, None),
+            (
+                json!({"scripts": {"install": "prebuild-install || node-gyp rebuild --release"}}),
+                true,
+                Some("its `install` script calls `prebuild-install`"),
+            ),
+            (json!({"scripts": {"install": "node scripts/node-gyp-not.js"}}), false, None),
+            (
+                json!({"scripts": {"postinstall": "npx cmake-js compile"}}),
+                false,
+                Some("its `postinstall` script calls `cmake-js`"),
+            ),
+            (
+                json!({"binary": {"module_name": "x", "host": "https://example.com"}}),
+                false,
+                Some("its package.json has node-pre-gyp's `binary`"),
+            ),
+            (
+                json!({"dependencies": {"node-gyp-build": "4"}}),
+                false,
+                Some("it depends on `node-gyp-build`"),
+            ),
+            (json!({"dependencies": {"node-gyp": "11"}}), false, None),
+            (json!({"devDependencies": {"prebuildify": "6"}}), false, None),
+        ] {
+            assert_eq!(claim(&manifest, has_gyp).as_deref(), expected, "{manifest}");
+        }
+    }
+
+    #[test]
+    fn where_makers_publish() {
+        let install = json!({"scripts": {"install": "prebuild-install -r napi || cmake-js"}});
+        assert_eq!(published(&install), Some(Published::PrebuildInstall));
+        let binary = json!({"binary": {"module_name": "x", "host": "https://example.com"}});
+        assert_eq!(published(&binary), Some(Published::NodePreGyp));
+        assert_eq!(published(&json!({"binary": {"napi_versions": [3]}})), None);
+    }
+
+    #[test]
+    fn optional_dependencies_that_are_named_for_platforms() {
+        let manifest = json!({"optionalDependencies": {
+            "@img/sharp-linuxmusl-x64": "1", "sqlite-vec-windows-x64": "1", "fsevents": "2", "jszip": "3",
+            "@scope/binding-wasm32-wasi": "1", "turbo-linux-64": "1",
+        }});
+        assert_eq!(
+            platform_packages(&manifest),
+            [
+                "@img/sharp-linuxmusl-x64",
+                "@scope/binding-wasm32-wasi",
+                "sqlite-vec-windows-x64",
+                "turbo-linux-64"
+            ]
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! Native addons: every target gets a binary it can load for every package that needs one, or there is no bundle.
+//!
+//! [`Library`] is what packages bring, read once from their files; [`decide()`] compares it with a target and with what
+//! the manifest says; [`apply()`] does that to a target's tree. Where something is missing and the manifest is silent, one
+//! error names every package on every target with the ways out.
+//!
+//! The folder's files: `code` (what a file runs on), `names` and `abi` (what names tell), `evidence`, `decide`, `apply`.
+
+mod abi;
+mod apply;
+mod code;
+mod decide;
+mod error;
+mod evidence;
+mod names;
+
+use std::collections::BTreeMap;
+
+use gangway_artifact::TargetName;
+
+pub use abi::NodeAbi;
+pub use apply::apply;
+pub use code::{Code, Fit, is_script};
+pub use decide::{Decision, Job, Lack, Reference, Setting, decide};
+pub use error::{AddonError, Lacking};
+pub use evidence::{Evidence, Library, Unreadable};
+
+use crate::config::Config;
+use crate::plan::TargetPlan;
+use crate::target::Targets;
+use crate::tree::Tree;
+
+/// Decides about every target; `library` has what the packages bring. The targets that lack nothing have a decision,
+/// the others are in one error with everything that is missing on any of them.
+pub fn decide_all<'plan>(
+    config: &Config,
+    targets: impl IntoIterator<Item = &'plan TargetPlan>,
+    library: &Library,
+) -> (BTreeMap<TargetName, Decision>, Option<Lacking>) {
+    let mut decisions = BTreeMap::new();
+    let mut lacking = Lacking { targets: BTreeMap::new() };
+    for plan in targets {
+        let decision = decide(&plan.setting(), library, &config.addons, &config.install_scripts);
+        if decision.lacks.is_empty() {
+            decisions.insert(plan.target.clone(), decision);
+        } else {
+            lacking.targets.insert(plan.target.clone(), decision.lacks);
+        }
+    }
+    let lacking = (!lacking.targets.is_empty()).then_some(lacking);
+    (decisions, lacking)
+}
+
+/// Looks at what install scripts were trusted to make in `tree`.
+///
+/// # Errors
+/// When a package still has nothing that the target can load.
+pub fn check_scripts(plan: &TargetPlan, expected: &[Lack], tree: &Tree) -> Result<(), AddonError> {
+    let abi = plan.setting().abi;
+    for lack in expected {
+        let folder = lack.path.as_str();
+        let package: Tree = tree
+            .below(folder)
+            .filter_map(|(path, node)| Some((path.below(folder)?.parse().ok()?, node.clone())))
+            .collect();
+        let made = Evidence::of(&package)
+            .map_err(|Unreadable { path, source }| AddonError::Read { path, source })?;
+        let loads = |evidence: &Evidence| evidence.usable(&plan.platform, abi).is_some();
+        if !made.get("").is_some_and(loads) {
+            let targets = [(plan.target.clone(), vec![lack.clone()])].into();
+            return Err(AddonError::ScriptMadeNone {
+                name: lack.name.clone(),
+                version: lack.version.clone(),
+                target: plan.target.clone(),
+                because: lack.because.clone(),
+                tables: Lacking { targets }.tables(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether every target that an `[[addon]]` names is one.
+///
+/// # Errors
+/// With the first that is none.
+pub fn check_targets(config: &Config, targets: &Targets) -> Result<(), AddonError> {
+    for name in config.addons.iter().flat_map(|addon| &addon.targets) {
+        if let Err(error) = targets.find(&name.value) {
+            return Err(AddonError::NoTarget {
+                target: name.value.clone(),
+                help: miette::Diagnostic::help(&error)
+                    .map_or_else(String::new, |help| help.to_string()),
+                code: config.source.clone(),
+                span: name.span.clone().into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether every `[[addon]]` is about a package that some platform gets.
+///
+/// # Errors
+/// With the first that is about none.
+pub fn check_packages(config: &Config, targets: &[TargetPlan]) -> Result<(), AddonError> {
+    let names = |plan: &TargetPlan| -> Vec<String> {
+        let gated = plan
+            .closure
+            .gated
+            .iter()
+            .filter_map(|path| Some(path.as_str().rsplit_once("node_modules/")?.1.to_owned()));
+        let placed = plan.closure.packages.iter().map(|package| package.name.clone());
+        let elsewhere = plan.references.iter().flat_map(|reference| reference.packages.clone());
+        placed.chain(gated).chain(elsewhere).collect()
+    };
+    let known: std::collections::BTreeSet<String> = targets.iter().flat_map(names).collect();
+    for addon in &config.addons {
+        let name = &addon.package;
+        if known.contains(&name.value) {
+            continue;
+        }
+        let nearest = known.iter().max_by(|a, b| {
+            strsim::jaro_winkler(a, &name.value).total_cmp(&strsim::jaro_winkler(b, &name.value))
+        });
+        let help = match nearest {
+            Some(near) if strsim::jaro_winkler(near, &name.value) > 0.8 => {
+                format!("did you mean `{near}`?")
+            }
+            _ => "take the table out, or name a package that the lockfile has".to_owned(),
+        };
+        return Err(AddonError::NoPackage {
+            package: name.value.clone(),
+            help,
+            code: config.source.clone(),
+            span: name.span.clone().into(),
+        });
+    }
+    Ok(())
+}
