@@ -20,6 +20,12 @@ use crate::mode;
 use crate::plan::Plan;
 use crate::tree::{Node, Source, Tree};
 
+mod outer;
+mod packed;
+
+use outer::OuterRules;
+use packed::Packed;
+
 /// An own file that cannot be taken.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum OwnFilesError {
@@ -152,6 +158,10 @@ fn collect(
     let skip = skip.iter().filter_map(|folder| within(&config.folder, folder));
     let skip = skip.chain(outputs).collect();
     let mut files = walk(&config.folder, skip, include.is_empty())?;
+    if include.is_empty() {
+        let outer = OuterRules::of(config);
+        files.retain(|(path, _)| !outer.exclude(path));
+    }
     files.retain(|(path, _)| {
         let chosen = include.is_empty() || include.matches(path);
         chosen
@@ -176,10 +186,14 @@ fn hash(folder: &Utf8Path, files: Vec<(String, Utf8PathBuf)>) -> Result<Tree, Ow
         .map(Tree::from_iter)
 }
 
-/// Lists and hashes a folder that the gateway depends on (a workspace, a `file:` dependency): what `npm pack` would
-/// have to leave out (`node_modules`, `.git`) is left out, everything else is taken.
+/// Lists and hashes a folder that the gateway depends on (a workspace, a `file:` dependency): what its package.json
+/// lists under `files`, or else everything. `.gitignore` has no say: it names what is built, and that is what is needed.
 fn folder(folder: &Utf8Path) -> Result<Tree, OwnFilesError> {
-    hash(folder, walk(folder, Vec::new(), false)?)
+    let mut files = walk(folder, Vec::new(), false)?;
+    if let Some(packed) = Packed::of(folder) {
+        files.retain(|(path, _)| packed.has(path));
+    }
+    hash(folder, files)
 }
 
 /// The path of `inner` in `folder`, however the two are spelled. What is not there, or elsewhere, has none.

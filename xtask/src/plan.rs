@@ -9,10 +9,11 @@ use miette::{Diagnostic, NamedSource, SourceSpan};
 use nodejs_semver::{Range, Version};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::addons::{self, AddonError, NodeAbi, Reference, Setting};
-use crate::closure::{self, Closure, ClosureError, Host, Origin, Package, Scope};
+use crate::closure::{self, Closure, ClosureError, Host, Origin, Package, Project, Scope};
 use crate::config::{Config, Engine, ScriptAction, Start};
 use crate::fetch::{Place, Request};
 use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
@@ -29,6 +30,10 @@ pub struct Inputs {
     pub lockfile: Option<(Utf8PathBuf, String)>,
     /// package.json beside the manifest.
     pub package_json: Option<(Utf8PathBuf, String)>,
+    /// The gateway's folder as seen from the lockfile's, if it is one package of a workspace.
+    pub member: Utf8PathBuf,
+    /// The patches that the lockfile applies to packages, by their paths from its folder.
+    pub patches: BTreeMap<Utf8PathBuf, String>,
 }
 
 /// Everything `bundle` will do.
@@ -154,9 +159,15 @@ impl Inputs {
     pub fn load(config: &Config) -> Result<Self, PlanError> {
         let dependencies = config.dependencies.as_ref();
         let lockfile = dependencies.map(|found| config.folder.join(&found.lockfile.value));
+        let lockfile = lockfile.map(read).transpose()?;
         Ok(Self {
             lock: Lock::load(config)?,
-            lockfile: lockfile.map(read).transpose()?,
+            member: dependencies.map(|found| found.member.clone()).unwrap_or_default(),
+            patches: match &lockfile {
+                Some((path, text)) => patches(path, text)?,
+                None => BTreeMap::new(),
+            },
+            lockfile,
             package_json: match config.folder.join("package.json") {
                 path if path.exists() => Some(read(path)?),
                 _ => None,
@@ -171,6 +182,14 @@ impl Inputs {
     pub fn lockfile_folder<'a>(&'a self, config: &'a Config) -> &'a Utf8Path {
         self.lockfile.as_ref().and_then(|(path, _)| path.parent()).unwrap_or(&config.folder)
     }
+}
+
+/// A patch that is not there is for [`closure::Project`] to report, with the package that lacks it.
+fn patches(path: &Utf8Path, text: &str) -> Result<BTreeMap<Utf8PathBuf, String>, PlanError> {
+    let folder = path.parent().unwrap_or(Utf8Path::new(""));
+    let files = closure::patch_files(text, path)?;
+    let present = files.into_iter().filter(|file| folder.join(file).is_file());
+    present.map(|file| Ok((file.clone(), read(folder.join(file))?.1))).collect()
 }
 
 fn read(path: Utf8PathBuf) -> Result<(Utf8PathBuf, String), PlanError> {
@@ -242,11 +261,11 @@ fn resolve_target(
         check_engines(config, inputs, &closure, target, runtime)?;
     }
     let runs = config.install_scripts.iter().any(|script| script.action == ScriptAction::Run);
-    let script_runtime =
-        match runs && closure.packages.iter().any(|package| package.has_install_script) {
-            true => inputs.lock.runtime(config, host)?.cloned(),
-            false => None,
-        };
+    // Not every lockfile knows which packages have scripts.
+    let script_runtime = match runs && !closure.packages.is_empty() {
+        true => inputs.lock.runtime(config, host)?.cloned(),
+        false => None,
+    };
     let name = bundle_name(config, &target.name);
     let archives = formats.iter().map(|format| format!("{name}.{}", format.extension())).collect();
     Ok(TargetPlan {
@@ -397,7 +416,16 @@ fn read_closure(
     let host = Host { platform, node: node.as_ref() };
     match &inputs.lockfile {
         None => Ok(Closure::default()),
-        Some((path, text)) => Ok(closure::read(text, path, host, scope)?),
+        Some((path, text)) => {
+            let project = Project {
+                lockfile: path,
+                text,
+                member: &inputs.member,
+                package_json: inputs.package_json.as_ref().map(|(_, text)| text.as_str()),
+                patches: &inputs.patches,
+            };
+            Ok(project.closure(host, scope)?)
+        }
     }
 }
 

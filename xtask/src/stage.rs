@@ -3,6 +3,7 @@
 //! The tree is put together as data; only install scripts and the build command ever see files on disk, and those are
 //! private copies wherever they may write.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -154,7 +155,8 @@ pub fn build(materials: &Materials<'_>, plan: &Plan) -> Result<Tree, StageError>
     let (Some(build), Some(command)) = (&plan.build, &materials.config.build) else {
         return Ok(Tree::default());
     };
-    let modules = closure_tree(materials, &build.closure)?;
+    let closure = described(materials, &build.closure)?;
+    let modules = closure_tree(materials, &closure)?;
     let mut trees = Vec::new();
     if let Some(locked) = &build.runtime {
         let runtime = executable(materials, locked)?;
@@ -191,14 +193,15 @@ pub fn tree(
     launcher: &Utf8Path,
 ) -> Result<Staged, StageError> {
     let Materials { config, store, .. } = materials;
+    let closure = described(materials, &plan.closure)?;
     let mut app = materials.own.shipped.clone();
-    app.extend(closure_tree(materials, &plan.closure)?);
+    app.extend(closure_tree(materials, &closure)?);
     app.extend(outputs.clone());
     let locked = plan.runtime.as_ref();
     let runtime = locked.map(|locked| executable(materials, locked)).transpose()?;
     let decision = &materials.addons[&plan.target];
     let mut warnings = decision.notes.clone();
-    let closure = addons::apply(&decision.jobs, &plan.closure, &mut app);
+    let closure = addons::apply(&decision.jobs, &closure, &mut app);
     let mut app = run_scripts(materials, plan, &closure, app, &mut warnings)?;
     addons::check_scripts(plan, &decision.expected, &app)?;
     check_entrypoints(config, &app)?;
@@ -228,9 +231,18 @@ pub fn tree(
     Ok(Staged { tree, manifest, pruned, packages: closure.packages.len(), stripped, warnings })
 }
 
+/// The closure, with what its packages say of themselves.
+fn described<'plan>(
+    materials: &Materials<'_>,
+    closure: &'plan Closure,
+) -> Result<Cow<'plan, Closure>, StageError> {
+    Ok(closure::described(closure, materials.fetched, &materials.own.folders)?)
+}
+
 /// The closure's packages in their places, relative to the gateway's folder.
 fn closure_tree(materials: &Materials<'_>, closure: &Closure) -> Result<Tree, StageError> {
     let mut tree = closure::assemble(closure, materials.fetched, &materials.own.folders)?;
+    closure::apply_patches(closure, &mut tree, materials.store)?;
     closure::settle_programs(closure, &mut tree, materials.store)?;
     Ok(tree)
 }

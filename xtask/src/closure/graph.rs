@@ -16,11 +16,38 @@ pub(super) struct Graph<'lock> {
     into: HashMap<&'lock str, Vec<usize>>,
 }
 
-struct Edge<'lock> {
+/// One dependency, and the entry it means.
+pub(super) struct Edge<'lock> {
     from: &'lock str,
-    to: &'lock str,
+    /// The entry.
+    pub(super) to: &'lock str,
+    /// What the dependant calls it.
+    pub(super) name: &'lock str,
     specifier: &'lock str,
-    optional: bool,
+    /// Why it is there.
+    pub(super) kind: EdgeKind,
+}
+
+/// Which list of a package.json a dependency is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EdgeKind {
+    /// `dependencies`, or what npm adds for a workspace.
+    Regular,
+    /// `optionalDependencies`
+    Optional,
+    /// `devDependencies`, of the project or a folder.
+    Development,
+    /// `peerDependencies`
+    Peer,
+    /// `peerDependencies` that may be missing.
+    OptionalPeer,
+}
+
+impl EdgeKind {
+    /// Whether the dependant does without it.
+    pub(super) fn is_optional(self) -> bool {
+        matches!(self, Self::Optional | Self::OptionalPeer)
+    }
 }
 
 impl<'lock> Graph<'lock> {
@@ -31,14 +58,16 @@ impl<'lock> Graph<'lock> {
         for (key, entry) in entries {
             // Dependencies belong to what a link means, not to the link.
             if !entry.link {
-                for (name, (specifier, optional)) in dependencies(key, entry) {
+                for (name, (specifier, kind)) in dependencies(key, entry) {
                     if let Some(to) = graph.resolve(key, name) {
-                        graph.add(Edge { from: key, to, specifier, optional });
+                        graph.add(Edge { from: key, to, name, specifier, kind });
                     }
                 }
             }
             if entry.link && is_workspace(entries, key) {
-                graph.add(Edge { from: "", to: key, specifier: "file:", optional: false });
+                let name = location::name(key).unwrap_or(key);
+                let kind = EdgeKind::Regular;
+                graph.add(Edge { from: "", to: key, name, specifier: "file:", kind });
             }
         }
         graph
@@ -86,7 +115,8 @@ impl<'lock> Graph<'lock> {
         self.into.get(key).into_iter().flatten().map(|index| &self.edges[*index])
     }
 
-    fn edges_out(&self, key: &str) -> impl Iterator<Item = &Edge<'lock>> {
+    /// What `key` depends on, as far as the lockfile has it.
+    pub(super) fn edges_out(&self, key: &str) -> impl Iterator<Item = &Edge<'lock>> {
         self.out.get(key).into_iter().flatten().map(|index| &self.edges[*index])
     }
 
@@ -101,7 +131,7 @@ impl<'lock> Graph<'lock> {
         let mut queue = vec![key];
         while let Some(key) = queue.pop() {
             for edge in self.edges_into(key) {
-                if !edge.optional && core.insert(edge.from) {
+                if !edge.kind.is_optional() && core.insert(edge.from) {
                     queue.push(edge.from);
                 }
             }
@@ -134,23 +164,28 @@ impl<'lock> Graph<'lock> {
     }
 }
 
-/// What an entry depends on: name to specifier and whether it may be missing. Where a name is in several lists, the
+/// What an entry depends on: name to specifier and list. Where a name is in several lists, the
 /// last one npm reads counts.
-fn dependencies<'lock>(key: &str, entry: &'lock Entry) -> BTreeMap<&'lock str, (&'lock str, bool)> {
+fn dependencies<'lock>(
+    key: &str,
+    entry: &'lock Entry,
+) -> BTreeMap<&'lock str, (&'lock str, EdgeKind)> {
     let mut all = BTreeMap::new();
     for (name, specifier) in &entry.peer_dependencies {
-        all.insert(name.as_str(), (specifier.as_str(), entry.has_optional_peer(name)));
+        let is_optional = entry.has_optional_peer(name);
+        let kind = if is_optional { EdgeKind::OptionalPeer } else { EdgeKind::Peer };
+        all.insert(name.as_str(), (specifier.as_str(), kind));
     }
     let installed = matches!(location::parse(key), Ok(Location::Installed { .. }));
     let own_development = (!installed).then_some(&entry.dev_dependencies);
     let lists = [
-        (Some(&entry.dependencies), false),
-        (Some(&entry.optional_dependencies), true),
-        (own_development, false),
+        (Some(&entry.dependencies), EdgeKind::Regular),
+        (Some(&entry.optional_dependencies), EdgeKind::Optional),
+        (own_development, EdgeKind::Development),
     ];
-    for (list, optional) in lists {
+    for (list, kind) in lists {
         for (name, specifier) in list.into_iter().flatten() {
-            all.insert(name, (specifier, optional));
+            all.insert(name, (specifier, kind));
         }
     }
     all

@@ -4,24 +4,37 @@
 //! or `optional` rule out, and names where the bytes of each package come from. It is pure: text in, data out.
 //! [`assemble()`] turns that and the unpacked tarballs into the tree that `npm ci` would lay out.
 //!
-//! The folder's files, in the order of the work: `raw` (the text), `location` (its keys), `graph` and `gate` (who needs
-//! whom, and where), `select` (what is left out), `places` (where the rest goes), `origin` (where its bytes come from);
-//! then `assemble`, `bins` and `programs`. Each step names the part of npm whose behaviour it has.
+//! The folder's files, in the order of the work: `read` leads the way; one reader for each format: `package_lock`
+//! with `raw`, `bun` with `relaxed`, `pnpm`; `fit` (does the lockfile belong to package.json?), `needs` and `hoist` (what
+//! one package of a workspace needs, and places for it). From there on all formats are alike: `location` (the keys),
+//! `graph` and `gate` (who needs whom, and where), `select` (what is left out), `places` (where the rest goes), `origin`
+//! (where its bytes come from); then `describe`, `assemble`, `patch`, `bins` and `programs`. Each step names the part of
+//! the package manager whose behaviour it has.
 //!
-//! Deliberately absent: resolving anything anew, reading a package.json, and lockfiles that other shrinkwraps inside
-//! packages bring along (npm copies those into the lockfile).
+//! Deliberately absent: resolving anything anew, and lockfiles that other shrinkwraps inside packages bring along (npm
+//! copies those into the lockfile).
 
 mod assemble;
 mod bins;
+mod bun;
+mod describe;
 mod error;
+mod fit;
+mod format;
 mod gate;
 mod graph;
+mod hoist;
 mod location;
+mod needs;
 mod origin;
 mod package_lock;
+mod patch;
 mod places;
+mod pnpm;
 mod programs;
 mod raw;
+mod read;
+mod relaxed;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -35,10 +48,13 @@ use url::Url;
 use crate::integrity::Integrity;
 
 pub use assemble::assemble;
+pub use describe::described;
 pub use error::{ClosureError, Fault, Malformed, UnsupportedVersion};
+pub use format::Format;
 pub use gate::Host;
-pub use package_lock::read;
+pub use patch::{Patch, apply_patches};
 pub use programs::settle_programs;
+pub use read::{Project, patch_files, read};
 
 /// Which dependencies to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +74,10 @@ pub struct Closure {
     pub links: Vec<FolderLink>,
     /// Optional packages left out, because their `os`, `cpu` or `libc` is another.
     pub gated: Vec<BundlePath>,
+    /// What is changed in packages, by their places.
+    pub patches: BTreeMap<BundlePath, Patch>,
+    /// Whether programs, install scripts and engines are still to be read from the packages themselves: [`described`].
+    pub is_bare: bool,
 }
 
 /// One package in its place.

@@ -6,14 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use camino::Utf8Path;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::ClosureError;
 use super::error::{Malformed, UnsupportedVersion};
+use super::{ClosureError, Format};
 
 /// One entry of `packages`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -47,11 +48,23 @@ pub(super) struct Entry {
     #[serde(deserialize_with = "texts")]
     pub(super) dev_dependencies: BTreeMap<String, String>,
     pub(super) workspaces: Value,
+    /// What is changed in the package after it was unpacked; npm has nothing of the kind.
+    #[serde(skip)]
+    pub(super) patch: Option<PatchFile>,
 }
 
-/// `packages`, with every key once.
-#[derive(Debug, Default)]
-pub(super) struct Entries(pub(super) BTreeMap<String, Entry>);
+/// A patch that a lockfile names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PatchFile {
+    /// Its path from the lockfile.
+    pub(super) path: String,
+    /// Its SHA-256 in hexadecimal digits, if the lockfile has it.
+    pub(super) sha256: Option<String>,
+}
+
+/// An object with every key once.
+#[derive(Debug)]
+pub(super) struct Unique<T>(pub(super) BTreeMap<String, T>);
 
 #[derive(Deserialize)]
 struct Header {
@@ -61,41 +74,49 @@ struct Header {
 
 #[derive(Deserialize)]
 struct Document {
-    packages: Option<Entries>,
+    packages: Option<Unique<Entry>>,
 }
 
 /// Reads the entries of the lockfile `text`.
 pub(super) fn parse(text: &str, path: &Utf8Path) -> Result<BTreeMap<String, Entry>, ClosureError> {
     // npm itself passes over a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let malformed = |error: serde_json::Error| Malformed::new(text, path, &error);
+    let malformed = |error: serde_json::Error| Malformed::json(text, path, &error);
     let header: Header = serde_json::from_str(text).map_err(malformed)?;
     if !matches!(header.version.as_u64(), Some(2 | 3)) {
-        return Err(UnsupportedVersion::new(path, &header.version).into());
+        return Err(UnsupportedVersion::npm(path, &header.version).into());
     }
     let document: Document = serde_json::from_str(text).map_err(malformed)?;
     match document.packages {
         Some(entries) => Ok(entries.0),
-        None => Err(ClosureError::NoPackages { path: path.to_owned() }),
+        None => {
+            Err(ClosureError::NoPackages { path: path.to_owned(), rewrite: Format::Npm.rewrite() })
+        }
     }
 }
 
-impl<'de> Deserialize<'de> for Entries {
+impl<T> Default for Unique<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EntriesVisitor)
+        deserializer.deserialize_map(UniqueVisitor(PhantomData))
     }
 }
 
-struct EntriesVisitor;
+struct UniqueVisitor<T>(PhantomData<T>);
 
-impl<'de> Visitor<'de> for EntriesVisitor {
-    type Value = Entries;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for UniqueVisitor<T> {
+    type Value = Unique<T>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object with one entry per package")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique<T>, A::Error> {
         let mut entries = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {
             if entries.contains_key(&key) {
@@ -104,7 +125,7 @@ impl<'de> Visitor<'de> for EntriesVisitor {
             }
             entries.insert(key, map.next_value()?);
         }
-        Ok(Entries(entries))
+        Ok(Unique(entries))
     }
 }
 
@@ -125,7 +146,7 @@ impl Entry {
 }
 
 /// A list of words; npm takes a single word as a list of one.
-fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(word) if !word.is_empty() => vec![word],
         Value::Array(list) => {
@@ -136,7 +157,9 @@ fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
 }
 
 /// An object of texts; anything else in it, or instead of it, means nothing to npm.
-fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+pub(super) fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Object(map) => map
             .into_iter()

@@ -2,6 +2,7 @@
 
 mod assembling;
 mod errors;
+mod formats;
 mod mutations;
 mod reading;
 

@@ -128,7 +128,7 @@ fn node(
     let locked =
         lock.runtime(config, host)?.filter(|locked| locked.engine == Engine::Node.as_str());
     let locked = locked.ok_or_else(no_node)?;
-    let registry = Registry::load(context, &config.folder)?;
+    let registry = Registry::load(context, &config.npmrc_folder())?;
     let request = locked.request(&Mirrors::from_context(context)?);
     let mut fetched = fetch::all(context, store, &registry, &[request])?;
     match fetched.remove(&locked.integrity).and_then(|mut tree| tree.remove(&locked.executable)) {

@@ -74,11 +74,13 @@ pub fn run(
     let inputs = Inputs::load(config)?;
     let closure = plan::production_closure(config, &inputs, target)?;
     let store = Store::open(context)?;
-    let registry = Registry::load(context, &config.folder)?;
+    let registry = Registry::load(context, &config.npmrc_folder())?;
     let requests = plan::package_requests(&closure, inputs.lockfile_folder(config));
     let fetched = fetch::all(context, &store, &registry, &requests)?;
     let folders = OwnFiles::folders(inputs.lockfile_folder(config), [&closure])?;
+    let closure = closure::described(&closure, &fetched, &folders)?;
     let mut tree = closure::assemble(&closure, &fetched, &folders)?;
+    closure::apply_patches(&closure, &mut tree, &store)?;
     closure::settle_programs(&closure, &mut tree, &store)?;
     layout::write(&tree, out, Method::Link)?;
     let laid = Laid { packages: closure.packages.len(), files: tree.len() };

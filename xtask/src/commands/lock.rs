@@ -96,7 +96,7 @@ pub fn run(
         context,
         config,
         store: Store::open(context)?,
-        registry: Registry::load(context, &config.folder)?,
+        registry: Registry::load(context, &config.npmrc_folder())?,
         mirrors: Mirrors::from_context(context)?,
     };
     let mut lock = Lock::new();

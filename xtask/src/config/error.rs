@@ -144,6 +144,9 @@ pub enum FaultKind {
     /// A lockfile of another package manager.
     #[error("cannot read a lockfile named `{name}`")]
     LockfileKind { name: String },
+    /// Lockfiles of several package managers.
+    #[error("there are several lockfiles: {names}")]
+    Lockfiles { names: String },
     /// A path that is only right on one machine.
     #[error("`{}` is absolute", path.as_str().escape_debug())]
     Absolute { path: Utf8PathBuf },

@@ -6,8 +6,8 @@
 //! stage may still find fault with (a file that is not in the closure, say) keep their place, so that the message
 //! can show the line.
 //!
-//! Nothing of the gateway is read but the manifest and the `package.json` beside it: whether scripts, packages and
-//! build outputs exist is known to the stages that make them.
+//! Nothing of the gateway is read but the manifest, the `package.json` beside it, and what declares a workspace above
+//! it: whether scripts, packages and build outputs exist is known to the stages that make them.
 
 mod addons;
 mod check;
@@ -25,12 +25,13 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod values;
+mod workspace;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{BundlePath, TargetName};
 use miette::NamedSource;
 use schemars::JsonSchema;
@@ -130,9 +131,11 @@ pub enum Start {
 /// `[dependencies]`
 #[derive(Debug, Clone)]
 pub struct Dependencies {
-    /// The lockfile, relative to the manifest. Default: `npm-shrinkwrap.json` if it is there, as npm prefers it, else
-    /// `package-lock.json`; its span is then that of `[dependencies]`, or empty.
+    /// The lockfile, relative to the manifest. Default: the one beside it, or that of the workspace the gateway is a
+    /// package of; its span is then that of `[dependencies]`, or empty.
     pub lockfile: Located<Utf8PathBuf>,
+    /// The manifest's folder as seen from the lockfile's; empty if it is the same or not below it.
+    pub member: Utf8PathBuf,
 }
 
 /// `[[install-script]]`
@@ -192,6 +195,18 @@ pub struct Health {
 }
 
 impl Config {
+    /// The folder whose `.npmrc` counts: the workspace's, for one package of it.
+    #[must_use]
+    pub fn npmrc_folder(&self) -> Utf8PathBuf {
+        match &self.dependencies {
+            Some(found) if !found.member.as_str().is_empty() => {
+                let lockfile = self.folder.join(&found.lockfile.value);
+                lockfile.parent().map_or_else(|| self.folder.clone(), Utf8Path::to_owned)
+            }
+            _ => self.folder.clone(),
+        }
+    }
+
     /// A value as its author wrote it, for messages: `^24` rather than `>=24.0.0 <25.0.0-0`.
     #[must_use]
     pub fn written<'config, T>(&'config self, located: &'config Located<T>) -> &'config str {

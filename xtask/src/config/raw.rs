@@ -159,7 +159,7 @@ pub(super) struct Entrypoint {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Dependencies {
-    /// A lockfile of npm, relative to the manifest. Default: npm-shrinkwrap.json if it is there, else package-lock.json.
+    /// A lockfile of npm, pnpm or Bun, relative to the manifest. Default: the one beside the manifest, or that of the workspace.
     #[schemars(with = "Option<String>", example = "package-lock.json")]
     pub(super) lockfile: Option<Located<Utf8PathBuf>>,
 }

@@ -7,6 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod lockfiles;
+
 const MINIMAL: &str = r#"format = 1
 
 [app]
@@ -29,7 +31,9 @@ impl Folder {
     fn with(files: &[(&str, &str)]) -> Self {
         let folder = Self(TempDir::new().expect("a temporary folder"));
         for (name, text) in files {
-            std::fs::write(folder.path().join(name), text).expect("it can be written to");
+            let file = folder.path().join(name);
+            std::fs::create_dir_all(file.parent().expect("it is in a folder")).expect("it is ours");
+            std::fs::write(file, text).expect("it can be written to");
         }
         folder
     }
@@ -150,23 +154,6 @@ fn the_version_comes_from_package_json() {
     let package = ("package.json", r#"{"name": "echo", "version": "3.1.4-beta.1"}"#);
     let config = Folder::with(&[(FILE_NAME, manifest.as_str()), package]).load().expect("enough");
     assert_eq!(config.app.version, "3.1.4-beta.1");
-}
-
-#[test]
-fn the_lockfile_is_the_one_npm_takes() {
-    let lockfile = |files: &[(&str, &str)]| {
-        let config = Folder::with(files).load().expect("enough");
-        config.dependencies.map(|dependencies| dependencies.lockfile.value.into_string())
-    };
-    let manifest = (FILE_NAME, MINIMAL);
-    let package = ("package.json", r#"{"dependencies": {"ws": "8"}}"#);
-    let lock = ("package-lock.json", "{}");
-    assert_eq!(lockfile(&[manifest, package, lock]).as_deref(), Some("package-lock.json"));
-    let shrinkwrap = ("npm-shrinkwrap.json", "{}");
-    assert_eq!(lockfile(&[manifest, lock, shrinkwrap]).as_deref(), Some("npm-shrinkwrap.json"));
-    assert_eq!(lockfile(&[manifest, ("package.json", "{}")]), None);
-    let table = format!("{MINIMAL}[dependencies]\n");
-    assert_eq!(lockfile(&[(FILE_NAME, &table), lock]).as_deref(), Some("package-lock.json"));
 }
 
 #[test]
@@ -763,91 +750,6 @@ path = "http://localhost/up"
         ·                  ╰── it does not start with `/`
         ╰────
       help: write `path = "/up"`
-    "#);
-}
-
-#[test]
-fn a_lockfile_of_pnpm() {
-    insta::assert_snapshot!(refusal_with(r#"[dependencies]
-lockfile = "pnpm-lock.yaml"
-"#), @r#"
-     × cannot read a lockfile named `pnpm-lock.yaml`
-       ╭─[gangway.toml:15:12]
-    14 │ [dependencies]
-    15 │ lockfile = "pnpm-lock.yaml"
-       ·            ────────┬───────
-       ·                    ╰── not a lockfile of npm
-       ╰────
-     help: npm's lockfiles are read so far, pnpm's is not: run `npm install --package-lock-only`
-           beside package.json and write `lockfile = "package-lock.json"`; npm chooses versions anew
-    "#);
-}
-
-#[test]
-fn a_lockfile_of_yarn() {
-    insta::assert_snapshot!(refusal_with(r#"[dependencies]
-lockfile = "yarn.lock"
-"#), @r#"
-     × cannot read a lockfile named `yarn.lock`
-       ╭─[gangway.toml:15:12]
-    14 │ [dependencies]
-    15 │ lockfile = "yarn.lock"
-       ·            ─────┬─────
-       ·                 ╰── not a lockfile of npm
-       ╰────
-     help: npm's lockfiles are read so far, Yarn's is not: run `npm install --package-lock-only`
-           beside package.json and write `lockfile = "package-lock.json"`; npm takes the versions
-           over if it is of Yarn 1
-    "#);
-}
-
-#[test]
-fn a_lockfile_of_one_machine() {
-    insta::assert_snapshot!(refusal_with(r#"[dependencies]
-lockfile = "/srv/package-lock.json"
-"#), @r#"
-     × `/srv/package-lock.json` is absolute
-       ╭─[gangway.toml:15:12]
-    14 │ [dependencies]
-    15 │ lockfile = "/srv/package-lock.json"
-       ·            ────────────┬───────────
-       ·                        ╰── absolute
-       ╰────
-     help: write the path from this manifest's folder, so that it is right on every machine
-    "#);
-}
-
-#[test]
-fn a_missing_lockfile() {
-    insta::assert_snapshot!(refusal_with(r#"[dependencies]
-lockfile = "package-lock.json"
-"#), @r#"
-     × missing lockfile `package-lock.json`
-       ╭─[gangway.toml:15:12]
-    14 │ [dependencies]
-    15 │ lockfile = "package-lock.json"
-       ·            ─────────┬─────────
-       ·                     ╰── there is no such file
-       ╰────
-     help: run `npm install --package-lock-only` beside package.json
-    "#);
-}
-
-#[test]
-fn dependencies_without_a_lockfile() {
-    let package = "{\n  \"name\": \"echo\",\n  \"dependencies\": { \"ws\": \"^8.0.0\" }\n}\n";
-    let files = [(FILE_NAME, MINIMAL), ("package.json", package), ("bun.lock", "")];
-    insta::assert_snapshot!(Folder::with(&files).refusal(), @r#"
-     × missing lockfile `package-lock.json`
-      ╭─[package.json:3:3]
-    2 │   "name": "echo",
-    3 │   "dependencies": { "ws": "^8.0.0" }
-      ·   ───────┬──────
-      ·          ╰── these need one
-    4 │ }
-      ╰────
-     help: run `npm install --package-lock-only` beside package.json; `bun.lock` is not read yet, and
-           npm chooses versions anew
     "#);
 }
 

@@ -348,3 +348,18 @@ mod unix {
         assert!(told.contains("rename it"), "{told}");
     }
 }
+
+#[test]
+fn the_gitignore_of_a_workspace_counts_for_its_packages() {
+    let project = Project::new("");
+    for path in [".env", "logs/today.log", "logs/keep.log", "lib/a.js", "dist/a.js"] {
+        project.write(path);
+    }
+    let write = |path: &str, text: &str| project.sandbox.write(path, text);
+    // The last line is about the gateway's own folder, and whoever bundles it wants it.
+    write(".gitignore", ".env\n*.log\n!keep.log\n/project/dist\n/project\n");
+    write("project/package.json", r#"{"dependencies": {"a": "1"}}"#);
+    write("package-lock.json", "{}");
+    write("package.json", r#"{"workspaces": ["project"]}"#);
+    assert_eq!(project.shipped(), ["app.js", "lib/a.js", "logs/keep.log", "package.json"]);
+}

@@ -113,6 +113,8 @@ impl Gateway {
             lock: lock(),
             lockfile: Some((sandbox.root.join("package-lock.json"), lockfile(engines))),
             package_json: None,
+            member: Utf8PathBuf::new(),
+            patches: BTreeMap::new(),
         };
         Self { sandbox, config, inputs }
     }

@@ -146,8 +146,8 @@ mod tests {
                 package("node_modules/b/node_modules/a", "a", true),
                 package("node_modules/c", "c", false),
             ],
-            links: Vec::new(),
             gated: vec![BundlePath::new("node_modules/fsevents").expect("plain")],
+            ..Closure::default()
         }
     }
 

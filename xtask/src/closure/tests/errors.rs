@@ -189,14 +189,14 @@ fn everything_that_cannot_be_checked_is_told_at_once() {
           │ a.git#0387a73a4aa0f5041927f348b1ec478cd0507dea`
           │   `node_modules/c` 1.0.0, from `git+ssh://github.com/user/
           │ c.git#0387a73a4aa0f5041927f348b1ec478cd0507dea`
-          help: depend on the URL of a release tarball, so that npm records its integrity; or publish the
+          help: depend on the URL of a release tarball, so that its integrity is recorded; or publish the
                 package to a registry, or pack it with `npm pack` and depend on the tarball as `file:`
 
         Error:
           × packages come from git servers that make no tarballs:
           │   `node_modules/d` 1.0.0, from `git+https://git.example/
           │ d.git#0387a73a4aa0f5041927f348b1ec478cd0507dea`
-          help: depend on the URL of a release tarball, so that npm records its integrity; or publish the
+          help: depend on the URL of a release tarball, so that its integrity is recorded; or publish the
                 package to a registry, or pack it with `npm pack` and depend on the tarball as `file:`
 
         Error:

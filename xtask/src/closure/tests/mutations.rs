@@ -131,7 +131,98 @@ fn check(closure: &Closure) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Lockfiles without places of their own, or with those of Bun, and the gateway's folder.
+const OTHERS: [(&str, &str, &str); 4] = [
+    ("pnpm-lock.yaml", include_str!("../testdata/pnpm-mixed/pnpm-lock.yaml"), ""),
+    ("pnpm-lock.yaml", include_str!("../testdata/pnpm-workspace/pnpm-lock.yaml"), "apps/gateway"),
+    ("bun.lock", include_str!("../testdata/bun-mixed/bun.lock"), ""),
+    ("bun.lock", include_str!("../testdata/bun-workspace/bun.lock"), "apps/gateway"),
+];
+
+const PATCH: &str = include_str!("../testdata/pnpm-workspace/patches/is-number@6.0.0.patch");
+
+/// What somebody may do to a line, or to a merge.
+#[derive(Debug, Clone)]
+enum Edit {
+    Insert(Index, String),
+    RemoveLine(Index),
+    CopyLine(Index, Index),
+    SwapWords(Index, Index),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        (any::<Index>(), "[\"'{}\\[\\]():,a@&*/.\u{e9}\n -]{0,3}")
+            .prop_map(|(at, text)| Edit::Insert(at, text)),
+        any::<Index>().prop_map(Edit::RemoveLine),
+        (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Edit::CopyLine(from, to)),
+        (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Edit::SwapWords(from, to)),
+    ]
+}
+
+fn edited(text: &str, edits: Vec<Edit>) -> String {
+    let mut text = text.to_owned();
+    for edit in edits {
+        let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+        if lines.is_empty() {
+            return text;
+        }
+        text = match edit {
+            Edit::Insert(at, insert) => {
+                let at = text.floor_char_boundary(at.index(text.len()));
+                let end = text.ceil_char_boundary(at + 1);
+                let mut text = text.clone();
+                text.replace_range(at..end, &insert);
+                text
+            }
+            Edit::RemoveLine(at) => {
+                lines.remove(at.index(lines.len()));
+                lines.concat()
+            }
+            Edit::CopyLine(from, to) => {
+                lines.insert(to.index(lines.len()), lines[from.index(lines.len())]);
+                lines.concat()
+            }
+            Edit::SwapWords(from, to) => {
+                let words: Vec<_> = text.split_whitespace().collect();
+                let (from, to) = (from.get(&words), to.get(&words));
+                text.replacen(from, to, 3)
+            }
+        };
+    }
+    text
+}
+
 proptest! {
+    #[test]
+    fn of_other_formats(
+        (file, lock, member) in prop::sample::select(OTHERS.to_vec()),
+        edits in prop::collection::vec(edit(), 1..6),
+        development: bool,
+    ) {
+        let scope = if development { Scope::Development } else { Scope::Production };
+        let text = edited(lock, edits);
+        let path = Utf8Path::new(file);
+        let patches = patch_files(&text, path).unwrap_or_default();
+        let patches = patches.into_iter().map(|path| (path, PATCH.to_owned())).collect();
+        let project = Project {
+            lockfile: path,
+            text: &text,
+            member: Utf8Path::new(member),
+            package_json: Some(r#"{"dependencies": {"debug": "4.3.4"}}"#),
+            patches: &patches,
+        };
+        match project.closure(&LINUX, scope) {
+            Ok(closure) => check(&closure)?,
+            Err(error) => prop_assert!(!rendered(&error).is_empty()),
+        }
+        let project = Project { package_json: None, ..project };
+        match project.closure(&LINUX, scope) {
+            Ok(closure) => check(&closure)?,
+            Err(error) => prop_assert!(!rendered(&error).is_empty()),
+        }
+    }
+
     #[test]
     fn of_values(
         lock in prop::sample::select(LOCKFILES.to_vec()),

@@ -178,7 +178,7 @@ fn fetch<'a>(
     outcome: &mut Outcome,
 ) -> Result<(Vec<Work<'a>>, Fetched), BundleError> {
     let Command { context, config, inputs, plan, store, .. } = *command;
-    let registry = Registry::load(context, &config.folder)?;
+    let registry = Registry::load(context, &config.npmrc_folder())?;
     let mirrors = Mirrors::from_context(context)?;
     let folder = inputs.lockfile_folder(config);
     let requests = |work: &Work<'_>| work.plan.requests(folder, &mirrors);

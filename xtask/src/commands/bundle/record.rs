@@ -47,6 +47,11 @@ impl Keys {
                 format!("{} {}", path.file_name().unwrap_or_default(), Digest::of(text)),
             );
         }
+        for (path, text) in &inputs.patches {
+            line(&mut shared, format!("{path} {}", Digest::of(text)));
+        }
+        // The same package.json and lockfile mean something else in another place of the workspace.
+        line(&mut shared, &inputs.member);
         for tree in own.trees() {
             line(&mut shared, digest(tree));
         }

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gangway_artifact::BundlePath;
 
@@ -75,7 +75,13 @@ impl Circumstances {
             sandbox,
             context,
             config,
-            inputs: Inputs { lock, lockfile, package_json },
+            inputs: Inputs {
+                lock,
+                lockfile,
+                package_json,
+                member: Utf8PathBuf::new(),
+                patches: BTreeMap::new(),
+            },
             own: OwnFiles::default(),
             options,
             format: Format::TarZst,
