@@ -35,6 +35,7 @@ pub mod registry;
 pub mod report;
 pub mod runtime;
 pub mod scripts;
+pub mod services;
 pub mod stage;
 pub mod store;
 pub mod strip;

@@ -401,7 +401,7 @@ fn add_programs(
         };
         programs.insert(entrypoint.name.clone(), program);
     }
-    let launch = Launch { version: LAUNCH_VERSION, programs };
+    let launch = Launch { version: LAUNCH_VERSION, programs, python: BTreeMap::new() };
     tree.insert(
         BundlePath::new(LAUNCH_FILE)?,
         Node::File(store.add_bytes(&launch.to_json(), false)?),

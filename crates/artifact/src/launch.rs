@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BundlePath, json};
+use crate::{BundlePath, PythonProgram, json};
 
 /// The launch file's path inside the bundle.
 pub const LAUNCH_FILE: &str = "launch.json";
@@ -22,6 +22,9 @@ pub struct Launch {
     pub version: u32,
     /// What to start, by the name of the file in `bin/`.
     pub programs: BTreeMap<String, Program>,
+    /// The programs among those in `bin/` that the system's Python runs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub python: BTreeMap<String, PythonProgram>,
 }
 
 /// One program: `runtime runtime_args... script args... <the user's arguments>`.
@@ -100,6 +103,7 @@ mod tests {
                 ("app".to_owned(), program("app/cli.js")),
                 ("index".to_owned(), native),
             ]),
+            python: BTreeMap::new(),
         }
     }
 

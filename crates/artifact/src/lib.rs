@@ -8,6 +8,7 @@ mod json;
 mod launch;
 mod manifest;
 mod path;
+mod python;
 mod target;
 
 pub use digest::{Digest, DigestError, HashingReader};
@@ -17,4 +18,5 @@ pub use manifest::{
     Runtime,
 };
 pub use path::{BundlePath, PathError};
+pub use python::{PythonProgram, PythonVersion, PythonVersionError, PythonVersions};
 pub use target::{Cpu, Libc, Os, Platform, TargetName, TargetNameError};

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use gangway_artifact::PythonVersion;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -165,6 +166,9 @@ pub struct Wheels {
     /// uv's word for it: `--python-platform`.
     #[schemars(extend("examples" = ["aarch64-manylinux_2_31"]))]
     pub uv: String,
+    /// The minor version of the system's own Python, where every system of the target has the same.
+    #[schemars(with = "Option<String>", extend("examples" = ["3.10"]))]
+    pub python: Option<PythonVersion>,
 }
 
 /// How C and C++ are compiled for a target.

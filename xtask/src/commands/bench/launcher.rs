@@ -59,6 +59,7 @@ fn bundle(
             ("nothing".to_owned(), program("runtime/bin/node", Some("app/nothing.js"))),
             ("true".to_owned(), program("runtime/bin/true", None)),
         ]),
+        python: BTreeMap::new(),
     };
     let launcher = launcher::obtain(context, host.launcher_triple())?;
     let make = || {

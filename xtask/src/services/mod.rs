@@ -1,0 +1,3 @@
+//! Services: the processes a bundle brings besides its gateway. One module per kind.
+
+pub mod python;
