@@ -211,6 +211,7 @@ pub fn resolve(
     host: &Target,
     formats: &[Format],
 ) -> Result<Plan, PlanError> {
+    let package_json = package_json(inputs)?;
     let build = match &config.build {
         None => None,
         Some(build) => {
@@ -236,8 +237,9 @@ pub fn resolve(
         targets: Vec::new(),
         refused: Vec::new(),
     };
+    let given = Given { config, inputs, package_json, host, formats };
     for target in targets {
-        match resolve_target(config, inputs, target, host, formats) {
+        match resolve_target(&given, target) {
             Ok(target) => plan.targets.push(target),
             Err(error) => plan.refused.push(Refused { target: target.name.clone(), error }),
         }
@@ -248,17 +250,22 @@ pub fn resolve(
     Ok(plan)
 }
 
-fn resolve_target(
-    config: &Config,
-    inputs: &Inputs,
-    target: &Target,
-    host: &Target,
-    formats: &[Format],
-) -> Result<TargetPlan, PlanError> {
+/// What every target's plan is made of.
+#[derive(Debug)]
+struct Given<'a> {
+    config: &'a Config,
+    inputs: &'a Inputs,
+    package_json: Option<(&'a Utf8Path, Value)>,
+    host: &'a Target,
+    formats: &'a [Format],
+}
+
+fn resolve_target(given: &Given<'_>, target: &Target) -> Result<TargetPlan, PlanError> {
+    let Given { config, inputs, package_json, host, formats } = given;
     let runtime = inputs.lock.runtime(config, target)?.cloned();
     let closure = read_closure(inputs, &target.platform, runtime.as_ref(), Scope::Production)?;
     if let Some(runtime) = &runtime {
-        check_engines(config, inputs, &closure, target, runtime)?;
+        check_engines(config, package_json.as_ref(), &closure, target, runtime)?;
     }
     let runs = config.install_scripts.iter().any(|script| script.action == ScriptAction::Run);
     // Not every lockfile knows which packages have scripts.
@@ -479,20 +486,28 @@ impl TargetPlan {
     }
 }
 
+/// The gateway's package.json, understood.
+fn package_json(inputs: &Inputs) -> Result<Option<(&Utf8Path, Value)>, PlanError> {
+    let Some((path, text)) = &inputs.package_json else { return Ok(None) };
+    // npm takes a byte order mark.
+    match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
+        Ok(json) => Ok(Some((path, json))),
+        Err(source) => Err(PlanError::PackageJson { path: path.clone(), source }),
+    }
+}
+
 /// The runtime must satisfy the gateway's own `engines` and those of the packages its entrypoints are in. What other
 /// packages ask for is advice, as it is to npm.
 fn check_engines(
     config: &Config,
-    inputs: &Inputs,
+    package_json: Option<&(&Utf8Path, Value)>,
     closure: &Closure,
     target: &Target,
     runtime: &LockedRuntime,
 ) -> Result<(), PlanError> {
     let mut wishes: Vec<(String, String)> = Vec::new();
-    if let Some((path, text)) = &inputs.package_json {
-        // npm takes a byte order mark, and `engines` of any shape: old packages have a list there.
-        let json: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-            .map_err(|source| PlanError::PackageJson { path: path.clone(), source })?;
+    if let Some((path, json)) = package_json {
+        // `engines` may have any shape: old packages have a list there.
         let wish = json["engines"][&runtime.engine].as_str();
         wishes.extend(wish.map(|wish| (format!("`{path}`"), wish.to_owned())));
     }

@@ -349,11 +349,19 @@ fn documents<'de, T: Deserialize<'de>>(
             (number(location.line()), number(location.column()))
         });
         let full = error.without_snippet().to_string();
-        let reason = full.lines().next().unwrap_or_default();
-        let prefix = format!("line {} column {}: ", place.0, place.1);
-        let reason = reason.trim_start_matches("error: ").trim_start_matches(&prefix);
-        Malformed::at(text, path, place, reason)
+        Malformed::at(text, path, place, reason(&full))
     })
+}
+
+/// What the reader says is wrong, without what it says to programmers and without the place.
+fn reason(full: &str) -> &str {
+    if full.starts_with("budget breached") {
+        return "it has anchors, or is deeper or larger than a lockfile can be";
+    }
+    let line = full.lines().next().unwrap_or_default();
+    let end =
+        [" at line ", ", set DuplicateKeyPolicy"].into_iter().filter_map(|end| line.find(end));
+    &line[..end.min().unwrap_or(line.len())]
 }
 
 /// The key of `snapshots` for a dependency: `1.2.3` is of the package that has its name, an alias says its own.

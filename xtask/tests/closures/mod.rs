@@ -197,7 +197,8 @@ pub(crate) fn installed(project: &Utf8Path) -> BTreeMap<String, String> {
 fn contents(folder: &Utf8Path) -> BTreeMap<String, String> {
     let own = files(folder).into_iter().filter_map(|file| {
         let inside = file.strip_prefix(folder).ok()?.to_string();
-        if inside.split('/').any(|part| part == "node_modules") {
+        // Bun marks what it patched.
+        if inside.split('/').any(|part| part == "node_modules") || inside.starts_with(".bun-tag-") {
             return None;
         }
         let digest = Digest::of(fs_err::read(&file).expect("can be read")).to_string();

@@ -104,7 +104,15 @@ fn pnpm_has_peers_aliases_and_other_platforms() {
 ";
     let text = pnpm(importers, &packages, snapshots);
     let closure = project("pnpm-lock.yaml", &text, "", None).expect("is fine");
-    assert_snapshot!(summary(&closure), @"");
+    assert_snapshot!(summary(&closure), @"
+    node_modules/ms: ms 2.0.0
+    node_modules/old: ms 1.0.0
+    node_modules/react: react 18.0.0
+    node_modules/store: store 1.0.0
+    node_modules/wide: wide 1.0.0
+    node_modules/wide/node_modules/react: react 17.0.0
+    node_modules/wide/node_modules/store: store 1.0.0
+    ");
     assert!(closure.is_bare);
     let gated: Vec<_> = closure.gated.iter().map(BundlePath::as_str).collect();
     assert_eq!(gated, ["node_modules/mac", "node_modules/only-mac"]);
@@ -140,12 +148,28 @@ snapshots:
   url@https://host.example/url.tgz: {{}}
 "
     );
-    assert_snapshot!(summary(&project("pnpm-lock.yaml", &text, "", None).expect("is fine")), @"");
+    assert_snapshot!(summary(&project("pnpm-lock.yaml", &text, "", None).expect("is fine")), @"
+    node_modules/copied: copied  from the folder vendor/copied
+    node_modules/file: file 1.0.0 from the file vendor/file.tgz
+    node_modules/outside: outside  from the folder ../outside
+    node_modules/url: url 2.0.0 from https://host.example/url.tgz
+    vendor/linked: linked  from the folder vendor/linked
+    node_modules/linked -> vendor/linked
+    ");
     let git = text.replace(
         &format!("{{integrity: {url}, tarball: https://host.example/url.tgz}}"),
         "{type: git, repo: https://host.example/url.git, commit: 0387a73a4aa0f5041927f348b1ec478cd0507dea}",
     );
-    assert_snapshot!(fails(project("pnpm-lock.yaml", &git, "", None)), @"");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", &git, "", None)), @"
+      × `pnpm-lock.yaml` has 1 entry that cannot be bundled
+
+    Error:
+      × packages from git have no integrity:
+      │   `node_modules/url` 2.0.0, from `git+https://host.example/
+      │ url.git#0387a73a4aa0f5041927f348b1ec478cd0507dea`
+      help: depend on the URL of a release tarball, so that its integrity is recorded; or publish the
+            package to a registry, or pack it with `npm pack` and depend on the tarball as `file:`
+    ");
 }
 
 #[test]
@@ -163,7 +187,20 @@ fn a_workspace_package_gets_what_it_needs() {
         &gangway_artifact::Digest::of(PATCH).to_string(),
     );
     let pnpm = read("pnpm-lock.yaml", &pnpm);
-    assert_snapshot!(pnpm, @"");
+    assert_snapshot!(pnpm, @"
+    node_modules/@me/lib: @me/lib  from the folder packages/lib
+    node_modules/@me/lib/node_modules/is-odd: is-odd 2.0.0
+    node_modules/@me/lib/node_modules/ms: ms 2.0.0
+    node_modules/@me/util: @me/util  from the folder packages/util
+    node_modules/debug: debug 4.3.4
+    node_modules/debug/node_modules/ms: ms 2.1.2
+    node_modules/is-number: is-number 4.0.0
+    node_modules/is-odd: is-odd 3.0.1
+    node_modules/is-odd/node_modules/is-number: is-number 6.0.0, patched
+    node_modules/ms: ms 2.1.3
+    node_modules/once: once 1.4.0
+    node_modules/wrappy: wrappy 1.0.1
+    ");
     let bun = read("bun.lock", include_str!("../testdata/bun-workspace/bun.lock"));
     let named = |text: &str| -> Vec<String> {
         let lines = text.lines().map(|line| line.trim_end_matches(", patched"));
@@ -196,30 +233,98 @@ fn bun_has_workspaces_bundles_and_peers() {
         }),
     );
     let closure = project("bun.lock", &text, "", None).expect("is fine");
-    assert_snapshot!(summary(&closure), @"");
+    assert_snapshot!(summary(&closure), @"
+    node_modules/a: a 1.0.0
+    node_modules/a/node_modules/inner: inner 1.0.0 in the package around it
+    node_modules/ms: ms 1.0.0
+    node_modules/peer: peer 1.0.0
+    packages/lib: lib 1.0.0 from the folder packages/lib
+    packages/lib/node_modules/ms: ms 2.0.0
+    node_modules/lib -> packages/lib
+    ");
 }
 
 #[test]
 fn versions_that_are_not_read() {
-    assert_snapshot!(fails(project("bun.lock", r#"{"lockfileVersion": 3}"#, "", None)), @"");
-    assert_snapshot!(fails(project("pnpm-lock.yaml", "lockfileVersion: '10.0'\n", "", None)), @"");
-    assert_snapshot!(fails(project("pnpm-lock.yaml", "lockfileVersion: 5.4\n", "", None)), @"");
+    assert_snapshot!(fails(project("bun.lock", r#"{"lockfileVersion": 3}"#, "", None)), @"
+    × `bun.lock` has lockfile version `3`; versions 0 to 2 can be read
+    help: a newer Bun wrote it: update Gangway to one that reads it, or write the lockfile with an
+          older Bun
+    ");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", "lockfileVersion: '10.0'\n", "", None)), @"
+    × `pnpm-lock.yaml` has lockfile version `10.0`; version 9.0 can be read
+    help: a newer pnpm wrote it: update Gangway to one that reads it, or run `pnpm install
+          --lockfile-only` with pnpm 10
+    ");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", "lockfileVersion: 5.4\n", "", None)), @"
+    × `pnpm-lock.yaml` has lockfile version `5.4`; version 9.0 can be read
+    help: an older pnpm wrote it; run `pnpm install --lockfile-only` with pnpm 9 or 10
+    ");
 }
 
 #[test]
 fn places_of_what_cannot_be_read() {
     let yaml = "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      a: [1]\n";
-    assert_snapshot!(fails(project("pnpm-lock.yaml", yaml, "", None)), @"");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", yaml, "", None)), @"
+     × cannot read `pnpm-lock.yaml`: expected mapping start at line 5, column 10
+      ╭─[pnpm-lock.yaml:5:10]
+    4 │     dependencies:
+    5 │       a: [1]
+      ·          ┬
+      ·          ╰── here
+      ╰────
+     help: write it anew with `pnpm install --lockfile-only`
+    ");
     let twice = "lockfileVersion: '9.0'\npackages:\n  a@1.0.0: {}\n  a@1.0.0: {}\n";
-    assert_snapshot!(fails(project("pnpm-lock.yaml", twice, "", None)), @"");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", twice, "", None)), @"
+     × cannot read `pnpm-lock.yaml`: duplicate mapping key: a@1.0.0 at line 4, column 3
+      ╭─[pnpm-lock.yaml:4:3]
+    3 │   a@1.0.0: {}
+    4 │   a@1.0.0: {}
+      ·   ┬
+      ·   ╰── here
+      ╰────
+     help: write it anew with `pnpm install --lockfile-only`
+    ");
     let bomb = "lockfileVersion: '9.0'\nx: &x [a, a]\ny: [*x, *x]\n";
-    assert_snapshot!(fails(project("pnpm-lock.yaml", bomb, "", None)), @"");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", bomb, "", None)), @"
+     × cannot read `pnpm-lock.yaml`: it has anchors, or is deeper or larger than a lockfile can be at
+     │ line 2, column 7
+      ╭─[pnpm-lock.yaml:2:7]
+    1 │ lockfileVersion: '9.0'
+    2 │ x: &x [a, a]
+      ·       ┬
+      ·       ╰── here
+    3 │ y: [*x, *x]
+      ╰────
+     help: write it anew with `pnpm install --lockfile-only`
+    ");
     let json =
         "{\n  \"lockfileVersion\": 1,\n  \"packages\": {\n    \"a\": [\"a\", {}],\n  },\n}\n";
-    assert_snapshot!(fails(project("bun.lock", json, "", None)), @"");
+    assert_snapshot!(fails(project("bun.lock", json, "", None)), @r#"
+     × cannot read `bun.lock`: the entry `a` has no version at line 4, column 5
+      ╭─[bun.lock:4:5]
+    3 │   "packages": {
+    4 │     "a": ["a", {}],
+      ·     ┬
+      ·     ╰── here
+    5 │   },
+      ╰────
+     help: write it anew with `bun install --lockfile-only`
+    "#);
     let json =
         "{\n  \"lockfileVersion\": 1, // newest\n  \"packages\": {\n    \"a\": 1,\n  },\n}\n";
-    assert_snapshot!(fails(project("bun.lock", json, "", None)), @"");
+    assert_snapshot!(fails(project("bun.lock", json, "", None)), @r#"
+     × cannot read `bun.lock`: invalid type: integer `1`, expected a sequence at line 4, column 10
+      ╭─[bun.lock:4:10]
+    3 │   "packages": {
+    4 │     "a": 1,
+      ·          ┬
+      ·          ╰── here
+    5 │   },
+      ╰────
+     help: write it anew with `bun install --lockfile-only`
+    "#);
 }
 
 #[test]
@@ -230,9 +335,24 @@ fn what_others_need_must_be_there_with_an_integrity() {
         &[("a@1.0.0", "")],
         "  a@1.0.0: {dependencies: {b: 1.0.0, c: link:../c}}\n",
     );
-    assert_snapshot!(fails(project("pnpm-lock.yaml", &text, "", None)), @"");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", &text, "", None)), @"
+      × `pnpm-lock.yaml` has 1 entry that cannot be bundled
+
+    Error:
+      × packages are needed that the lockfile does not have:
+      │   `b@1.0.0`, for `a@1.0.0`
+      help: write the lockfile anew with `pnpm install --lockfile-only`
+    ");
     let text = text.replace("b: 1.0.0, c: link:../c", "").replace("integrity:", "sha:");
-    assert_snapshot!(fails(project("pnpm-lock.yaml", &text, "", None)), @"");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", &text, "", None)), @"
+      × `pnpm-lock.yaml` has 1 entry that cannot be bundled
+
+    Error:
+      × packages have no integrity:
+      │   `node_modules/a` 1.0.0
+      help: remove these entries from the lockfile and run `pnpm install --lockfile-only`, which
+            writes them anew
+    ");
 }
 
 #[test]
@@ -246,7 +366,15 @@ fn package_json_says_something_else() {
         "": {"dependencies": locked}, "node_modules/a": plain("1.0.0"), "node_modules/same": plain("1.0.1"),
         "node_modules/gone": plain("1.0.2"),
     }));
-    assert_snapshot!(fails(project("package-lock.json", &npm, "", Some(&package))), @"");
+    assert_snapshot!(fails(project("package-lock.json", &npm, "", Some(&package))), @"
+      × `package-lock.json` has 2 entries that cannot be bundled
+
+    Error:
+      × `package.json` and the lockfile disagree:
+      │   `a` in `dependencies`: package.json has `^2.0.0`, the lockfile has `1.0.0`
+      │   `new` in `dependencies`: package.json has `1`, the lockfile does not have it
+      help: run `npm install --package-lock-only`, and commit the lockfile
+    ");
     let bun = bun(
         &json!({"": {"dependencies": locked}}),
         &json!({
@@ -254,7 +382,16 @@ fn package_json_says_something_else() {
             "gone": bun_package("gone@1.0.0", json!({})),
         }),
     );
-    assert_snapshot!(fails(project("bun.lock", &bun, "", Some(&package))), @"");
+    assert_snapshot!(fails(project("bun.lock", &bun, "", Some(&package))), @"
+      × `bun.lock` has 3 entries that cannot be bundled
+
+    Error:
+      × `package.json` and the lockfile disagree:
+      │   `a` in `dependencies`: package.json has `^2.0.0`, the lockfile has `1.0.0`
+      │   `new` in `dependencies`: package.json has `1`, the lockfile does not have it
+      │   `gone` in `dependencies`: package.json does not have it, the lockfile has `1.0.0`
+      help: run `bun install --lockfile-only`, and commit the lockfile
+    ");
     let importers = "  .:
     dependencies:
       a: {specifier: 1.0.0, version: 1.0.0}
@@ -263,7 +400,16 @@ fn package_json_says_something_else() {
 ";
     let packages = [("a@1.0.0", ""), ("gone@1.0.0", ""), ("same@1.0.0", "")];
     let pnpm = pnpm(importers, &packages, "");
-    assert_snapshot!(fails(project("pnpm-lock.yaml", &pnpm, "", Some(&package))), @"");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", &pnpm, "", Some(&package))), @"
+      × `pnpm-lock.yaml` has 3 entries that cannot be bundled
+
+    Error:
+      × `package.json` and the lockfile disagree:
+      │   `a` in `dependencies`: package.json has `^2.0.0`, the lockfile has `1.0.0`
+      │   `new` in `dependencies`: package.json has `1`, the lockfile does not have it
+      │   `gone` in `dependencies`: package.json does not have it, the lockfile has `1.0.0`
+      help: run `pnpm install --lockfile-only`, and commit the lockfile
+    ");
     let overridden = pnpm.replace("importers:", "overrides:\n  a: 1.0.0\n  new: '-'\nimporters:");
     let package = json!({"dependencies": {"a": "^2.0.0", "new": "1", "same": "1.0.0"}, "peerDependencies": {"gone": "*"}});
     project("pnpm-lock.yaml", &overridden, "", Some(&package.to_string()))
@@ -288,7 +434,12 @@ fn npm_is_content_with_a_version_that_satisfies() {
 #[test]
 fn a_package_that_is_not_of_the_workspace() {
     let bun = include_str!("../testdata/bun-workspace/bun.lock");
-    assert_snapshot!(fails(project("bun.lock", bun, "apps/other", None)), @"");
+    assert_snapshot!(fails(project("bun.lock", bun, "apps/other", None)), @"
+    × `bun.lock` does not have the workspace package `apps/other`, which the manifest is in
+    help: it has `apps/gateway`, `packages/lib`, `packages/other`, `packages/util`
+          add the folder to the workspace and run `bun install --lockfile-only`, or name the
+          gateway's own lockfile with `lockfile` in [dependencies]
+    ");
 }
 
 #[test]
@@ -299,9 +450,23 @@ fn patches_that_are_missing_or_others() {
         let project = Project { lockfile, text, member, package_json: None, patches: &patches };
         fails(project.closure(&LINUX, Scope::Production))
     };
-    assert_snapshot!(read(BTreeMap::new()), @"");
+    assert_snapshot!(read(BTreeMap::new()), @"
+      × `pnpm-lock.yaml` has 1 entry that cannot be bundled
+
+    Error:
+      × patches are missing:
+      │   `patches/is-number@6.0.0.patch`, for `node_modules/is-odd/node_modules/is-number`
+      help: put the file back, or remove the patch and write the lockfile anew
+    ");
     let path = Utf8PathBuf::from("patches/is-number@6.0.0.patch");
-    assert_snapshot!(read([(path, PATCH.to_owned())].into()), @"");
+    assert_snapshot!(read([(path, PATCH.to_owned())].into()), @"
+      × `pnpm-lock.yaml` has 1 entry that cannot be bundled
+
+    Error:
+      × patches are not those that the lockfile names:
+      │   `patches/is-number@6.0.0.patch`, for `node_modules/is-odd/node_modules/is-number`
+      help: the patch was changed after the lockfile was written: run `pnpm install --lockfile-only`
+    ");
 }
 
 #[test]
@@ -317,5 +482,13 @@ fn circles_of_versions_have_no_end() {
   a@2.0.0: {dependencies: {b: 2.0.0}}
   b@2.0.0: {dependencies: {a: 1.0.0}}
 ";
-    assert_snapshot!(fails(project("pnpm-lock.yaml", &pnpm(importers, &packages, snapshots), "", None)), @"");
+    assert_snapshot!(fails(project("pnpm-lock.yaml", &pnpm(importers, &packages, snapshots), "", None)), @"
+      × `pnpm-lock.yaml` has 1 entry that cannot be bundled
+
+    Error:
+      × packages cannot be laid out in folders:
+      │   `b@2.0.0`
+      help: packages that need different versions of each other in a circle have no end in folders;
+            choose versions with overrides so that they agree
+    ");
 }

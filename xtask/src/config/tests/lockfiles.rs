@@ -72,7 +72,8 @@ lockfile = "package-lock.json"
        ·            ─────────┬─────────
        ·                     ╰── there is no such file
        ╰────
-     help: run `npm install --package-lock-only` beside package.json
+     help: run `npm install --package-lock-only` beside package.json; lockfiles of pnpm and Bun are
+           read too
     "#);
 }
 
@@ -91,12 +92,34 @@ fn those_of_pnpm_and_bun_are_read_too() {
 
 #[test]
 fn dependencies_without_a_lockfile() {
-    insta::assert_snapshot!(refusal_beside(&[]), @"");
+    insta::assert_snapshot!(refusal_beside(&[]), @r#"
+     × missing lockfile `package-lock.json`
+      ╭─[package.json:3:3]
+    2 │   "name": "echo",
+    3 │   "dependencies": { "ws": "^8.0.0" }
+      ·   ───────┬──────
+      ·          ╰── these need one
+    4 │ }
+      ╰────
+     help: run `npm install --package-lock-only` beside package.json; lockfiles of pnpm and Bun are
+           read too
+    "#);
 }
 
 #[test]
 fn several_lockfiles() {
-    insta::assert_snapshot!(refusal_beside(&["package-lock.json", "pnpm-lock.yaml", "yarn.lock"]), @"");
+    insta::assert_snapshot!(refusal_beside(&["package-lock.json", "pnpm-lock.yaml", "yarn.lock"]), @r#"
+     × there are several lockfiles: `package-lock.json`, `pnpm-lock.yaml` and `yarn.lock`
+      ╭─[package.json:3:3]
+    2 │   "name": "echo",
+    3 │   "dependencies": { "ws": "^8.0.0" }
+      ·   ───────┬──────
+      ·          ╰── which counts?
+    4 │ }
+      ╰────
+     help: write `lockfile = "package-lock.json"` under [dependencies] if that is the one, or remove
+           those that are left over
+    "#);
 }
 
 #[test]
@@ -109,9 +132,43 @@ fn several_lockfiles_and_one_named() {
 
 #[test]
 fn lockfiles_that_are_not_read() {
-    insta::assert_snapshot!(refusal_beside(&["yarn.lock", ".pnp.cjs"]), @"");
-    insta::assert_snapshot!(refusal_beside(&["bun.lockb"]), @"");
-    insta::assert_snapshot!(refusal_beside(&["deno.lock"]), @"");
+    insta::assert_snapshot!(refusal_beside(&["yarn.lock", ".pnp.cjs"]), @r#"
+     × cannot read a lockfile named `yarn.lock`
+      ╭─[package.json:3:3]
+    2 │   "name": "echo",
+    3 │   "dependencies": { "ws": "^8.0.0" }
+      ·   ───────┬──────
+      ·          ╰── these need one that can be read
+    4 │ }
+      ╰────
+     help: Yarn's lockfiles are not read: run `npm install --package-lock-only` or `pnpm import`
+           beside it, which take the versions over if it is of Yarn 1 and choose versions anew if it
+           is newer, and commit the lockfile that they make
+    "#);
+    insta::assert_snapshot!(refusal_beside(&["bun.lockb"]), @r#"
+     × cannot read a lockfile named `bun.lockb`
+      ╭─[package.json:3:3]
+    2 │   "name": "echo",
+    3 │   "dependencies": { "ws": "^8.0.0" }
+      ·   ───────┬──────
+      ·          ╰── these need one that can be read
+    4 │ }
+      ╰────
+     help: Bun's binary lockfile is not read: run `bun install --save-text-lockfile --frozen-lockfile
+           --lockfile-only`, which writes the same as `bun.lock`, and remove `bun.lockb`
+    "#);
+    insta::assert_snapshot!(refusal_beside(&["deno.lock"]), @r#"
+     × cannot read a lockfile named `deno.lock`
+      ╭─[package.json:3:3]
+    2 │   "name": "echo",
+    3 │   "dependencies": { "ws": "^8.0.0" }
+      ·   ───────┬──────
+      ·          ╰── these need one that can be read
+    4 │ }
+      ╰────
+     help: Deno's lockfile is not read: run `npm install --package-lock-only` beside package.json,
+           which chooses versions anew
+    "#);
     // Nothing is needed of it.
     let files = [(FILE_NAME, MINIMAL), ("package.json", "{}"), ("yarn.lock", "")];
     assert!(Folder::with(&files).load().expect("enough").dependencies.is_none());
@@ -119,8 +176,29 @@ fn lockfiles_that_are_not_read() {
 
 #[test]
 fn lockfiles_that_are_named_and_not_read() {
-    insta::assert_snapshot!(refusal_with("[dependencies]\nlockfile = \"yarn.lock\"\n"), @"");
-    insta::assert_snapshot!(refusal_with("[dependencies]\nlockfile = \"lock.json\"\n"), @"");
+    insta::assert_snapshot!(refusal_with("[dependencies]\nlockfile = \"yarn.lock\"\n"), @r#"
+     × cannot read a lockfile named `yarn.lock`
+       ╭─[gangway.toml:15:12]
+    14 │ [dependencies]
+    15 │ lockfile = "yarn.lock"
+       ·            ─────┬─────
+       ·                 ╰── not a lockfile that is read
+       ╰────
+     help: Yarn's lockfiles are not read: run `npm install --package-lock-only` or `pnpm import`
+           beside it, which take the versions over if it is of Yarn 1 and choose versions anew if it
+           is newer, and commit the lockfile that they make
+    "#);
+    insta::assert_snapshot!(refusal_with("[dependencies]\nlockfile = \"lock.json\"\n"), @r#"
+     × cannot read a lockfile named `lock.json`
+       ╭─[gangway.toml:15:12]
+    14 │ [dependencies]
+    15 │ lockfile = "lock.json"
+       ·            ─────┬─────
+       ·                 ╰── not a lockfile that is read
+       ╰────
+     help: these are read: `npm-shrinkwrap.json`, `package-lock.json`, `pnpm-lock.yaml` and
+           `bun.lock`
+    "#);
 }
 
 #[test]
@@ -147,11 +225,56 @@ fn one_package_of_a_workspace() {
     assert_eq!(nearest, Ok(Some(("../../pnpm-lock.yaml".to_owned(), "b/c".to_owned()))));
     // A lockfile above that is not for this folder is none.
     let other = ("package.json", r#"{"workspaces": ["packages/*"]}"#);
-    insta::assert_snapshot!(found(&[other, ("package-lock.json", "")]).expect_err("it has none"), @"");
-    insta::assert_snapshot!(found(&[npm]).expect_err("it has none"), @"");
-    insta::assert_snapshot!(found(&[npm, ("yarn.lock", "")]).expect_err("it is not read"), @"");
+    insta::assert_snapshot!(found(&[other, ("package-lock.json", "")]).expect_err("it has none"), @r#"
+     × missing lockfile `package-lock.json`
+      ╭─[package.json:3:3]
+    2 │   "name": "echo",
+    3 │   "dependencies": { "ws": "^8.0.0" }
+      ·   ───────┬──────
+      ·          ╰── these need one
+    4 │ }
+      ╰────
+     help: run `npm install --package-lock-only` beside package.json; lockfiles of pnpm and Bun are
+           read too
+    "#);
+    insta::assert_snapshot!(found(&[npm]).expect_err("it has none"), @r#"
+     × missing lockfile `package-lock.json`
+      ╭─[package.json:3:3]
+    2 │   "name": "echo",
+    3 │   "dependencies": { "ws": "^8.0.0" }
+      ·   ───────┬──────
+      ·          ╰── these need one
+    4 │ }
+      ╰────
+     help: run `npm install --package-lock-only` beside package.json; lockfiles of pnpm and Bun are
+           read too (the workspace in `../..` has no lockfile either)
+    "#);
+    insta::assert_snapshot!(found(&[npm, ("yarn.lock", "")]).expect_err("it is not read"), @r#"
+     × cannot read a lockfile named `../../yarn.lock`
+      ╭─[package.json:3:3]
+    2 │   "name": "echo",
+    3 │   "dependencies": { "ws": "^8.0.0" }
+      ·   ───────┬──────
+      ·          ╰── these need one that can be read
+    4 │ }
+      ╰────
+     help: Yarn's lockfiles are not read: run `npm install --package-lock-only` or `pnpm import`
+           beside it, which take the versions over if it is of Yarn 1 and choose versions anew if it
+           is newer, and commit the lockfile that they make
+    "#);
     insta::assert_snapshot!(
-        found(&[npm, ("bun.lock", ""), ("pnpm-lock.yaml", "")]).expect_err("which one?"), @""
+        found(&[npm, ("bun.lock", ""), ("pnpm-lock.yaml", "")]).expect_err("which one?"), @r#"
+     × there are several lockfiles: `pnpm-lock.yaml` and `bun.lock`
+      ╭─[package.json:3:3]
+    2 │   "name": "echo",
+    3 │   "dependencies": { "ws": "^8.0.0" }
+      ·   ───────┬──────
+      ·          ╰── which counts?
+    4 │ }
+      ╰────
+     help: write `lockfile = "../../pnpm-lock.yaml"` under [dependencies] if that is the one, or
+           remove those that are left over
+    "#
     );
 }
 

@@ -1,1 +1,1 @@
-console.log(require("@me/lib")(3), require("is-odd")(4), require("ms/package.json").version, require("is-number/package.json").version);
+console.log(require("@me/lib")(3), require("is-odd")(4), require("ms/package.json").version);
