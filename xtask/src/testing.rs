@@ -97,6 +97,11 @@ impl Answer {
         Self { status: 200, body: body.into(), ..Self::default() }
     }
 
+    pub(crate) fn html(body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![("Content-Type".to_owned(), "text/html".to_owned())];
+        Self { headers, ..Self::ok(body) }
+    }
+
     pub(crate) fn status(status: u16) -> Self {
         Self { status, ..Self::default() }
     }

@@ -65,7 +65,7 @@ impl Lock {
                 path: path.to_owned(),
                 kind: Kind::Requirements { options, is_exported },
             }),
-            Err(faults) => Err(not_locked(job.service.name, path, text, &faults)),
+            Err(faults) => Err(not_locked(job.service.name, path, text, is_exported, &faults)),
         }
     }
 
@@ -189,7 +189,13 @@ fn write(path: Utf8PathBuf, text: &str) -> std::io::Result<Utf8PathBuf> {
     Ok(path)
 }
 
-fn not_locked(service: &str, path: &Utf8Path, text: String, faults: &[Fault]) -> PythonError {
+fn not_locked(
+    service: &str,
+    path: &Utf8Path,
+    text: String,
+    is_exported: bool,
+    faults: &[Fault],
+) -> PythonError {
     /// The others look the same.
     const SHOWN: usize = 10;
     let label = |fault: &Fault| {
@@ -198,9 +204,16 @@ fn not_locked(service: &str, path: &Utf8Path, text: String, faults: &[Fault]) ->
     let has = |kinds: &[FaultKind]| faults.iter().any(|fault| kinds.contains(&fault.kind));
     let name = path.file_name().unwrap_or_default();
     let from = name.strip_suffix(".txt").unwrap_or(name);
-    let mut help = format!(
-        "keep what you want in `{from}.in` and run `uv pip compile --universal --generate-hashes {from}.in --output-file {name}`"
-    );
+    let mut help = if is_exported {
+        "uv locks no digests for what it finds in folders: let the project's packages come from an index, or use a \
+         `requirements.txt` that `uv pip compile --generate-hashes` made"
+            .to_owned()
+    } else {
+        format!(
+            "keep what you want in `{from}.in` and run `uv pip compile --universal --generate-hashes {from}.in --output-file \
+             {name}`"
+        )
+    };
     if has(&[FaultKind::Option]) {
         help.push_str(
             "; options that read other files or change what is chosen belong to that command",

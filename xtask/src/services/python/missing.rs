@@ -123,7 +123,7 @@ impl fmt::Display for MissingWheel {
         if !platform.is_empty() {
             return write!(
                 formatter,
-                "its wheels for this platform are {}; `{target}` takes {wanted} and older: lock another version of {name}, or set \
+                "its wheels for this platform are {}, and the tag of `{target}` is `{wanted}`: lock another version of {name}, or set \
                  `python` of the service to a version that has a wheel",
                 list(&platform)
             );
@@ -135,7 +135,7 @@ impl fmt::Display for MissingWheel {
         };
         write!(
             formatter,
-            "no wheel of it is for this platform ({wanted}); there are {}: lock another version of {name}, leave it out where it \
+            "no wheel of it is for this platform (`{wanted}`); there are {}: lock another version of {name}, leave it out where it \
              is not needed with a marker such as `; sys_platform != 'win32'`, or leave the service out of `{target}` (Python {python})",
             list(&others)
         )

@@ -252,15 +252,14 @@ fn explain(
     PythonError::Install { service, target, help, source: Box::new(failure) }
 }
 
-/// The end of what a program said.
+/// What a program gives as the innermost reason.
 fn last_words(failure: ProcessError) -> Option<String> {
-    match failure {
-        ProcessError::Failed { output, .. } => {
-            let line = output.lines().rfind(|line| line.starts_with("error: "))?;
-            Some(line.trim_start_matches("error: ").to_owned())
-        }
-        _ => None,
-    }
+    let ProcessError::Failed { output, .. } = failure else { return None };
+    let reason = |line: &str| {
+        let line = line.trim_start();
+        line.strip_prefix("cause: ").or_else(|| line.strip_prefix("error: ")).map(str::to_owned)
+    };
+    output.lines().rev().find_map(reason)
 }
 
 /// The script to run and the folder its modules are in; a module gets a script that runs it.

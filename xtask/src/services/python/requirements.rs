@@ -159,7 +159,7 @@ fn requirement(text: String) -> Result<Requirement, FaultKind> {
         Some(extras) => extras.split_once(']').ok_or(FaultKind::Syntax)?.1.trim_start(),
         None => rest,
     };
-    if name.is_empty() {
+    if !name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) {
         return Err(FaultKind::Syntax);
     }
     let version = match rest.strip_prefix('@') {

@@ -9,7 +9,7 @@ use zip::write::SimpleFileOptions;
 
 use super::*;
 use crate::target::Targets;
-use crate::testing::{Sandbox, rendered};
+use crate::testing::{Answer, Sandbox, Server, rendered};
 
 /// Everything a test needs.
 struct Bench {
@@ -101,6 +101,29 @@ impl Bench {
         self.sandbox.write("requirements.txt", text)
     }
 
+    /// A package index with the wheels made so far.
+    fn index(&self) -> Server {
+        let folder = self.sandbox.root.join("wheels");
+        Server::start(move |seen, _| {
+            let path = seen.target.trim_matches('/');
+            if let Some(file) = path.strip_prefix("files/") {
+                return fs_err::read(folder.join(file)).map_or(Answer::status(404), Answer::ok);
+            }
+            let package = path.trim_start_matches("simple/").to_owned();
+            let mut page = String::new();
+            for entry in folder.read_dir_utf8().expect("wheels were made") {
+                let name = entry.expect("readable").file_name().to_owned();
+                if name.starts_with(&format!("{package}-")) {
+                    let digest = Digest::of(fs_err::read(folder.join(&name)).expect("readable"));
+                    page.push_str(&format!(
+                        "<a href=\"/files/{name}#sha256={digest}\">{name}</a>\n"
+                    ));
+                }
+            }
+            Answer::html(page)
+        })
+    }
+
     fn stage_with(&self, context: &Context, wish: &Wish<'_>) -> Result<Staged, PythonError> {
         let store = Store::open(context).expect("a fresh folder");
         let main = store.add_bytes(b"print('here')\n", false).expect("writable");
@@ -139,6 +162,8 @@ fn code(machine: &str) -> Vec<u8> {
             bytes[..2].copy_from_slice(b"MZ");
             bytes[0x3c] = 0x80;
             bytes[0x80..0x86].copy_from_slice(b"PE\0\0\x64\xaa");
+            // A library's characteristics, and the mark of a 64-bit header.
+            bytes[0x96..0x9a].copy_from_slice(b"\x22\x20\x0b\x02");
         }
     }
     bytes
@@ -217,8 +242,8 @@ fn a_site_has_what_runs_on_the_target_and_nothing_else() {
             "pure/__main__.py",
         ]
     );
-    insta::assert_snapshot!(serde_json::to_string(&staged.program).expect("JSON"), @"");
-    insta::assert_snapshot!(staged.warnings.join("\n"), @"");
+    insta::assert_snapshot!(serde_json::to_string(&staged.program).expect("JSON"), @r#"{"versions":{"first":"3.10","last":"3.10"},"native":true,"script":"services/worker/main.py","path":["services/worker","services/worker/site-packages","services/worker/site-packages/pure"]}"#);
+    insta::assert_snapshot!(staged.warnings.join("\n"), @"`pure.pth` in the wheels of the service `worker` holds code for the start of every Python; the service runs without");
     assert!(staged.uv.starts_with("uv "), "{}", staged.uv);
 }
 
@@ -229,7 +254,7 @@ fn each_target_gets_its_own_wheel() {
         "cp310-cp310-manylinux_2_17_aarch64",
         "cp310-cp310-win_arm64",
         "cp312-cp312-manylinux_2_17_aarch64",
-        "cp310-cp310-macosx_13_4_arm64",
+        "cp310-cp310-macosx_13_0_arm64",
         "cp310-cp310-musllinux_1_2_aarch64",
         "cp38-abi3-manylinux_2_31_aarch64",
     ];
@@ -250,7 +275,17 @@ fn each_target_gets_its_own_wheel() {
     ]
     .map(|(target, python)| (target, chosen(target, python)))
     .into();
-    insta::assert_debug_snapshot!(chosen, @"");
+    insta::assert_debug_snapshot!(chosen, @r#"
+{
+    "jetson": "cp310-cp310-manylinux_2_17_aarch64 for Python 3.10",
+    "jetson-jp5": "cp38-abi3-manylinux_2_31_aarch64 for Python 3.8 or newer",
+    "jetson-jp7": "cp312-cp312-manylinux_2_17_aarch64 for Python 3.12",
+    "linux-arm64": "cp310-cp310-manylinux_2_17_aarch64 for Python 3.10",
+    "linux-arm64-musl": "cp310-cp310-musllinux_1_2_aarch64 for Python 3.10",
+    "macos-arm64": "cp310-cp310-macosx_13_0_arm64 for Python 3.10",
+    "windows-arm64": "cp310-cp310-win_arm64 for Python 3.10",
+}
+"#);
 }
 
 #[test]
@@ -278,11 +313,22 @@ fn modules_are_started_by_a_script() {
     let staged = bench.stage(&module("pure")).expect("a wheel has it");
     assert_eq!(staged.program.script.as_str(), "services/worker/__gangway__.py");
     assert_eq!(staged.program.path[0].as_str(), "services/worker");
-    insta::assert_snapshot!(text(&staged.tree, START), @"");
+    insta::assert_snapshot!(text(&staged.tree, START), @r#"
+import runpy
+
+# The module stands for the program, as with `python -m`.
+runpy.run_module("pure", run_name="__main__", alter_sys=True)
+"#);
     bench.stage(&module("main")).expect("it is the service's own");
-    insta::assert_snapshot!(bench.fault(&module("pure.run")), @"");
+    insta::assert_snapshot!(bench.fault(&module("pure.run")), @r#"
+× the module `pure.run` of the service `worker` is not in the bundle
+help: one of `pure/run.py`, `pure/run/__main__.py` must be among the service's own files or in a wheel of its lock
+"#);
     let start = Start::Script(BundlePath::new("mian.py").expect("plain"));
-    insta::assert_snapshot!(bench.fault(&Wish { start, ..Wish::default() }), @"");
+    insta::assert_snapshot!(bench.fault(&Wish { start, ..Wish::default() }), @r#"
+× the script `mian.py` of the service `worker` is not in the bundle
+help: it must be one of the service's own files
+"#);
 }
 
 #[test]
@@ -307,14 +353,19 @@ fn locks_of_other_kinds() {
     let staged =
         bench.stage(&Wish { lock: "pylock.toml", ..Wish::default() }).expect("there is a wheel");
     assert_eq!(staged.packages[0].tags, [tags[0]]);
-    insta::assert_snapshot!(bench.fault(&Wish { lock: "pylock.toml", target: "macos-x64", ..Wish::default() }), @"");
+    insta::assert_snapshot!(bench.fault(&Wish { lock: "pylock.toml", target: "macos-x64", ..Wish::default() }), @r#"
+× no wheel of native 1.0 fits `macos-x64` with Python 3.10; the service `worker` needs one
+help: no wheel of it is for this platform (`macosx_13_0_x86_64`); there are `cp310-abi3-manylinux_2_17_aarch64`, `cp310-abi3-win_arm64`: lock another version of native, leave it out where it is not
+      needed with a marker such as `; sys_platform != 'win32'`, or leave the service out of `macos-x64` (Python 3.10)
+"#);
 
-    let wheels = bench.sandbox.root.join("wheels");
+    let index = bench.index();
     bench.sandbox.write(
         "pyproject.toml",
         format!(
             "[project]\nname = \"worker\"\nversion = \"0.1.0\"\nrequires-python = \">=3.10\"\ndependencies = [\"native\"]\n\
-             [tool.uv]\nno-index = true\nfind-links = [\"{wheels}\"]\n"
+             [[tool.uv.index]]\nurl = \"{}\"\ndefault = true\n",
+            index.at("simple")
         ),
     );
     let context = bench.context();
@@ -330,10 +381,31 @@ fn locks_of_other_kinds() {
 fn what_is_no_lock() {
     let bench = Bench::new();
     bench.sandbox.write("requirements.txt", "six==1.17.0\nmsgpack>=1\n-r more.txt\n");
-    insta::assert_snapshot!(bench.fault(&Wish::default()), @"");
-    insta::assert_snapshot!(bench.fault(&Wish { lock: "gone.txt", ..Wish::default() }), @"");
+    insta::assert_snapshot!(bench.fault(&Wish::default()), @r#"
+ × the requirements of the service `worker` are not locked
+  ╭─[<root>/requirements.txt:1:1]
+1 │ six==1.17.0
+  · ─────┬─────
+  ·      ╰── no `--hash=sha256:...`
+2 │ msgpack>=1
+  · ─────┬────
+  ·      ╰── not one version: `name==1.2.3` is
+3 │ -r more.txt
+  · ─────┬─────
+  ·      ╰── a lock cannot have this option
+  ╰────
+ help: keep what you want in `requirements.in` and run `uv pip compile --universal --generate-hashes requirements.in --output-file requirements.txt`; options that read other files or change what is
+       chosen belong to that command
+"#);
+    insta::assert_snapshot!(bench.fault(&Wish { lock: "gone.txt", ..Wish::default() }), @r#"
+× cannot read the requirements of the service `worker`: `<root>/gone.txt`
+╰─▶ No such file or directory (os error 2)
+"#);
     bench.sandbox.write("pylock.toml", "lock-version = \"2.0\"\n");
-    insta::assert_snapshot!(bench.fault(&Wish { lock: "pylock.toml", ..Wish::default() }), @"");
+    insta::assert_snapshot!(bench.fault(&Wish { lock: "pylock.toml", ..Wish::default() }), @r#"
+× `<root>/pylock.toml` is not a lock file of Python (PEP 751): its `lock-version` is `2.0`, and `1.0` was expected
+help: run `uv pip compile --universal --format pylock.toml requirements.in --output-file <root>/pylock.toml`
+"#);
 }
 
 #[test]
@@ -342,8 +414,15 @@ fn no_wheel_for_the_target() {
     let tags = ["cp311-cp311-win_arm64", "cp310-cp310-manylinux_2_17_aarch64"];
     bench.lock(&[pure(&bench), native(&bench, &tags)]);
     let fault = |target: &str| bench.fault(&Wish { target, ..Wish::default() });
-    insta::assert_snapshot!(fault("windows-arm64"), @"");
-    insta::assert_snapshot!(fault("macos-x64"), @"");
+    insta::assert_snapshot!(fault("windows-arm64"), @r#"
+× no wheel of native 1.0 fits `windows-arm64` with Python 3.10; the service `worker` needs one
+help: its wheels for this platform are @@W
+"#);
+    insta::assert_snapshot!(fault("macos-x64"), @r#"
+× no wheel of native 1.0 fits `macos-x64` with Python 3.10; the service `worker` needs one
+help: no wheel of it is for this platform (`macosx_13_0_x86_64`); there are `cp310-cp310-manylinux_2_17_aarch64`: lock another version of native, leave it out where it is not needed with a marker
+      such as `; sys_platform != 'win32'`, or leave the service out of `macos-x64` (Python 3.10)
+"#);
 }
 
 #[test]
@@ -351,7 +430,14 @@ fn a_wheel_that_is_not_the_locked_one() {
     let bench = Bench::new();
     bench.wheel("pure", "py3-none-any", &[]);
     bench.lock(&[format!("pure==1.0 --hash=sha256:{}", Digest::of("another"))]);
-    insta::assert_snapshot!(bench.fault(&Wish::default()), @"");
+    let fault = bench.fault(&Wish::default());
+    for part in [
+        "cannot get the wheels of the service `worker` for `linux-arm64`",
+        "--require-hashes",
+        "Hash mismatch for `pure==1.0`",
+    ] {
+        assert!(fault.contains(part), "{part}: {fault}");
+    }
 }
 
 #[test]
@@ -359,7 +445,7 @@ fn what_the_system_must_bring() {
     let bench = Bench::new();
     bench.lock(&[format!("asking==1.0 {}", bench.wheel("asking", "py3-none-any", &[]))]);
     let staged = bench.stage(&Wish::default()).expect("the lock is enough for the bundle");
-    insta::assert_snapshot!(staged.warnings.join("\n"), @"");
+    insta::assert_snapshot!(staged.warnings.join("\n"), @"the lock of the service `worker` does not hold all that its packages ask for; what is missing must come with the system's Python (uv says: No solution found when resolving dependencies)");
 }
 
 #[test]
@@ -368,7 +454,10 @@ fn no_uv() {
     bench.lock(&[pure(&bench)]);
     let context = bench.sandbox.context(&[("PATH", "/nowhere")]);
     let error = bench.stage_with(&context, &Wish::default()).expect_err("there is no uv");
-    insta::assert_snapshot!(rendered(&error), @"");
+    insta::assert_snapshot!(rendered(&error), @r#"
+× uv is not installed; it chooses and unpacks the wheels of the service `worker`
+help: run `pip install uv` or `pipx install uv`, or use uv's standalone installer: https://docs.astral.sh/uv
+"#);
 }
 
 #[test]
