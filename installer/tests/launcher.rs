@@ -304,3 +304,53 @@ fn with_a_runtime_whose_loader_is_elsewhere() {
     assert_eq!(status, 127);
     insta::assert_snapshot!(message, @"app: cannot start `TMP/büro 1/runtime/bin/run`: this system does not have the loader it needs; take the bundle that was built for this machine");
 }
+
+/// The environment that the runtime of a bundle with a policy finds, with these variables given.
+fn environment_with(variables: &[(&str, &str)]) -> Vec<String> {
+    let launch = r#"{"version": 1, "programs": {"app": {"runtime": "runtime/bin/run", "environment": {
+        "remove": ["NODE_OPTIONS", "npm_*"], "keep": ["npm_config_cafile"], "set": {"SET": "ours", "GIVEN": "ours"}}}}}"#;
+    let bundle = Bundle::with(b"#!/bin/sh\nenv\n", launch);
+    let mut command = Command::new(bundle.root.join("bin/app"));
+    let output = command.env_clear().envs(variables.iter().copied()).output().expect("it starts");
+    let text = String::from_utf8(output.stdout).expect("plain");
+    // What a shell sets by itself is not ours.
+    let own = |line: &&str| !["PWD=", "SHLVL=", "_="].iter().any(|start| line.starts_with(start));
+    let mut lines: Vec<String> = text.lines().filter(own).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn what_was_meant_for_others_is_taken_out() {
+    let given = [
+        ("GIVEN", "theirs"),
+        ("NODE_OPTIONS", "--require x"),
+        ("NODE_OPTIONS_OF_MINE", "1"),
+        ("NODE_EXTRA_CA_CERTS", "ca.pem"),
+        ("npm_config_cafile", "ca.pem"),
+        ("npm_config_registry", "x"),
+        ("npm_package_name", "x"),
+    ];
+    assert_eq!(
+        environment_with(&given),
+        [
+            "GIVEN=theirs",
+            "NODE_EXTRA_CA_CERTS=ca.pem",
+            "NODE_OPTIONS_OF_MINE=1",
+            "SET=ours",
+            "npm_config_cafile=ca.pem",
+        ]
+    );
+}
+
+#[test]
+fn the_user_has_the_last_word() {
+    let given = [("GANGWAY_KEEP_ENVIRONMENT", "1"), ("NODE_OPTIONS", "--require x")];
+    assert_eq!(
+        environment_with(&given),
+        ["GANGWAY_KEEP_ENVIRONMENT=1", "NODE_OPTIONS=--require x"]
+    );
+    let given = [("GANGWAY_KEEP_ENVIRONMENT", "0"), ("NODE_OPTIONS", "--require x")];
+    let expected = ["GANGWAY_KEEP_ENVIRONMENT=0", "GIVEN=ours", "SET=ours"];
+    assert_eq!(environment_with(&given), expected);
+}

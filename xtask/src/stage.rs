@@ -30,6 +30,7 @@ use crate::own_files::OwnFiles;
 use crate::pack;
 use crate::plan::{Plan, TargetPlan};
 use crate::prune::{self, PruneError};
+use crate::runtime::policy;
 use crate::scripts::{self, Interpreter, ScriptError};
 use crate::store::{Store, StoreError};
 use crate::strip::{self, StripError};
@@ -393,11 +394,15 @@ fn add_programs(
             let source = source.clone().made_executable();
             tree.insert(executable.clone(), Node::File(source));
         }
+        // Only what the runtime interprets has a policy: a native program gets the user's environment as it is.
+        let runtime = config.runtime(&plan.target).filter(|_| script.is_some());
+        let own = runtime.map(|runtime| policy::arguments(runtime.engine, plan.platform.os));
         let program = Program {
             runtime: executable,
-            runtime_args: entrypoint.runtime_args.clone(),
+            runtime_args: own.into_iter().flatten().chain(entrypoint.runtime_args.clone()).collect(),
             script,
             args: entrypoint.args.clone(),
+            environment: runtime.map(policy::environment),
         };
         programs.insert(entrypoint.name.clone(), program);
     }

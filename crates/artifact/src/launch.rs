@@ -41,6 +41,35 @@ pub struct Program {
     /// Arguments that stand before the user's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
+    /// What becomes of the user's environment; nothing where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+}
+
+/// What becomes of the environment a program is started in. A name that ends in `*` stands for all that start so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Variables to take out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// What stays of them all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<String>,
+    /// Variables to set where there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Whether a variable of this name is to be taken out.
+    #[must_use]
+    pub fn removes(&self, name: &str) -> bool {
+        let matches = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == pattern,
+        };
+        self.remove.iter().any(matches) && !self.keep.iter().any(matches)
+    }
 }
 
 /// A launch file this crate cannot take.
@@ -90,12 +119,17 @@ mod tests {
             runtime_args: vec!["--enable-source-maps".to_owned()],
             script: Some(path(script)),
             args: Vec::new(),
+            environment: Some(Environment {
+                remove: vec!["NODE_OPTIONS".to_owned()],
+                ..Environment::default()
+            }),
         };
         let native = Program {
             runtime: path("services/index"),
             runtime_args: Vec::new(),
             script: None,
             args: vec!["--quiet".to_owned()],
+            environment: None,
         };
         Launch {
             version: LAUNCH_VERSION,
@@ -113,13 +147,27 @@ mod tests {
         let expected = r#"{
   "version": 1,
   "programs": {
-    "app": {"runtime":"runtime/bin/node","runtime_args":["--enable-source-maps"],"script":"app/cli.js"},
+    "app": {"runtime":"runtime/bin/node","runtime_args":["--enable-source-maps"],"script":"app/cli.js","environment":{"remove":["NODE_OPTIONS"]}},
     "index": {"runtime":"services/index","args":["--quiet"]}
   }
 }
 "#;
         assert_eq!(text, expected);
         assert_eq!(Launch::from_json(text.as_bytes()).expect("its own text"), launch());
+    }
+
+    #[test]
+    fn what_is_removed() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let environment = Environment {
+            remove: list(&["NODE_OPTIONS", "npm_*"]),
+            keep: list(&["npm_config_registry"]),
+            set: BTreeMap::new(),
+        };
+        assert!(environment.removes("NODE_OPTIONS") && environment.removes("npm_package_name"));
+        assert!(!environment.removes("NODE_OPTIONS_X") && !environment.removes("xnpm_a"));
+        assert!(!environment.removes("npm_config_registry"));
+        assert!(!Environment::default().removes("NODE_OPTIONS"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod python;
 mod target;
 
 pub use digest::{Digest, DigestError, HashingReader};
-pub use launch::{LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
+pub use launch::{Environment, LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
 pub use manifest::{
     App, Entrypoint, File, Health, Link, MANIFEST_FILE, MANIFEST_VERSION, Manifest, Requirements,
     Runtime,

@@ -1,13 +1,14 @@
 //! The launcher: starts a program of the bundle it lies in, with the runtime of that bundle.
 //!
 //! It finds its own file, reads the launch file beside `bin/`, and becomes the runtime: same process, same
-//! environment, same streams, same signals, same working folder. Where a process cannot become another one, on Windows,
-//! it stands in for the runtime until that ends. What the user typed is passed on as bytes. It
+//! environment but for what the launch file takes out, same streams, same signals, same working folder. Where a process
+//! cannot become another one, on Windows, it stands in for the runtime until that ends. What the user typed is passed on as bytes. It
 //! runs before every start, so it reads one small file and does nothing else; the manifest is only opened for
 //! a better message when the start has failed already.
 //!
-//! It deliberately checks no digests (the installer does, once) and sets no variables.
+//! It deliberately checks no digests (the installer does, once) and knows no variables: the launch file names them.
 
+mod environment;
 mod error;
 mod locate;
 #[cfg(unix)]
@@ -66,6 +67,9 @@ fn plan(executable: &Path, users: &[OsString]) -> Result<Start, LauncherError> {
         let known = launch.programs.into_keys().collect();
         return Err(LauncherError::UnknownProgram { name: name.to_owned(), file, known });
     };
+    if let Some(policy) = &program.environment {
+        environment::apply(policy);
+    }
     let script = program.script.map(|script| inside(bundle, &script).into_os_string());
     let arguments = (program.runtime_args.into_iter().map(OsString::from))
         .chain(script)

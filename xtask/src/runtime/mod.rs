@@ -3,6 +3,7 @@
 //! This is `lock`'s work. `bundle` only ever fetches what the lock names.
 
 mod official;
+pub mod policy;
 
 use gangway_artifact::TargetName;
 use miette::Diagnostic;

@@ -37,7 +37,9 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum UnpackError {
     /// Neither a tar file nor a compressed one.
-    #[error("it is not a tar archive, plain or compressed with gzip or xz")]
+    #[error(
+        "it is neither a tar archive (plain or compressed with gzip or xz) nor a zip file nor a program"
+    )]
     UnknownFormat,
     /// The compressed data or the tar headers make no sense, or end too soon.
     #[error("it is damaged or cut short")]

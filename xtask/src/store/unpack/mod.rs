@@ -11,6 +11,7 @@
 //! "executable or not" is kept. Owners, times and empty folders are not.
 
 mod extended;
+mod zip;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ use gangway_artifact::{BundlePath, HashingReader, PathError};
 use tar::EntryType;
 
 use self::extended::Extended;
+pub(crate) use self::zip::PROGRAM;
 use super::UnpackError;
 use super::index::{IndexedFile, IndexedLink};
 use crate::mode;
@@ -59,8 +61,18 @@ pub(super) fn unpack(
     limits: &Limits,
 ) -> Result<Unpacked, UnpackError> {
     let file = File::open(archive).map_err(UnpackError::Malformed)?;
-    let mut tar = tar::Archive::new(decompress(BufReader::with_capacity(128 << 10, file), limits)?);
+    let mut file = BufReader::with_capacity(128 << 10, file);
     let mut unpacking = Unpacking::new(into, Budget { limits, entries: 0, total: 0 });
+    let start = file.fill_buf().map_err(UnpackError::Malformed)?;
+    if zip::is_zip(start) {
+        zip::unpack(file, &mut unpacking)?;
+        return unpacking.finish();
+    }
+    if zip::is_program(start) {
+        zip::program(archive, &mut unpacking)?;
+        return unpacking.finish();
+    }
+    let mut tar = tar::Archive::new(decompress(file, limits)?);
     let mut extended = Extended::default();
     // Raw: extended headers come as entries of their own, so that their size can be bounded.
     for entry in tar.entries().map_err(UnpackError::Malformed)?.raw(true) {

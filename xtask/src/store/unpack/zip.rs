@@ -1,0 +1,100 @@
+//! Archives that are no tar: zip files (wheels, Bun's and Deno's releases, Node for Windows), and a lone executable.
+//!
+//! The same three rules hold as for tar. A top folder is dropped only when everything is in it: a wheel has several.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
+
+use ::zip::ZipArchive;
+use ::zip::result::ZipError;
+use camino::Utf8Path;
+use gangway_artifact::BundlePath;
+
+use super::{Unpacking, place};
+use crate::store::UnpackError;
+use crate::store::index::IndexedLink;
+
+/// What a lone executable is called once it is unpacked.
+pub(crate) const PROGRAM: &str = "program";
+
+/// The longest target of a link that is worth reading.
+const LINK: u64 = 4096;
+
+/// Whether a file starts as zip files do.
+pub(super) fn is_zip(start: &[u8]) -> bool {
+    start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06")
+}
+
+/// Whether a file starts as programs do: ELF, Mach-O (of one or several processors), PE.
+pub(super) fn is_program(start: &[u8]) -> bool {
+    const MAGIC: [&[u8]; 4] =
+        [b"\x7fELF", &[0xcf, 0xfa, 0xed, 0xfe], &[0xca, 0xfe, 0xba, 0xbe], b"MZ"];
+    MAGIC.iter().any(|magic| start.starts_with(magic))
+}
+
+/// Takes in every entry of a zip file.
+pub(super) fn unpack(
+    archive: BufReader<File>,
+    unpacking: &mut Unpacking<'_>,
+) -> Result<(), UnpackError> {
+    let mut archive = ZipArchive::new(archive).map_err(malformed)?;
+    let has_top = has_common_top(&archive);
+    for number in 0..archive.len() {
+        let mut entry = archive.by_index(number).map_err(malformed)?;
+        let size = entry.size();
+        unpacking.budget.spend(size)?;
+        let name = entry.name_raw();
+        // `place` drops one folder; where there is none to drop, one is put above.
+        let placed = if has_top { place(name) } else { below_top(name) };
+        let Some(path) = placed? else { continue };
+        if entry.is_dir() {
+            continue;
+        }
+        if entry.is_symlink() {
+            let mut target = String::new();
+            entry
+                .by_ref()
+                .take(LINK)
+                .read_to_string(&mut target)
+                .map_err(UnpackError::Malformed)?;
+            unpacking.links.push(IndexedLink { path, target });
+            continue;
+        }
+        let executable = entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
+        unpacking.write(path, &mut entry, size, executable)?;
+    }
+    Ok(())
+}
+
+/// Takes in a file that is no archive, but a program itself.
+pub(super) fn program(
+    archive: &Utf8Path,
+    unpacking: &mut Unpacking<'_>,
+) -> Result<(), UnpackError> {
+    let file = File::open(archive).map_err(UnpackError::Malformed)?;
+    let size = file.metadata().map_err(UnpackError::Malformed)?.len();
+    unpacking.budget.spend(size)?;
+    let path = BundlePath::new(PROGRAM).map_err(UnpackError::Name)?;
+    unpacking.write(path, file, size, true)
+}
+
+/// Whether one folder holds everything.
+fn has_common_top(archive: &ZipArchive<BufReader<File>>) -> bool {
+    let mut tops = archive.file_names().map(|name| name.split_once('/').map(|(top, _)| top));
+    let Some(Some(first)) = tops.next() else { return false };
+    tops.all(|top| top == Some(first))
+}
+
+fn below_top(name: &[u8]) -> Result<Option<BundlePath>, UnpackError> {
+    if name.starts_with(b"/") {
+        return place(name);
+    }
+    place(&[b"./", name].concat())
+}
+
+fn malformed(error: ZipError) -> UnpackError {
+    match error {
+        ZipError::Io(error) => UnpackError::Malformed(error),
+        error => UnpackError::Malformed(io::Error::new(io::ErrorKind::InvalidData, error)),
+    }
+}
