@@ -33,6 +33,9 @@ pub struct Lock {
     /// One for each tool and platform it runs on.
     #[serde(default, rename = "tool")]
     pub tools: Vec<LockedTool>,
+    /// One for each downloaded service and target.
+    #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<LockedService>,
 }
 
 /// A runtime, pinned.
@@ -74,6 +77,22 @@ pub struct LockedTool {
     /// The executable inside the tarball.
     pub executable: String,
     /// The executable's digest.
+    pub sha256: Digest,
+}
+
+/// A service's finished program, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedService {
+    /// The service's name.
+    pub name: String,
+    /// The target it is for.
+    pub target: TargetName,
+    /// What the manifest names.
+    pub url: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its digest.
     pub sha256: Digest,
 }
 
@@ -141,7 +160,7 @@ impl Lock {
     /// An empty lock.
     #[must_use]
     pub fn new() -> Self {
-        Self { version: VERSION, runtimes: Vec::new(), tools: Vec::new() }
+        Self { version: VERSION, runtimes: Vec::new(), tools: Vec::new(), services: Vec::new() }
     }
 
     /// Reads the lock beside the manifest.
@@ -189,6 +208,7 @@ impl Lock {
         let path = path(config);
         self.runtimes.sort_by(|a, b| (&a.engine, &a.target).cmp(&(&b.engine, &b.target)));
         self.tools.sort_by(|a, b| (&a.name, &a.target).cmp(&(&b.name, &b.target)));
+        self.services.sort_by(|a, b| (&a.name, &a.target).cmp(&(&b.name, &b.target)));
         let text = self.to_string();
         let write = || {
             let mut file = tempfile::NamedTempFile::new_in(&config.folder)?;
@@ -251,6 +271,25 @@ impl Lock {
     /// When one is not pinned, or is another one.
     pub fn tools(&self, config: &Config, host: &Target) -> Result<Vec<&LockedTool>, LockError> {
         config.tools.iter().map(|(name, range)| self.tool(config, name, range, host)).collect()
+    }
+
+    /// What is pinned of a service for a target.
+    ///
+    /// # Errors
+    /// When nothing is, or it is of another URL: the reason.
+    pub fn service(
+        &self,
+        name: &str,
+        target: &TargetName,
+        url: &url::Url,
+    ) -> Result<&LockedService, &'static str> {
+        let pinned =
+            self.services.iter().find(|locked| locked.name == name && locked.target == *target);
+        match pinned {
+            Some(locked) if locked.url == url.as_str() => Ok(locked),
+            Some(_) => Err("it pins another URL"),
+            None => Err("there is no pin"),
+        }
     }
 
     /// One build tool of the manifest, pinned for the platform that runs it.

@@ -136,6 +136,32 @@ impl OwnFiles {
         Ok(folders)
     }
 
+    /// Lists and hashes the files beside the manifest that match one of `globs`, whatever `.gitignore` says.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a glob matches none.
+    pub fn matching(
+        config: &Config,
+        globs: &[Located<String>],
+        skip: &[Utf8PathBuf],
+    ) -> Result<Tree, OwnFilesError> {
+        let patterns = Patterns::of(globs);
+        let skip = skip.iter().filter_map(|folder| within(&config.folder, folder)).collect();
+        let mut files = walk(&config.folder, skip, false)?;
+        files.retain(|(path, _)| patterns.matches(path));
+        patterns.all_used(config, &files)?;
+        hash(&config.folder, files)
+    }
+
+    /// Lists and hashes everything below `folder` that `.gitignore` does not exclude.
+    ///
+    /// # Errors
+    /// When a file cannot be read or must not be in a bundle.
+    pub fn below(folder: &Utf8Path, skip: &[Utf8PathBuf]) -> Result<Tree, OwnFilesError> {
+        let skip = skip.iter().filter_map(|inner| within(folder, inner)).collect();
+        hash(folder, walk(folder, skip, true)?)
+    }
+
     /// Every tree, in a fixed order.
     pub fn trees(&self) -> impl Iterator<Item = &Tree> {
         [&self.shipped, &self.sources].into_iter().chain(self.folders.values())

@@ -19,6 +19,7 @@ use crate::fetch::{Place, Request};
 use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
 use crate::pack::Format;
 use crate::runtime::Mirrors;
+use crate::services::{self, ServiceError};
 use crate::target::Target;
 
 /// The texts a plan is made of.
@@ -46,6 +47,9 @@ pub struct Plan {
     /// The build command, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildPlan>,
+    /// The processes and addons that are built or taken for every target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServicePlan>,
     /// One bundle for each.
     pub targets: Vec<TargetPlan>,
     /// Targets no bundle can be made for.
@@ -61,6 +65,15 @@ pub struct Refused {
     /// Why not.
     #[serde(serialize_with = "in_words")]
     pub error: PlanError,
+}
+
+/// A service of every bundle.
+#[derive(Debug, Serialize)]
+pub struct ServicePlan {
+    /// Its name.
+    pub name: String,
+    /// What it is made of: `rust`, `command`, ...
+    pub kind: &'static str,
 }
 
 /// What the build command runs with, on this machine.
@@ -122,6 +135,9 @@ pub enum PlanError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Addons(#[from] AddonError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Services(#[from] ServiceError),
     /// A file the plan is made of.
     #[error("cannot read `{path}`")]
     Read { path: Utf8PathBuf, source: std::io::Error },
@@ -230,10 +246,15 @@ pub fn resolve(
             })
         }
     };
+    let services = config.services.iter().map(|service| ServicePlan {
+        name: service.name.value.clone(),
+        kind: service.kind().as_str(),
+    });
     let mut plan = Plan {
         app: config.app.name.clone(),
         version: config.app.version.clone(),
         build,
+        services: services.collect(),
         targets: Vec::new(),
         refused: Vec::new(),
     };
@@ -262,6 +283,7 @@ struct Given<'a> {
 
 fn resolve_target(given: &Given<'_>, target: &Target) -> Result<TargetPlan, PlanError> {
     let Given { config, inputs, package_json, host, formats } = given;
+    services::check(config, &inputs.lock, target)?;
     let runtime = inputs.lock.runtime(config, target)?.cloned();
     let closure = read_closure(inputs, &target.platform, runtime.as_ref(), Scope::Production)?;
     if let Some(runtime) = &runtime {
@@ -329,6 +351,9 @@ impl Plan {
                 lines.push(format!("           with {} {}", tool.name, tool.version));
             }
             lines.push(format!("           and {} packages", build.closure.packages.len()));
+        }
+        for service in &self.services {
+            lines.push(format!("  service  {} ({})", service.name, service.kind));
         }
         for target in &self.targets {
             lines.push(format!("  {}", target.target));

@@ -9,22 +9,22 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{
-    App, BundlePath, Digest, Entrypoint, Health, LAUNCH_FILE, LAUNCH_VERSION, Launch,
-    MANIFEST_FILE, MANIFEST_VERSION, Manifest, PathError, Program, Requirements, Runtime,
-    TargetName,
+    App, BundlePath, Digest, Entrypoint, Environment, Health, LAUNCH_FILE, LAUNCH_VERSION, Launch,
+    MANIFEST_FILE, MANIFEST_VERSION, Manifest, PathError, Program, Requirements, Runtime, Service,
+    ServiceHealth, TargetName,
 };
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 use crate::addons::{self, AddonError, Decision};
 use crate::app_build::{self, BuildError, Tool};
 use crate::closure::{self, Closure, ClosureError, Package};
-use crate::config::{self, Config, RuntimeSource, Start};
+use crate::config::{self, Config, HealthProbe, RuntimeSource, Start};
 use crate::confine::Confinement;
 use crate::context::Context;
 use crate::file_system::{self, FileSystemError};
 use crate::integrity::Integrity;
 use crate::licenses::{self, Licenses, LicensesError};
-use crate::lock::LockedRuntime;
+use crate::lock::{Lock, LockedRuntime};
 use crate::needs::{self, NeedsError};
 use crate::own_files::OwnFiles;
 use crate::pack;
@@ -32,6 +32,7 @@ use crate::plan::{Plan, TargetPlan};
 use crate::prune::{self, PruneError};
 use crate::runtime::policy;
 use crate::scripts::{self, Interpreter, ScriptError};
+use crate::services::{self, Bench, Made, ServiceError, Sources};
 use crate::store::{Store, StoreError};
 use crate::strip::{self, StripError};
 use crate::tree::{Node, Source, Tree};
@@ -53,6 +54,10 @@ pub struct Materials<'a> {
     pub own: &'a OwnFiles,
     /// What is done about native code, by target.
     pub addons: &'a BTreeMap<TargetName, Decision>,
+    /// What the services are made of.
+    pub services: &'a Sources,
+    /// What is pinned.
+    pub lock: &'a Lock,
 }
 
 /// The tree of a bundle, and what there is to say of it.
@@ -108,6 +113,9 @@ pub enum StageError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Needs(#[from] NeedsError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Services(#[from] ServiceError),
     #[error(transparent)]
     Path(#[from] PathError),
     /// The runtime could not be stripped.
@@ -205,6 +213,8 @@ pub fn tree(
     let closure = addons::apply(&decision.jobs, &closure, &mut app);
     let mut app = run_scripts(materials, plan, &closure, app, &mut warnings)?;
     addons::check_scripts(plan, &decision.expected, &app)?;
+    let (processes, own_addons) = make_services(materials, plan)?;
+    app.extend(own_addons);
     check_entrypoints(config, &app)?;
     let licenses = licenses::collect(&closure, &app)?;
     let engine = config.runtime(&plan.target).map(|runtime| runtime.engine);
@@ -219,12 +229,13 @@ pub fn tree(
         (Some(locked), Some(runtime)) => add_runtime(materials, plan, locked, runtime, &mut tree)?,
         _ => 0,
     };
-    add_programs(materials, plan, launcher, &mut tree)?;
+    let programs = add_services(processes, &mut tree)?;
+    add_programs(materials, plan, launcher, &programs, &mut tree)?;
     let runtime = locked.map(runtime_path).transpose()?;
     file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
     let needs = needs::read(&tree, &plan.data)?;
     warnings.extend(needs.beyond);
-    let manifest = manifest(config, plan, &tree, needs.requirements)?;
+    let manifest = manifest(config, plan, &programs, &tree, needs.requirements)?;
     tree.insert(
         BundlePath::new(MANIFEST_FILE)?,
         Node::File(store.add_bytes(&manifest.to_json(), false)?),
@@ -375,19 +386,73 @@ fn stripped(store: &Store, executable: &Source) -> Result<Source, StageError> {
     })
 }
 
-/// The launcher under each entrypoint's name, and the file it reads.
+/// The services that are processes, in the manifest's order, and the files of those that are addons.
+fn make_services<'a>(
+    materials: &Materials<'a>,
+    plan: &TargetPlan,
+) -> Result<(Vec<(&'a config::Service, Made)>, Tree), StageError> {
+    let Materials { context, config, store, confinement, services, lock, .. } = *materials;
+    let bench = Bench { context, config, store, sources: services, confinement };
+    let (mut processes, mut addons) = (Vec::new(), Tree::default());
+    for service in &config.services {
+        let made = services::make(bench, service, lock, &plan.data)?;
+        if service.is_process() {
+            processes.push((service, made));
+        } else {
+            addons.extend(made.tree);
+        }
+    }
+    Ok((processes, addons))
+}
+
+/// `services/<name>/`; returns what is said of each, sorted by name.
+fn add_services(
+    processes: Vec<(&config::Service, Made)>,
+    tree: &mut Tree,
+) -> Result<Vec<Service>, StageError> {
+    let mut services = Vec::new();
+    for (service, made) in processes {
+        let name = &service.name.value;
+        let folder = BundlePath::new(format!("services/{name}"))?;
+        let program = made.program.map(|program| folder.join_path(&program)).transpose()?;
+        place(tree, folder.as_str(), made.tree)?;
+        services.push(Service {
+            name: name.clone(),
+            kind: service.kind().as_str().to_owned(),
+            program,
+            args: service.args.clone(),
+            env: service.env.clone(),
+            health: service.health.as_ref().map(service_health),
+        });
+    }
+    services.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(services)
+}
+
+fn service_health(health: &config::ServiceHealth) -> ServiceHealth {
+    let nothing =
+        ServiceHealth { timeout_seconds: health.timeout_seconds, ..ServiceHealth::default() };
+    match health.probe.clone() {
+        HealthProbe::Socket { socket, path } => {
+            ServiceHealth { socket: Some(socket), path, ..nothing }
+        }
+        HealthProbe::Port { port, path } => ServiceHealth { port: Some(port), path, ..nothing },
+        HealthProbe::Command(command) => ServiceHealth { command, ..nothing },
+    }
+}
+
+/// The launcher under the name of each entrypoint and service, and the file it reads.
 fn add_programs(
     materials: &Materials<'_>,
     plan: &TargetPlan,
     launcher: &Utf8Path,
+    services: &[Service],
     tree: &mut Tree,
 ) -> Result<(), StageError> {
     let Materials { config, store, .. } = materials;
     let launcher = store.add_file(launcher, true)?;
     let mut programs = BTreeMap::new();
     for entrypoint in &config.entrypoints {
-        let path = BundlePath::new(format!("bin/{}", entrypoint.name))?;
-        tree.insert(path, Node::File(launcher.clone()));
         let (executable, script) = start(config, plan, tree, entrypoint)?;
         if let Some(Node::File(source)) = tree.get(executable.as_str()) {
             // What a build made for another platform may lack the mode that its start needs.
@@ -399,12 +464,33 @@ fn add_programs(
         let own = runtime.map(|runtime| policy::arguments(runtime.engine, plan.platform.os));
         let program = Program {
             runtime: executable,
-            runtime_args: own.into_iter().flatten().chain(entrypoint.runtime_args.clone()).collect(),
+            runtime_args: own
+                .into_iter()
+                .flatten()
+                .chain(entrypoint.runtime_args.clone())
+                .collect(),
             script,
             args: entrypoint.args.clone(),
             environment: runtime.map(policy::environment),
         };
         programs.insert(entrypoint.name.clone(), program);
+    }
+    for service in services {
+        let Some(runtime) = service.program.clone() else { continue };
+        let environment = (!service.env.is_empty())
+            .then(|| Environment { set: service.env.clone(), ..Environment::default() });
+        let program = Program {
+            runtime,
+            runtime_args: Vec::new(),
+            script: None,
+            args: service.args.clone(),
+            environment,
+        };
+        programs.insert(service.name.clone(), program);
+    }
+    for name in programs.keys() {
+        let file = services::program_name(name, &plan.data);
+        tree.insert(BundlePath::new(format!("bin/{file}"))?, Node::File(launcher.clone()));
     }
     let launch = Launch { version: LAUNCH_VERSION, programs, python: BTreeMap::new() };
     tree.insert(
@@ -450,6 +536,7 @@ fn start(
 fn manifest(
     config: &Config,
     plan: &TargetPlan,
+    services: &[Service],
     tree: &Tree,
     requirements: Requirements,
 ) -> Result<Manifest, StageError> {
@@ -487,6 +574,7 @@ fn manifest(
             path: health.path.clone(),
             timeout_seconds: health.timeout_seconds,
         }),
+        services: services.to_vec(),
         requirements,
         unpacked_size: tree.size(),
         files,

@@ -37,6 +37,7 @@ fn config() -> Config {
         prune: Prune::default(),
         health: None,
         targets: Vec::new(),
+        services: Vec::new(),
     }
 }
 

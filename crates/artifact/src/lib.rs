@@ -15,7 +15,7 @@ pub use digest::{Digest, DigestError, HashingReader};
 pub use launch::{Environment, LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
 pub use manifest::{
     App, Entrypoint, File, Health, Link, MANIFEST_FILE, MANIFEST_VERSION, Manifest, Requirements,
-    Runtime,
+    Runtime, Service, ServiceHealth,
 };
 pub use path::{BundlePath, PathError};
 pub use python::{PythonProgram, PythonVersion, PythonVersionError, PythonVersions};

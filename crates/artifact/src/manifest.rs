@@ -1,5 +1,7 @@
 //! `manifest.json`: what a bundle is, inside the archive and beside it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{BundlePath, Digest, Platform, TargetName, json};
@@ -31,6 +33,9 @@ pub struct Manifest {
     /// How to ask the gateway whether it is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// The processes that come along, sorted by name; each is a program in `bin/` too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
     /// What the bundle's native code needs of a machine.
     pub requirements: Requirements,
     /// Bytes of all files, unpacked.
@@ -96,6 +101,46 @@ pub struct Health {
     pub port: u16,
     /// The path, for instance `/health`; a status of 200 means well.
     pub path: String,
+    /// How long a start may take, in seconds.
+    pub timeout_seconds: u32,
+}
+
+/// A process that comes along with the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name: `bin/<name>` starts it.
+    pub name: String,
+    /// What it is made of: `rust`, `command`, `prebuilt` or `python`.
+    pub kind: String,
+    /// Its executable, if it is one of the bundle's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<BundlePath>,
+    /// Arguments before the user's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Environment variables it is started with, where they are not set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// How to ask it whether it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<ServiceHealth>,
+}
+
+/// How to ask a service whether it is well: one of `socket`, `port` and `command`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceHealth {
+    /// A Unix socket that takes connections: absolute, or relative to the folder the service is started in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+    /// A TCP port on the loopback interface that takes connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The path of a GET request to the socket or port; a status of 200 means well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Arguments for `bin/<name>`, which then ends with 0 when all is well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
     /// How long a start may take, in seconds.
     pub timeout_seconds: u32,
 }

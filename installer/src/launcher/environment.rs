@@ -17,12 +17,10 @@ const KEEP: &str = "GANGWAY_KEEP_ENVIRONMENT";
     reason = "the launcher has one thread, and nobody else reads the environment"
 )]
 pub(super) fn apply(policy: &Environment) {
-    if env::var_os(KEEP).is_some_and(|value| value == "1") {
-        return;
-    }
+    let keeps_all = env::var_os(KEEP).is_some_and(|value| value == "1");
+    let is_removed = |name: &OsString| name.to_str().is_some_and(|name| removes(policy, name));
     let names: Vec<OsString> = env::vars_os().map(|(name, _)| name).collect();
-    for name in names.iter().filter(|name| name.to_str().is_some_and(|name| removes(policy, name)))
-    {
+    for name in names.iter().filter(|name| !keeps_all && is_removed(name)) {
         // SAFETY: there is no other thread.
         unsafe { env::remove_var(name) };
     }

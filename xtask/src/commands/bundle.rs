@@ -19,6 +19,7 @@ use crate::pack::{Format, PackError};
 use crate::plan::{self, Inputs, Plan, PlanError};
 use crate::registry::RegistryError;
 use crate::runtime::MirrorError;
+use crate::services::{self, ServiceError};
 use crate::stage::StageError;
 use crate::store::{Store, StoreError};
 use crate::target::Target;
@@ -120,6 +121,9 @@ pub enum BundleError {
     Addons(#[from] AddonError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Services(#[from] ServiceError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Stage(#[from] StageError),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -190,6 +194,7 @@ pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outc
     let store = Store::open(context)?;
     let skip = [options.out.clone(), context.cache.clone()];
     let own = OwnFiles::collect(config, &plan, inputs.lockfile_folder(config), &skip)?;
+    let sources = services::sources(context, config, &skip)?;
     let refused = std::mem::take(&mut plan.refused).into_iter();
     let mut outcome = Outcome {
         bundles: Vec::new(),
@@ -204,6 +209,7 @@ pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outc
         inputs: &inputs,
         plan: &plan,
         own: &own,
+        services: &sources,
         store: &store,
     };
     let missing = make::look(&command, &mut outcome);

@@ -12,6 +12,7 @@ use crate::integrity::Integrity;
 use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
 use crate::registry::{Registry, RegistryError};
 use crate::runtime::{self, Mirrors, Offer, RuntimeError};
+use crate::services::{self, ServiceError};
 use crate::store::{Store, StoreError};
 use crate::target::{Target, TargetError};
 use crate::tree::{Node, Tree};
@@ -61,6 +62,9 @@ pub enum LockCommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Services(#[from] ServiceError),
     /// An archive without its executable.
     #[error("{archive} has no file `{executable}`")]
     NoExecutable { archive: String, executable: String },
@@ -126,6 +130,26 @@ pub fn run(
             Some(kept) => kept.clone(),
             None => session.tool(name, range, host)?,
         });
+    }
+    let is_asked =
+        |name: &gangway_artifact::TargetName| targets.iter().any(|target| target.name == *name);
+    lock.services.extend(old.services.iter().filter(|pin| !is_asked(&pin.target)).cloned());
+    for target in targets {
+        for (service, url) in services::finished(config, target) {
+            let kept = (refresh == Refresh::Missing)
+                .then(|| old.service(&service.name.value, &target.name, url).ok())
+                .flatten();
+            lock.services.push(match kept {
+                Some(kept) => kept.clone(),
+                None => services::pin(
+                    context,
+                    &session.store,
+                    &session.registry,
+                    (service, url),
+                    target,
+                )?,
+            });
+        }
     }
     let path = lock.save(config)?;
     Ok(Outcome { path, changed: lock != old, lock })
@@ -232,6 +256,11 @@ impl Outcome {
             .tools
             .iter()
             .map(|tool| format!("{} {} on {}", tool.name, tool.version, tool.target));
-        runtimes.chain(tools).collect()
+        let services = self
+            .lock
+            .services
+            .iter()
+            .map(|pin| format!("{} for {} from its URL", pin.name, pin.target));
+        runtimes.chain(tools).chain(services).collect()
     }
 }

@@ -16,6 +16,7 @@ use super::dependencies::dependencies;
 use super::error::{Fault, FaultKind, Faults};
 use super::package_json::PackageJson;
 use super::runtime::runtimes;
+use super::services::services;
 use super::suggest::{listed, near};
 use super::values::{
     bundle_path, empty, globs, is_version, misnamed, package_name, unique, url_path_fault,
@@ -48,6 +49,9 @@ pub(super) fn config(
     let runtimes = runtimes(manifest.runtime, overrides, &mut faults);
     let health =
         manifest.health.map(|health| self::health(health, &manifest.entrypoint.value, &mut faults));
+    let programs: Vec<_> =
+        manifest.entrypoint.value.iter().map(|entrypoint| entrypoint.name.clone()).collect();
+    let services = services(manifest.service, &programs, &mut faults);
     let entrypoints = entrypoints(manifest.entrypoint, runtimes.as_ref(), &mut faults);
     let is_built = manifest.build.is_some();
     let dependencies = dependencies(manifest.dependencies, is_built, beside, &mut faults);
@@ -73,6 +77,7 @@ pub(super) fn config(
             prune,
             health,
             targets,
+            services,
         }),
         _ => Err(faults.into_error()),
     }
@@ -249,24 +254,7 @@ fn install_script(table: raw::InstallScript, faults: &mut Faults) -> InstallScri
 
 fn build(table: raw::Build, faults: &mut Faults) -> Build {
     let raw::Build { command, outputs, env } = table;
-    match command.value.as_slice() {
-        [] => empty(
-            "build.command",
-            &command.span,
-            "name the program first: `command = [\"esbuild\", ...]`",
-            faults,
-        ),
-        [program, ..] if program.value.trim().is_empty() => {
-            empty("build.command", &program.span, "the first word is the program's name", faults);
-        }
-        [line] if line.value.contains(' ') => {
-            let words: Vec<_> = line.value.split_whitespace().collect();
-            let kind = FaultKind::CommandLine { command: line.value.escape_debug().to_string() };
-            let help = format!("write `command = {}`", toml::Value::from(words));
-            faults.add(&line.span, kind, "program and arguments in one string").help(help);
-        }
-        _ => {}
-    }
+    command_line("build.command", &command, faults);
     if outputs.value.is_empty() {
         let help = "name what the command makes, such as `outputs = [\"dist\"]`; \
                     nothing else of it is bundled";
@@ -319,4 +307,30 @@ fn health(table: raw::Health, entrypoints: &[raw::Entrypoint], faults: &mut Faul
         faults.add(&path.span, kind, reason).help(help);
     }
     Health { entrypoint, port, path: path.value, timeout_seconds }
+}
+
+/// Notes a command that is none, or that waits for a shell to take it apart.
+pub(super) fn command_line(
+    key: &'static str,
+    command: &Located<Vec<Located<String>>>,
+    faults: &mut Faults,
+) {
+    match command.value.as_slice() {
+        [] => empty(
+            key,
+            &command.span,
+            "name the program first: `command = [\"esbuild\", ...]`",
+            faults,
+        ),
+        [program, ..] if program.value.trim().is_empty() => {
+            empty(key, &program.span, "the first word is the program's name", faults);
+        }
+        [line] if line.value.contains(' ') => {
+            let words: Vec<_> = line.value.split_whitespace().collect();
+            let kind = FaultKind::CommandLine { command: line.value.escape_debug().to_string() };
+            let help = format!("write `command = {}`", toml::Value::from(words));
+            faults.add(&line.span, kind, "program and arguments in one string").help(help);
+        }
+        _ => {}
+    }
 }

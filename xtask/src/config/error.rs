@@ -168,6 +168,9 @@ pub enum FaultKind {
     /// Two tables that speak of the same package and target.
     #[error("two `[[addon]]` tables say what to do with `{package}` on {target}")]
     Overlap { package: String, target: String },
+    /// A key that a service of this kind does not read.
+    #[error("`{key}` is no key of a service of the kind `{kind}`")]
+    NotForKind { key: &'static str, kind: &'static str },
     /// A command line in one string.
     #[error("`{command}` is one word: no shell splits it")]
     CommandLine { command: String },

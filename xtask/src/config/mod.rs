@@ -20,6 +20,7 @@ mod package_json;
 mod raw;
 mod runtime;
 mod schema;
+mod services;
 mod shape;
 mod suggest;
 #[cfg(test)]
@@ -42,6 +43,10 @@ pub use error::{ConfigError, Fault, FaultKind};
 pub use load::{find, load};
 pub use runtime::{Choice, ChoiceError, Engine, Runtime, RuntimeSource, Runtimes, VersionRange};
 pub use schema::schema;
+pub use services::{
+    BuildCommand, CargoPackage, HealthProbe, NapiPackage, Prebuilt, PrebuiltPlace, PythonService,
+    PythonStart, Service, ServiceHealth, ServiceKind, ServiceSource,
+};
 
 /// The manifest's file name.
 pub const FILE_NAME: &str = "gangway.toml";
@@ -80,6 +85,8 @@ pub struct Config {
     pub health: Option<Health>,
     /// Every target that a `[target.<name>]` speaks of.
     pub targets: Vec<Located<TargetName>>,
+    /// `[[service]]`, names unique and none an entrypoint's.
+    pub services: Vec<Service>,
 }
 
 /// A value and where it stands in the manifest's text (bytes). Values are compared and sorted without their place.

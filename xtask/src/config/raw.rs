@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::addons::{Action, BuildSystem};
 use super::runtime::EngineWord;
-use super::{Located, RuntimeSource, ScriptAction};
+use super::{Located, RuntimeSource, ScriptAction, ServiceKind};
 use crate::prune;
 
 /// The manifest of a gateway that Gangway bundles.
@@ -54,6 +54,9 @@ pub(super) struct Manifest {
     /// What is different on one target, by the target's name.
     #[serde(default)]
     pub(super) target: BTreeMap<Located<String>, Target>,
+    /// Processes that are shipped along, and addons of the workspace.
+    #[serde(default)]
+    pub(super) service: Vec<Located<Service>>,
 }
 
 /// What is bundled.
@@ -249,6 +252,90 @@ pub(super) struct Health {
     /// The path, starting with `/`.
     #[schemars(example = "/health")]
     pub(super) path: Located<String>,
+    /// How long a start may take, in seconds.
+    #[serde(default = "a_minute")]
+    #[schemars(range(min = 1, max = 3600), example = 60)]
+    pub(super) timeout_seconds: u32,
+}
+
+/// A process that is shipped along, or an addon of the workspace.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Service {
+    /// Its name: the folder in `services/` and the program in `bin/`.
+    #[schemars(example = &"indexer")]
+    pub(super) name: Located<String>,
+    /// Where it comes from.
+    #[schemars(example = &"rust")]
+    pub(super) kind: ServiceKind,
+    /// `rust`, `napi`: the folder with Cargo.toml. `python`: that with the service's own files. Relative to the manifest.
+    #[schemars(example = "services/indexer")]
+    pub(super) path: Option<Located<String>>,
+    /// `rust`, `napi`: the Cargo package. Default: the one in `path`.
+    #[schemars(example = &"indexer")]
+    pub(super) package: Option<Located<String>>,
+    /// `rust`: the package's program. Default: its only one, or the one named as the service.
+    #[schemars(example = &"indexer")]
+    pub(super) bin: Option<Located<String>>,
+    /// `command`: the program and its arguments, each a string of its own; no shell reads them.
+    #[schemars(length(min = 1), example = ["make", "install"])]
+    pub(super) command: Option<Located<Vec<Located<String>>>>,
+    /// `command`: globs of the files it gets, relative to the manifest.
+    #[schemars(length(min = 1), example = ["native/**"])]
+    pub(super) inputs: Option<Located<Vec<Located<String>>>>,
+    /// `command`: programs it calls that are not in the system's folders; they are looked for on the PATH.
+    #[schemars(example = ["cmake", "ninja"])]
+    pub(super) programs: Option<Located<Vec<Located<String>>>>,
+    /// `command`: variables for the command, besides those it is told.
+    #[schemars(example = BTreeMap::from([("CGO_ENABLED", "1")]))]
+    pub(super) build_env: Option<Located<Variables>>,
+    /// `command`, `prebuilt`: the program among what is made or unpacked. Default: the service's name.
+    #[schemars(example = "bin/indexer")]
+    pub(super) program: Option<Located<String>>,
+    /// `prebuilt`: for each target a file relative to the manifest, or a URL that the lock pins.
+    #[schemars(example = BTreeMap::from([("linux-x64", "prebuilt/linux-x64/indexer")]))]
+    pub(super) targets: Option<Located<BTreeMap<Located<String>, Located<String>>>>,
+    /// `python`: the requirements lock, relative to the manifest.
+    #[schemars(example = "service/requirements.txt")]
+    pub(super) requirements: Option<Located<String>>,
+    /// `python`: the versions of Python it runs under.
+    #[schemars(example = ">=3.10")]
+    pub(super) python: Option<Located<String>>,
+    /// `python`: the module to run.
+    #[schemars(example = &"indexer")]
+    pub(super) module: Option<Located<String>>,
+    /// `python`: the file to run, relative to `path`.
+    #[schemars(example = "main.py")]
+    pub(super) script: Option<Located<String>>,
+    /// `napi`: where the addon goes in the app. Default: `<name>.{platform}.node`.
+    #[schemars(example = "native/index.{platform}.node")]
+    pub(super) output: Option<Located<String>>,
+    /// Arguments before the user's.
+    #[schemars(example = ["--listen", "127.0.0.1:8081"])]
+    pub(super) args: Option<Located<Vec<Located<String>>>>,
+    /// Environment variables it is started with, where the user has not set them.
+    #[schemars(example = BTreeMap::from([("LOG", "info")]))]
+    pub(super) env: Option<Located<Variables>>,
+    /// How to tell that it is up.
+    pub(super) health: Option<Located<ServiceHealth>>,
+}
+
+/// How to tell that a service is up: by its socket, its port or a command of its own.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct ServiceHealth {
+    /// A Unix socket to connect to: absolute, or relative to the folder the service is started in.
+    #[schemars(example = "run/indexer.sock")]
+    pub(super) socket: Option<Located<String>>,
+    /// A TCP port of the loopback interface to connect to.
+    #[schemars(range(min = 1), example = 8081)]
+    pub(super) port: Option<u16>,
+    /// The path of a GET request to the socket or port. Default: to connect is enough.
+    #[schemars(example = "/health")]
+    pub(super) path: Option<Located<String>>,
+    /// Arguments for the service's own program, which ends with 0 when all is well.
+    #[schemars(length(min = 1), example = ["--health"])]
+    pub(super) command: Option<Located<Vec<Located<String>>>>,
     /// How long a start may take, in seconds.
     #[serde(default = "a_minute")]
     #[schemars(range(min = 1, max = 3600), example = 60)]

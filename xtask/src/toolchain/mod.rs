@@ -14,4 +14,5 @@ mod find;
 pub use cargo::{Cargo, Linker, cargo, flags, host};
 pub use compilers::{Compilers, compilers};
 pub use error::{ToolchainError, remedy};
+pub(crate) use find::on_path;
 pub use find::{Rust, Tool, go_words, rust, standard_library, zig, zigbuild};

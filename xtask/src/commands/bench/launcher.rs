@@ -52,6 +52,7 @@ fn bundle(
         runtime_args: Vec::new(),
         script: script.map(place),
         args: Vec::new(),
+        environment: None,
     };
     let launch = Launch {
         version: LAUNCH_VERSION,

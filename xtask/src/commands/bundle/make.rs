@@ -22,6 +22,7 @@ use crate::pack::{self, Format, FrameCache, PackError, Settings};
 use crate::plan::{self, Inputs, Plan, TargetPlan};
 use crate::registry::Registry;
 use crate::runtime::Mirrors;
+use crate::services::Sources;
 use crate::stage::{self, Materials, Staged};
 use crate::store::Store;
 use crate::summary;
@@ -48,13 +49,14 @@ pub(super) struct Command<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) plan: &'a Plan,
     pub(super) own: &'a OwnFiles,
+    pub(super) services: &'a Sources,
     pub(super) store: &'a Store,
 }
 
 /// Divides a command's targets into bundles that are there already and work to be done.
 pub(super) fn look<'a>(command: &Command<'a>, outcome: &mut Outcome) -> Vec<Work<'a>> {
-    let Command { context, config, options, inputs, plan, own, .. } = *command;
-    let keys = Keys::new(context, inputs, own, config, options);
+    let Command { context, config, options, inputs, plan, own, services, .. } = *command;
+    let keys = Keys::new(context, inputs, own, services, config, options);
     let mut launchers = BTreeMap::new();
     let mut missing = Vec::new();
     for target in &plan.targets {
@@ -77,7 +79,7 @@ pub(super) fn all(
     work: Vec<Work<'_>>,
     outcome: &mut Outcome,
 ) -> Result<(), BundleError> {
-    let Command { context, config, options, plan, own, store, .. } = *command;
+    let Command { context, config, options, inputs, plan, own, store, .. } = *command;
     let (work, fetched) = fetch(command, work, outcome)?;
     let library = Library::read(&fetched, &own.folders)
         .map_err(|Unreadable { path, source }| AddonError::Read { path, source })?;
@@ -96,6 +98,8 @@ pub(super) fn all(
         fetched: &fetched,
         own,
         addons: &addons,
+        services: command.services,
+        lock: &inputs.lock,
         confinement: options.confinement,
     };
     if work.is_empty() {

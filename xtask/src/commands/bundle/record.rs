@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::own_files::OwnFiles;
 use crate::pack::Format;
 use crate::plan::{Inputs, TargetPlan};
+use crate::services::Sources;
 use crate::tree::{Node, Tree};
 
 /// The digest of everything that goes into an archive.
@@ -31,6 +32,7 @@ impl Keys {
         context: &Context,
         inputs: &Inputs,
         own: &OwnFiles,
+        services: &Sources,
         config: &Config,
         options: &Options,
     ) -> Self {
@@ -54,6 +56,9 @@ impl Keys {
         line(&mut shared, &inputs.member);
         for tree in own.trees() {
             line(&mut shared, digest(tree));
+        }
+        for service in services.lines() {
+            line(&mut shared, service);
         }
         Self { shared }
     }

@@ -80,9 +80,12 @@ pub(super) fn program(
 
 /// Whether one folder holds everything.
 fn has_common_top(archive: &ZipArchive<BufReader<File>>) -> bool {
-    let mut tops = archive.file_names().map(|name| name.split_once('/').map(|(top, _)| top));
+    let top = |name: Result<std::borrow::Cow<'_, str>, ZipError>| {
+        Some(name.ok()?.split_once('/')?.0.to_owned())
+    };
+    let mut tops = archive.file_names().map(top);
     let Some(Some(first)) = tops.next() else { return false };
-    tops.all(|top| top == Some(first))
+    tops.all(|top| top.as_deref() == Some(first.as_str()))
 }
 
 fn below_top(name: &[u8]) -> Result<Option<BundlePath>, UnpackError> {

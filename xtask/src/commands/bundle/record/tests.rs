@@ -111,7 +111,7 @@ impl Circumstances {
         let launcher = launcher::obtain(context, options.host.launcher_triple());
         let plan = plan::resolve(config, inputs, &options.targets, &options.host, &options.formats)
             .expect("it fits together");
-        Keys::new(context, inputs, own, config, options)
+        Keys::new(context, inputs, own, &Sources::default(), config, options)
             .of(&plan.targets[0], &launcher.expect("it is shipped"), self.format)
             .expect("the launcher can be read")
     }

@@ -1,0 +1,147 @@
+//! Archives of finished programs: `.tar.gz`, `.tar.xz`, `.tar.zst`, `.tar`, `.zip`; or a bare program.
+//!
+//! What it is, its first bytes say. Nothing is ever written under a name out of an archive: every file goes into the store by
+//! its digest, and its name becomes a [`BundlePath`] or is refused.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _};
+
+use camino::Utf8Path;
+use gangway_artifact::{BundlePath, PathError};
+
+use crate::store::{Store, StoreError};
+use crate::tree::{Node, Tree};
+
+/// The most that one archive may hold: some times what the largest service we know of has.
+const LARGEST: u64 = 4 << 30;
+
+/// Why an archive cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It is damaged, or cannot be read.
+    #[error("it is damaged, or no archive")]
+    Malformed(#[source] io::Error),
+    /// A name no bundle can have.
+    #[error("a file in it cannot be in a bundle")]
+    Name(#[from] PathError),
+    /// A link that leads out.
+    #[error("the link `{path}` in it points to `{target}`, outside of the archive")]
+    Link {
+        /// The link.
+        path: BundlePath,
+        /// Where it points.
+        target: String,
+    },
+    /// A device, a hard link, a socket.
+    #[error("`{path}` in it is neither a file, a folder nor a symbolic link")]
+    Kind {
+        /// Its name.
+        path: String,
+    },
+    /// More than any service has.
+    #[error("it holds more than {LARGEST} bytes")]
+    TooLarge,
+    /// The store refused it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Everything in the archive `file`; a bare program becomes a tree with that one file, called `name`.
+///
+/// # Errors
+/// When it is damaged or hostile.
+pub(super) fn read(store: &Store, file: &Utf8Path, name: &str) -> Result<Tree, ArchiveError> {
+    let mut reader =
+        BufReader::with_capacity(128 << 10, File::open(file).map_err(ArchiveError::Malformed)?);
+    let start = reader.fill_buf().map_err(ArchiveError::Malformed)?.to_vec();
+    if start.starts_with(&[0x1f, 0x8b]) {
+        return tar(store, flate2::bufread::MultiGzDecoder::new(reader));
+    }
+    if start.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
+        return tar(store, liblzma::bufread::XzDecoder::new(reader));
+    }
+    if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let reader = zstd::Decoder::with_buffer(reader).map_err(ArchiveError::Malformed)?;
+        return tar(store, reader);
+    }
+    if start.starts_with(b"PK\x03\x04") {
+        return zip(store, reader);
+    }
+    if start.get(257..262) == Some(b"ustar") {
+        return tar(store, reader);
+    }
+    reader.rewind().map_err(ArchiveError::Malformed)?;
+    let source = store.add_file(file, true)?;
+    Ok(Tree::from_iter([(BundlePath::new(name)?, Node::File(source))]))
+}
+
+fn tar(store: &Store, reader: impl Read) -> Result<Tree, ArchiveError> {
+    let mut archive = tar::Archive::new(reader);
+    let mut tree = Tree::default();
+    let mut budget = LARGEST;
+    for entry in archive.entries().map_err(ArchiveError::Malformed)? {
+        let mut entry = entry.map_err(ArchiveError::Malformed)?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || kind == tar::EntryType::XGlobalHeader {
+            continue;
+        }
+        let path = place(&name)?;
+        if kind.is_symlink() {
+            let target = entry.link_name_bytes().unwrap_or_default();
+            link(&mut tree, path, String::from_utf8_lossy(&target).into_owned())?;
+        } else if kind.is_file() || kind == tar::EntryType::Continuous {
+            let executable = entry.header().mode().map_err(ArchiveError::Malformed)? & 0o111 != 0;
+            let bytes = bytes(&mut entry, &mut budget)?;
+            tree.insert(path, Node::File(store.add_bytes(&bytes, executable)?));
+        } else {
+            return Err(ArchiveError::Kind { path: name });
+        }
+    }
+    Ok(tree)
+}
+
+fn zip(store: &Store, reader: BufReader<File>) -> Result<Tree, ArchiveError> {
+    let malformed = |error: zip::result::ZipError| ArchiveError::Malformed(io::Error::other(error));
+    let mut archive = zip::ZipArchive::new(reader).map_err(malformed)?;
+    let mut tree = Tree::default();
+    let mut budget = LARGEST;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(malformed)?;
+        if entry.is_dir() {
+            continue;
+        }
+        let path = place(&entry.name().map_err(malformed)?)?;
+        let mode = entry.unix_mode().unwrap_or(0);
+        let bytes = bytes(&mut entry, &mut budget)?;
+        if mode & 0o170_000 == 0o120_000 {
+            link(&mut tree, path, String::from_utf8_lossy(&bytes).into_owned())?;
+        } else {
+            tree.insert(path, Node::File(store.add_bytes(&bytes, mode & 0o111 != 0)?));
+        }
+    }
+    Ok(tree)
+}
+
+fn bytes(from: &mut impl Read, budget: &mut u64) -> Result<Vec<u8>, ArchiveError> {
+    let mut bytes = Vec::new();
+    from.take(*budget + 1).read_to_end(&mut bytes).map_err(ArchiveError::Malformed)?;
+    *budget = budget.checked_sub(bytes.len() as u64).ok_or(ArchiveError::TooLarge)?;
+    Ok(bytes)
+}
+
+fn place(name: &str) -> Result<BundlePath, PathError> {
+    let mut name = name;
+    while let Some(rest) = name.strip_prefix("./") {
+        name = rest;
+    }
+    BundlePath::new(name)
+}
+
+fn link(tree: &mut Tree, path: BundlePath, target: String) -> Result<(), ArchiveError> {
+    if !path.holds_link_to(&target) {
+        return Err(ArchiveError::Link { path, target });
+    }
+    tree.insert(path, Node::Link(target));
+    Ok(())
+}
