@@ -50,6 +50,8 @@ pub enum Place {
     },
     /// A URL.
     Url(Url),
+    /// A wheel of the configured Python package index, by its file name.
+    Wheel(String),
     /// A file of the user's.
     File(Utf8PathBuf),
 }
@@ -151,6 +153,10 @@ async fn obtain(
             (redacted(&url), got)
         }
         Place::Url(url) => (redacted(url), registry.download(what, url, to, integrity).await?),
+        Place::Wheel(file) => {
+            let (url, got) = registry.wheel(file, to, integrity).await?;
+            (redacted(&url), got)
+        }
         Place::File(path) => {
             let got =
                 tokio::task::block_in_place(|| copy(path, to, integrity)).map_err(|source| {

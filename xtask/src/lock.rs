@@ -20,7 +20,7 @@ use crate::target::Target;
 /// The lock's file name, beside the manifest.
 pub const FILE_NAME: &str = "gangway.lock";
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The content of the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,15 +42,15 @@ pub struct Lock {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedRuntime {
-    /// `node`
+    /// `node`, `bun` or `deno`.
     pub engine: String,
     /// The target it is for.
     pub target: TargetName,
     /// The exact version.
     pub version: String,
-    /// Who serves it: `official` or `npm`.
+    /// Who serves it: `official`, `npm`, `pypi`, or `file` for a file of the user's.
     pub source: String,
-    /// The npm package, or the archive's file name at the maker's server.
+    /// The npm package, the wheel, the archive's file name at the maker's server, or the file's path from the manifest.
     pub archive: String,
     /// The archive's digest.
     pub integrity: Integrity,
@@ -58,6 +58,35 @@ pub struct LockedRuntime {
     pub executable: String,
     /// The executable's digest.
     pub sha256: Digest,
+    /// Other archives that files of it are taken from.
+    #[serde(default, rename = "companion", skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<Companion>,
+}
+
+/// An archive with something that a runtime's own archive lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Companion {
+    /// What is taken from it.
+    pub holds: Holds,
+    /// Who serves it: `npm` or `pypi`.
+    pub source: String,
+    /// The exact version.
+    pub version: String,
+    /// The npm package, or the wheel.
+    pub archive: String,
+    /// Its digest.
+    pub integrity: Integrity,
+}
+
+/// What a companion is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// The licence text.
+    License,
+    /// Shared libraries.
+    Libraries,
 }
 
 /// A build tool, pinned. Tools come from npm.
@@ -132,9 +161,7 @@ pub enum LockError {
     },
     /// A later format.
     #[error("`{path}` has version {found}, and this version of Gangway reads {VERSION}")]
-    #[diagnostic(help(
-        "use the newer Gangway that wrote it, or run `cargo xtask lock{argument}` to write it anew"
-    ))]
+    #[diagnostic(help("{}", version_help(*found, argument)))]
     Version {
         /// The file.
         path: Utf8PathBuf,
@@ -247,8 +274,10 @@ impl Lock {
             .runtimes
             .iter()
             .find(|locked| locked.engine == engine.as_str() && locked.target == target.name)
-            .ok_or_else(|| {
-                outdated(format!("it pins no {} for `{}`", engine.as_str(), target.name))
+            .ok_or_else(|| LockError::Outdated {
+                path: path(config),
+                argument: format!("{} --target {}", argument(config), target.name),
+                reason: format!("it pins no {} for `{}`", engine.as_str(), target.name),
             })?;
         if !runtime.version.allows(&locked.version) {
             return Err(outdated(format!(
@@ -335,12 +364,35 @@ impl LockedRuntime {
     #[must_use]
     pub fn request(&self, mirrors: &runtime::Mirrors) -> Request {
         let what = format!("{} {} for {}", self.engine, self.version, self.target);
-        let place = if self.source == RuntimeSource::Npm.as_str() {
-            npm(&self.archive, &self.version)
-        } else {
-            Place::Url(mirrors.archive(Engine::Node, &self.version, &self.archive))
-        };
+        let place = place(&self.source, &self.archive, &self.version).unwrap_or_else(|| {
+            // What neither npm nor a Python index serves is a file of the user's or the maker's.
+            match (RuntimeSource::named(&self.source), Engine::named(&self.engine)) {
+                (Some(RuntimeSource::File), _) | (_, None) => {
+                    Place::File(mirrors.file(&self.archive))
+                }
+                (_, Some(engine)) => {
+                    Place::Url(mirrors.archive(engine, &self.version, &self.archive))
+                }
+            }
+        });
         Request { what, integrity: self.integrity.clone(), place }
+    }
+
+    /// The archive and its companions.
+    pub fn requests(&self, mirrors: &runtime::Mirrors) -> impl Iterator<Item = Request> {
+        let companions = self.companions.iter().filter_map(|companion| {
+            let Companion { source, archive, version, integrity, .. } = companion;
+            let place = place(source, archive, version)?;
+            let what = format!("{archive} {version}");
+            Some(Request { what, integrity: integrity.clone(), place })
+        });
+        std::iter::once(self.request(mirrors)).chain(companions)
+    }
+
+    /// What is taken from elsewhere.
+    #[must_use]
+    pub fn companion(&self, holds: Holds) -> Option<&Companion> {
+        self.companions.iter().find(|companion| companion.holds == holds)
     }
 }
 
@@ -362,8 +414,26 @@ pub fn path(config: &Config) -> Utf8PathBuf {
     config.folder.join(FILE_NAME)
 }
 
+/// Where npm or a Python index has an archive; they have none of other sources.
+fn place(source: &str, archive: &str, version: &str) -> Option<Place> {
+    match RuntimeSource::named(source)? {
+        RuntimeSource::Npm => Some(npm(archive, version)),
+        RuntimeSource::Pypi => Some(Place::Wheel(archive.to_owned())),
+        RuntimeSource::Official | RuntimeSource::File => None,
+    }
+}
+
 fn npm(package: &str, version: &str) -> Place {
     Place::Registry { name: package.to_owned(), version: version.to_owned(), resolved: None }
+}
+
+fn version_help(found: u32, argument: &str) -> String {
+    let anew = format!("run `cargo xtask lock{argument}` to write it anew");
+    if found < VERSION {
+        format!("an older Gangway wrote it: {anew}, and commit the result")
+    } else {
+        format!("use the newer Gangway that wrote it, or {anew}")
+    }
 }
 
 fn satisfies(version: &str, range: &Range) -> bool {

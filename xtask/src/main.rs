@@ -127,7 +127,11 @@ fn lock_command(context: &Context, arguments: &cli::Lock, json: bool) -> miette:
         names => chosen(&targets, names)?,
     };
     let refresh = if arguments.update { lock::Refresh::All } else { lock::Refresh::Missing };
-    let outcome = lock::run(context, &config, &chosen, host, refresh)?;
+    let named = match arguments.targets.is_empty() {
+        true => lock::Named::All,
+        false => lock::Named::Each,
+    };
+    let outcome = lock::run(context, &config, &chosen, named, host, refresh)?;
     if json {
         return print(&to_json(&outcome.lock)?);
     }

@@ -333,7 +333,7 @@ impl Plan {
     pub fn build_requests(&self, lockfile_folder: &Utf8Path, mirrors: &Mirrors) -> Vec<Request> {
         let mut requests = Vec::new();
         if let Some(build) = &self.build {
-            requests.extend(build.runtime.iter().map(|runtime| runtime.request(mirrors)));
+            requests.extend(build.runtime.iter().flat_map(|runtime| runtime.requests(mirrors)));
             requests.extend(build.tools.iter().map(LockedTool::request));
             requests.extend(package_requests(&build.closure, lockfile_folder));
         }
@@ -392,7 +392,7 @@ impl TargetPlan {
     #[must_use]
     pub fn requests(&self, lockfile_folder: &Utf8Path, mirrors: &Mirrors) -> Vec<Request> {
         let runtimes = self.runtime.iter().chain(&self.script_runtime);
-        let mut requests: Vec<_> = runtimes.map(|runtime| runtime.request(mirrors)).collect();
+        let mut requests: Vec<_> = runtimes.flat_map(|runtime| runtime.requests(mirrors)).collect();
         requests.extend(package_requests(&self.closure, lockfile_folder));
         requests
     }

@@ -129,7 +129,7 @@ fn node(
         lock.runtime(config, host)?.filter(|locked| locked.engine == Engine::Node.as_str());
     let locked = locked.ok_or_else(no_node)?;
     let registry = Registry::load(context, &config.npmrc_folder())?;
-    let request = locked.request(&Mirrors::from_context(context)?);
+    let request = locked.request(&Mirrors::from_context(context, &config.folder)?);
     let mut fetched = fetch::all(context, store, &registry, &[request])?;
     match fetched.remove(&locked.integrity).and_then(|mut tree| tree.remove(&locked.executable)) {
         Some(Node::File(source)) => Ok(source.path()),

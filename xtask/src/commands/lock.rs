@@ -1,17 +1,19 @@
-//! `cargo xtask lock`: pins the runtime and the build tools.
+//! `cargo xtask lock`: pins the runtimes and the build tools.
+
+mod runtimes;
 
 use camino::Utf8PathBuf;
 use gangway_artifact::Digest;
 use miette::Diagnostic;
 use nodejs_semver::Range;
 
-use crate::config::{Config, Located, Runtime};
+use crate::config::{Config, Located};
 use crate::context::Context;
 use crate::fetch::{self, FetchError, Place, Request};
 use crate::integrity::Integrity;
 use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
 use crate::registry::{Registry, RegistryError};
-use crate::runtime::{self, Mirrors, Offer, RuntimeError};
+use crate::runtime::{self, Mirrors, RuntimeError};
 use crate::services::{self, ServiceError};
 use crate::store::{Store, StoreError};
 use crate::target::{Target, TargetError};
@@ -23,6 +25,15 @@ pub enum Refresh {
     /// Only what is missing or no longer fits is resolved.
     Missing,
     /// Everything is resolved anew, to the newest.
+    All,
+}
+
+/// Whether a target without a runtime is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// The user asked for each of them.
+    Each,
+    /// They are simply all there are: what none of the sources can serve is told, and left out.
     All,
 }
 
@@ -68,6 +79,13 @@ pub enum LockCommandError {
     /// An archive without its executable.
     #[error("{archive} has no file `{executable}`")]
     NoExecutable { archive: String, executable: String },
+    /// A file of the user's own that cannot be read.
+    #[error("cannot read the runtime `{path}` that the manifest names")]
+    File { path: Utf8PathBuf, source: std::io::Error },
+    /// A file of the user's own without a runtime in it.
+    #[error("`{path}` holds no {engine} for `{target}`")]
+    #[diagnostic(help("it must be the executable itself, or an archive with one of these in it: {}", looked_for.join(", ")))]
+    EmptyFile { path: Utf8PathBuf, engine: &'static str, target: String, looked_for: Vec<String> },
     /// A tool's range that nothing satisfies.
     #[error("no version of `{package}` satisfies `{range}`, which [tools] asks of `{tool}`")]
     #[diagnostic(help("{}", newest.as_ref().map_or_else(
@@ -85,6 +103,7 @@ pub fn run(
     context: &Context,
     config: &Config,
     targets: &[Target],
+    named: Named,
     host: &Target,
     refresh: Refresh,
 ) -> Result<Outcome, LockCommandError> {
@@ -96,12 +115,12 @@ pub fn run(
         ) => Lock::new(),
         Err(error) => return Err(error.into()),
     };
-    let mut session = Session {
+    let session = Session {
         context,
         config,
         store: Store::open(context)?,
         registry: Registry::load(context, &config.npmrc_folder())?,
-        mirrors: Mirrors::from_context(context)?,
+        mirrors: Mirrors::from_context(context, &config.folder)?,
     };
     let mut lock = Lock::new();
     // Pins of targets that were not asked for stay as they are, and so do those of other engines.
@@ -112,15 +131,12 @@ pub fn run(
     };
     lock.runtimes.extend(old.runtimes.iter().filter(|locked| !is_wanted(locked)).cloned());
     lock.tools.extend(old.tools.iter().filter(|tool| tool.target != host.name).cloned());
-    for target in targets {
-        let Some(asked) = config.runtime(&target.name) else { continue };
-        let kept =
-            (refresh == Refresh::Missing).then(|| old.runtime(config, target).ok()).flatten();
-        lock.runtimes.push(match kept.flatten() {
-            Some(kept) => kept.clone(),
-            None => session.runtime(target, asked)?,
-        });
-    }
+    let kept = |target: &Target| match refresh {
+        Refresh::Missing => old.runtime(config, target).ok().flatten().cloned(),
+        Refresh::All => None,
+    };
+    let pinned = runtimes::pin(&session, targets, named, kept)?;
+    lock.runtimes.extend(pinned);
     for (name, range) in &config.tools {
         // One by one: a tool that is new, or whose range changed, must not move the others.
         let kept = (refresh == Refresh::Missing)
@@ -164,34 +180,8 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn runtime(
-        &mut self,
-        target: &Target,
-        asked: &Runtime,
-    ) -> Result<LockedRuntime, LockCommandError> {
-        let package = target.runtime(asked.engine)?;
-        let resolve =
-            runtime::resolve(asked, target, &self.registry, &self.mirrors, &self.context.reporter);
-        let Offer { source, version, archive, integrity } = self.context.block_on(resolve)?;
-        let mut locked = LockedRuntime {
-            engine: asked.engine.as_str().to_owned(),
-            target: target.name.clone(),
-            version: version.to_string(),
-            source: source.as_str().to_owned(),
-            archive,
-            integrity,
-            executable: package
-                .build(source)
-                .map(|build| build.executable.clone())
-                .unwrap_or_default(),
-            sha256: Digest::of([]),
-        };
-        locked.sha256 = self.executable(locked.request(&self.mirrors), &locked.executable)?;
-        Ok(locked)
-    }
-
     fn tool(
-        &mut self,
+        &self,
         name: &str,
         range: &Located<Range>,
         host: &Target,
@@ -228,12 +218,17 @@ impl Session<'_> {
         })
     }
 
+    /// What is in an archive.
+    fn tree(&self, request: Request) -> Result<Tree, LockCommandError> {
+        let integrity: Integrity = request.integrity.clone();
+        let mut fetched = fetch::all(self.context, &self.store, &self.registry, &[request])?;
+        Ok(fetched.remove(&integrity).unwrap_or_default())
+    }
+
     /// Fetches an archive and returns the digest of the executable inside.
     fn executable(&self, request: Request, executable: &str) -> Result<Digest, LockCommandError> {
         let archive = request.what.clone();
-        let integrity: Integrity = request.integrity.clone();
-        let mut fetched = fetch::all(self.context, &self.store, &self.registry, &[request])?;
-        let tree: Tree = fetched.remove(&integrity).unwrap_or_default();
+        let tree = self.tree(request)?;
         match tree.get(executable) {
             Some(Node::File(source)) => Ok(source.sha256),
             _ => Err(LockCommandError::NoExecutable { archive, executable: executable.to_owned() }),

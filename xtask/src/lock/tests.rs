@@ -288,7 +288,7 @@ fn a_version_that_is_none_satisfies_nothing() {
 fn each_source_has_its_place() {
     let sandbox = Sandbox::new();
     let context = sandbox.context(&[("GANGWAY_NODE_MIRROR", "http://127.0.0.1/dist")]);
-    let mirrors = runtime::Mirrors::from_context(&context).expect("a URL");
+    let mirrors = runtime::Mirrors::from_context(&context, &config.folder).expect("a URL");
     let place = |locked: &LockedRuntime| format!("{:?}", locked.request(&mirrors).place);
     let npm = node("linux-x64", "24.18.0");
     let expected = Place::Registry {

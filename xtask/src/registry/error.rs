@@ -54,6 +54,30 @@ pub enum RegistryError {
         /// What is wrong.
         source: serde_json::Error,
     },
+    /// Neither uv nor pip is there, or neither answers.
+    #[error("cannot tell which Python package index to ask")]
+    #[diagnostic(help("install uv, or name the index in UV_DEFAULT_INDEX"))]
+    NoPythonIndex {
+        /// What uv said.
+        source: Box<crate::process::ProcessError>,
+    },
+    /// uv said nothing of an index.
+    #[error("uv names no Python package index")]
+    #[diagnostic(help("name the index in UV_DEFAULT_INDEX"))]
+    SilentPythonIndex,
+    /// The index is no URL.
+    #[error("the configured Python package index is not a URL")]
+    #[diagnostic(help(
+        "write it as `https://host/path/simple` in UV_DEFAULT_INDEX or pip's `index-url`"
+    ))]
+    PythonAddress(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A wheel that is not there any more.
+    #[error("the Python package index has no `{file}`")]
+    #[diagnostic(help("it may have been withdrawn: run `cargo xtask lock --update`"))]
+    NoWheel {
+        /// The wheel.
+        file: String,
+    },
     /// Not there, or withdrawn.
     #[error("`{url}` has no version {version} of `{package}`")]
     #[diagnostic(help(

@@ -2,13 +2,14 @@
 
 mod error;
 mod npmrc;
+mod python;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use deno_npmrc::{RegistryConfig, ResolvedNpmRc};
 use nodejs_semver::Version;
 use reqwest::StatusCode;
@@ -22,6 +23,7 @@ use crate::http::{Client, Downloaded, Get, Settings, redacted};
 use crate::integrity::Integrity;
 
 pub use error::RegistryError;
+pub use python::Wheel;
 
 /// The short form of a package's description: versions and their digests, without readmes.
 const ABBREVIATED: &str =
@@ -34,6 +36,10 @@ pub struct Registry {
     /// Made when it is first needed: reading the certificate authorities takes longer than finding that nothing is missing.
     client: OnceLock<Client>,
     offline: bool,
+    /// What uv and pip are asked with, and where.
+    environment: BTreeMap<String, String>,
+    folder: Utf8PathBuf,
+    python_index: OnceLock<Url>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -95,6 +101,9 @@ impl Registry {
             settings: configuration.settings,
             client: OnceLock::new(),
             offline: context.offline,
+            environment: context.environment.clone(),
+            folder: folder.to_owned(),
+            python_index: OnceLock::new(),
         })
     }
 

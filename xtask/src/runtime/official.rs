@@ -1,14 +1,17 @@
-//! nodejs.org, or a mirror of it.
+//! The makers' own servers, or mirrors of them.
 //!
-//! `index.json` lists the releases and the platforms each was built for; `v<version>/SHASUMS256.txt` has the digests.
-//! Both formats are described in <https://github.com/nodejs/nodejs.org> (apps/site, "dist index"). The list's
-//! signature (`SHASUMS256.txt.sig`) is not checked here: what `lock` once took in good faith, everybody after it checks by digest.
+//! Node: `index.json` lists the releases and the platforms each was built for; `v<version>/SHASUMS256.txt.asc` has the
+//! digests, signed. Both formats are described in <https://github.com/nodejs/nodejs.org> (apps/site, "dist index").
+//! Bun and Deno: GitHub's list of releases, and beside each archive its digest (`SHASUMS256.txt`, `<archive>.sha256sum`).
+//! What `lock` has found so, everybody after it checks by digest.
 
-use nodejs_semver::{Range, Version};
+use camino::{Utf8Path, Utf8PathBuf};
+use nodejs_semver::Version;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Miss, Offer, RuntimeError};
+use super::signature::{self, SignatureError};
+use super::{Offer, RuntimeError};
 use crate::config::{Engine, RuntimeSource};
 use crate::context::Context;
 use crate::integrity::Integrity;
@@ -19,72 +22,165 @@ use crate::target::RuntimeBuild;
 #[derive(Debug, Clone)]
 pub struct Mirrors {
     node: Url,
+    bun: Url,
+    deno: Url,
+    /// Where Bun's and Deno's releases are listed.
+    bun_index: Url,
+    deno_index: Url,
+    /// Armored keys that may sign Node's digests besides those of Node's releasers.
+    keys: String,
+    /// What paths of the user's own files start from: the manifest's folder.
+    folder: Utf8PathBuf,
 }
 
-/// A variable that names no URL.
+/// A variable that names no URL, or no file.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("the environment variable `{VARIABLE}` is not an http or https URL: `{value}`")]
-#[diagnostic(help(
-    "set it to the folder that holds `index.json`, for instance `{DEFAULT}`, or unset it"
-))]
-pub struct MirrorError {
-    value: String,
-    source: Option<url::ParseError>,
+pub enum MirrorError {
+    /// Not a URL.
+    #[error("the environment variable `{variable}` is not an http or https URL: `{value}`")]
+    #[diagnostic(help(
+        "set it to the folder of the releases, for instance `{default}`, or unset it"
+    ))]
+    Address {
+        /// The variable.
+        variable: &'static str,
+        /// What it says.
+        value: String,
+        /// What it stands for.
+        default: &'static str,
+        /// Why it is none.
+        source: Option<url::ParseError>,
+    },
+    /// The keys of a mirror that signs by itself.
+    #[error("cannot read `{path}`, which `GANGWAY_NODE_KEYS` names")]
+    Keys {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
 }
 
-const VARIABLE: &str = "GANGWAY_NODE_MIRROR";
-const DEFAULT: &str = "https://nodejs.org/dist/";
+const NODE: (&str, &str) = ("GANGWAY_NODE_MIRROR", "https://nodejs.org/dist/");
+const BUN: (&str, &str) =
+    ("GANGWAY_BUN_MIRROR", "https://github.com/oven-sh/bun/releases/download/");
+const DENO: (&str, &str) =
+    ("GANGWAY_DENO_MIRROR", "https://github.com/denoland/deno/releases/download/");
+const BUN_INDEX: &str = "https://api.github.com/repos/oven-sh/bun/releases?per_page=100";
+const DENO_INDEX: &str = "https://api.github.com/repos/denoland/deno/releases?per_page=100";
+const KEYS: &str = "GANGWAY_NODE_KEYS";
 
 impl Mirrors {
-    /// The makers' servers, or what `GANGWAY_NODE_MIRROR` names instead.
+    /// The makers' servers, or what `GANGWAY_NODE_MIRROR` and its kin name instead.
     ///
     /// # Errors
-    /// When the variable is not a URL we can fetch from.
-    pub fn from_context(context: &Context) -> Result<Self, MirrorError> {
-        let value = context.variable(VARIABLE).unwrap_or(DEFAULT);
-        let folder = if value.ends_with('/') { value.to_owned() } else { format!("{value}/") };
-        let node = Url::parse(&folder)
-            .map_err(|source| MirrorError { value: value.to_owned(), source: Some(source) })?;
-        // `localhost:8080` is a URL as well, of the scheme `localhost`.
-        if !matches!(node.scheme(), "http" | "https") {
-            return Err(MirrorError { value: value.to_owned(), source: None });
-        }
-        Ok(Self { node })
+    /// When a variable is not a URL we can fetch from.
+    pub fn from_context(context: &Context, manifest: &Utf8Path) -> Result<Self, MirrorError> {
+        let (bun, deno) = (folder(context, BUN)?, folder(context, DENO)?);
+        // A mirror of a release page is a folder: its list is a file in it.
+        let index = |(variable, _): (&str, &str), folder: &Url, default: &str| match context
+            .variable(variable)
+        {
+            Some(_) => below(folder, "index.json"),
+            None => Url::parse(default).expect("a URL"),
+        };
+        let keys = match context.variable(KEYS) {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(context.current_dir.join(path))
+                .map_err(|source| MirrorError::Keys { path: path.to_owned(), source })?,
+        };
+        Ok(Self {
+            node: folder(context, NODE)?,
+            bun_index: index(BUN, &bun, BUN_INDEX),
+            deno_index: index(DENO, &deno, DENO_INDEX),
+            bun,
+            deno,
+            keys,
+            folder: manifest.to_owned(),
+        })
     }
 
-    /// The address of a release's archive.
+    /// The address of a release's archive, or of a file beside it.
     #[must_use]
     pub fn archive(&self, engine: Engine, version: &str, file: &str) -> Url {
         match engine {
-            Engine::Node | Engine::Bun | Engine::Deno => {
-                below(&self.node, &format!("v{version}/{file}"))
-            }
+            Engine::Node => below(&self.node, &format!("v{version}/{file}")),
+            Engine::Bun => below(&self.bun, &format!("bun-v{version}/{file}")),
+            Engine::Deno => below(&self.deno, &format!("v{version}/{file}")),
+        }
+    }
+
+    /// A file of the user's, by its path from the manifest.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Utf8PathBuf {
+        self.folder.join(path)
+    }
+
+    /// Where the releases are listed.
+    pub(super) fn index(&self, engine: Engine) -> Url {
+        match engine {
+            Engine::Node => below(&self.node, "index.json"),
+            Engine::Bun => self.bun_index.clone(),
+            Engine::Deno => self.deno_index.clone(),
         }
     }
 }
 
-/// The newest release in the range that was built for `platform`.
-pub(super) async fn newest(
-    mirrors: &Mirrors,
+fn folder(
+    context: &Context,
+    (variable, default): (&'static str, &'static str),
+) -> Result<Url, MirrorError> {
+    let value = context.variable(variable).unwrap_or(default);
+    let fault =
+        |source| MirrorError::Address { variable, value: value.to_owned(), default, source };
+    let folder = if value.ends_with('/') { value.to_owned() } else { format!("{value}/") };
+    let url = Url::parse(&folder).map_err(|source| fault(Some(source)))?;
+    // `localhost:8080` is a URL as well, of the scheme `localhost`.
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(fault(None)) }
+}
+
+/// The releases that a list names for `build`'s platform.
+pub(super) fn offers(
+    engine: Engine,
+    list: &str,
     build: &RuntimeBuild,
-    range: &Range,
-    registry: &Registry,
-) -> Result<Result<Offer, Miss>, RuntimeError> {
-    let platform = build.listed.as_deref().unwrap_or_default();
-    let index = below(&mirrors.node, "index.json");
-    let releases = parse_index(&registry.text(&index).await?)
-        .map_err(|reason| RuntimeError::Malformed { url: index.clone(), reason })?;
-    let Some(version) = pick(&releases, platform, range) else {
-        return Ok(Err(format!("`{index}` lists no such release for {platform}")));
+) -> Result<Vec<Offer>, String> {
+    let versions = match engine {
+        Engine::Node => node_versions(&parse_index(list)?, build.listed.as_deref()),
+        Engine::Bun | Engine::Deno => release_versions(list, &build.archive)?,
     };
-    let archive = build.archive.replace("{version}", &version.to_string());
-    let sums = below(&mirrors.node, &format!("v{version}/SHASUMS256.txt"));
-    let text = registry.text(&sums).await?;
-    let integrity = find_digest(&text, &archive).ok_or_else(|| RuntimeError::Malformed {
-        url: sums,
-        reason: format!("it has no digest of `{archive}`"),
-    })?;
-    Ok(Ok(Offer { source: RuntimeSource::Official, version, archive, integrity }))
+    let offer = |version: Version| Offer {
+        source: RuntimeSource::Official,
+        archive: build.archive.replace("{version}", &version.to_string()),
+        version,
+        integrity: None,
+    };
+    Ok(versions.into_iter().map(offer).collect())
+}
+
+/// The digest that the maker publishes for an archive.
+pub(super) async fn digest(
+    mirrors: &Mirrors,
+    engine: Engine,
+    offer: &Offer,
+    registry: &Registry,
+) -> Result<Integrity, RuntimeError> {
+    let file = match engine {
+        Engine::Node => "SHASUMS256.txt.asc".to_owned(),
+        Engine::Bun => "SHASUMS256.txt".to_owned(),
+        Engine::Deno => format!("{}.sha256sum", offer.archive),
+    };
+    let url = mirrors.archive(engine, &offer.version.to_string(), &file);
+    let mut sums = registry.text(&url).await?;
+    if engine == Engine::Node {
+        let keys = format!("{}\n{}", signature::NODE, mirrors.keys);
+        let refused = |source: SignatureError| RuntimeError::Signature { url: url.clone(), source };
+        sums = signature::verified(&sums, &keys).map_err(refused)?;
+    }
+    find_digest(&sums, &offer.archive).ok_or_else(|| RuntimeError::Malformed {
+        url,
+        reason: format!("it has no digest of `{}`", offer.archive),
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,18 +193,56 @@ fn parse_index(text: &str) -> Result<Vec<Release>, String> {
     serde_json::from_str(text).map_err(|error| format!("it is not a list of releases: {error}"))
 }
 
-fn pick(releases: &[Release], platform: &str, range: &Range) -> Option<Version> {
+/// The versions of Node that were built for a platform.
+fn node_versions(releases: &[Release], platform: Option<&str>) -> Vec<Version> {
     releases
         .iter()
-        .filter(|release| release.files.iter().any(|file| file == platform))
+        .filter(|release| release.files.iter().any(|file| Some(file.as_str()) == platform))
         .filter_map(|release| Version::parse(release.version.trim_start_matches('v')).ok())
-        .filter(|version| range.satisfies(version))
-        .max()
+        .collect()
+}
+
+/// GitHub's word for a release; a mirror's list may leave out what is not needed here.
+#[derive(Debug, Deserialize)]
+struct GithubRelease {
+    tag_name: String,
+    #[serde(default)]
+    prerelease: bool,
+    #[serde(default)]
+    draft: bool,
+    assets: Option<Vec<Asset>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Asset {
+    name: String,
+}
+
+/// The versions with this archive, in a list as GitHub has it.
+fn release_versions(list: &str, archive: &str) -> Result<Vec<Version>, String> {
+    let releases: Vec<GithubRelease> = serde_json::from_str(list)
+        .map_err(|error| format!("it is not a list of releases: {error}"))?;
+    let has = |release: &GithubRelease| {
+        let assets = release.assets.as_ref();
+        assets.is_none_or(|assets| assets.iter().any(|asset| asset.name == archive))
+    };
+    Ok(releases
+        .iter()
+        .filter(|release| !release.prerelease && !release.draft && has(release))
+        .filter_map(|release| {
+            let version = release.tag_name.trim_start_matches("bun-").trim_start_matches('v');
+            Version::parse(version).ok()
+        })
+        .collect())
 }
 
 /// The digest of `file` in lines of `<64 hexadecimal digits>  <file>`, as `sha256sum` writes them.
 fn find_digest(sums: &str, file: &str) -> Option<Integrity> {
-    let line = sums.lines().find(|line| line.split_ascii_whitespace().nth(1) == Some(file))?;
+    // `sha256sum` marks a file it read as bytes with a star.
+    let names = |line: &&str| {
+        line.split_ascii_whitespace().nth(1).map(|name| name.trim_start_matches('*')) == Some(file)
+    };
+    let line = sums.lines().find(names)?;
     let mut digest = [0; 32];
     hex::decode_to_slice(line.split_ascii_whitespace().next()?, &mut digest).ok()?;
     Some(Integrity::from_sha256(digest))
@@ -131,18 +265,54 @@ mod tests {
         {"version":"v24.18.0","date":"2026-03-01","files":["linux-x64"],"lts":"Krypton"},
         {"version":"v24.2.0","date":"2025-06-09","files":["linux-x64"],"lts":false}]"#;
 
-    fn picked(range: &str) -> Option<String> {
-        let releases = parse_index(INDEX).expect("well formed");
-        pick(&releases, "linux-x64", &Range::parse(range).expect("a range"))
-            .map(|version| version.to_string())
+    fn build(archive: &str, listed: Option<&str>) -> RuntimeBuild {
+        RuntimeBuild {
+            archive: archive.to_owned(),
+            listed: listed.map(str::to_owned),
+            tag: None,
+            executable: "bin/node".to_owned(),
+            license: None,
+            license_package: None,
+            libraries: None,
+        }
+    }
+
+    fn offered(engine: Engine, list: &str, build: &RuntimeBuild) -> Vec<String> {
+        let offers = offers(engine, list, build).expect("well formed");
+        offers.into_iter().map(|offer| format!("{} {}", offer.version, offer.archive)).collect()
     }
 
     #[test]
-    fn the_newest_that_was_built_for_the_platform() {
-        assert_eq!(picked("^24.0.0").as_deref(), Some("24.18.0"));
-        assert_eq!(picked("24.9.0"), None, "not built for linux-x64");
-        assert_eq!(picked(">=24.16.0 <25 || >=26.1.0").as_deref(), Some("26.1.0"));
-        assert_eq!(picked("^20"), None);
+    fn what_was_built_for_the_platform() {
+        let node = build("node-v{version}-linux-x64.tar.xz", Some("linux-x64"));
+        assert_eq!(
+            offered(Engine::Node, INDEX, &node),
+            [
+                "26.1.0 node-v26.1.0-linux-x64.tar.xz",
+                "24.18.0 node-v24.18.0-linux-x64.tar.xz",
+                "24.2.0 node-v24.2.0-linux-x64.tar.xz",
+            ]
+        );
+        let mac = build("node-v{version}-darwin-arm64.tar.xz", Some("osx-arm64-tar"));
+        assert_eq!(offered(Engine::Node, INDEX, &mac), ["26.1.0 node-v26.1.0-darwin-arm64.tar.xz"]);
+    }
+
+    #[test]
+    fn release_pages() {
+        let list = r#"[{"tag_name": "bun-v1.4.5", "assets": [{"name": "bun-linux-x64.zip"}]},
+            {"tag_name": "bun-v1.4.4", "assets": [{"name": "bun-darwin-x64.zip"}]},
+            {"tag_name": "bun-v1.5.0", "prerelease": true, "assets": []},
+            {"tag_name": "canary"}, {"tag_name": "bun-v1.4.3"}]"#;
+        let bun = build("bun-linux-x64.zip", None);
+        assert_eq!(
+            offered(Engine::Bun, list, &bun),
+            ["1.4.5 bun-linux-x64.zip", "1.4.3 bun-linux-x64.zip"]
+        );
+        let deno = build("deno-x86_64-unknown-linux-gnu.zip", None);
+        assert_eq!(
+            offered(Engine::Deno, r#"[{"tag_name": "v2.9.5"}]"#, &deno),
+            ["2.9.5 deno-x86_64-unknown-linux-gnu.zip"]
+        );
     }
 
     #[test]
@@ -173,13 +343,13 @@ mod tests {
     fn releases_with_strange_versions_are_passed_over() {
         let index = r#"[{"version":"vNext","files":["linux-x64"]},{"version":"24.1.0","files":["linux-x64"]}]"#;
         let releases = parse_index(index).expect("well formed");
-        let any = Range::parse("*").expect("a range");
-        let picked = pick(&releases, "linux-x64", &any).map(|version| version.to_string());
-        assert_eq!(picked.as_deref(), Some("24.1.0"));
+        let versions = node_versions(&releases, Some("linux-x64"));
+        assert_eq!(versions, [Version::new(24, 1, 0)]);
     }
 
     fn mirrors(value: &str) -> Result<Mirrors, MirrorError> {
-        Mirrors::from_context(&Sandbox::new().context(&[(VARIABLE, value)]))
+        let sandbox = Sandbox::new();
+        Mirrors::from_context(&sandbox.context(&[(NODE.0, value)]), &sandbox.root)
     }
 
     #[test]
@@ -212,7 +382,7 @@ mod tests {
         /// These texts come from a server.
         #[test]
         fn what_a_server_says_is_taken_or_refused(text in "\\PC{0,60}", sums in "[0-9a-g \n-]{0,200}") {
-            let _ = parse_index(&text);
+            let _ = (parse_index(&text), release_versions(&text, "a.zip"));
             let _ = find_digest(&sums, "-");
         }
 

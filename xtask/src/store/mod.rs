@@ -31,6 +31,7 @@ use entry::Found;
 use session::Session;
 
 pub use error::{StoreError, UnpackError};
+pub(crate) use unpack::PROGRAM;
 
 const PACKAGES: &str = "packages-v2";
 const BLOBS: &str = "blobs-v1";

@@ -183,7 +183,7 @@ fn fetch<'a>(
 ) -> Result<(Vec<Work<'a>>, Fetched), BundleError> {
     let Command { context, config, inputs, plan, store, .. } = *command;
     let registry = Registry::load(context, &config.npmrc_folder())?;
-    let mirrors = Mirrors::from_context(context)?;
+    let mirrors = Mirrors::from_context(context, &config.folder)?;
     let folder = inputs.lockfile_folder(config);
     let requests = |work: &Work<'_>| work.plan.requests(folder, &mirrors);
     let shared = plan.build_requests(folder, &mirrors);
