@@ -33,6 +33,7 @@ pub mod process;
 pub mod prune;
 pub mod registry;
 pub mod report;
+pub mod runpath;
 pub mod runtime;
 pub mod scripts;
 pub mod services;

@@ -3,6 +3,9 @@
 //! The tree is put together as data; only install scripts and the build command ever see files on disk, and those are
 //! private copies wherever they may write.
 
+mod runtime;
+mod services;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +14,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{
     App, BundlePath, Digest, Entrypoint, Environment, Health, LAUNCH_FILE, LAUNCH_VERSION, Launch,
     MANIFEST_FILE, MANIFEST_VERSION, Manifest, PathError, Program, Requirements, Runtime, Service,
-    ServiceHealth, TargetName,
+    TargetName,
 };
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 use crate::addons::{self, AddonError, Decision};
 use crate::app_build::{self, BuildError, Tool};
 use crate::closure::{self, Closure, ClosureError, Package};
-use crate::config::{self, Config, HealthProbe, RuntimeSource, Start};
+use crate::config::{self, Config, Start};
 use crate::confine::Confinement;
 use crate::context::Context;
 use crate::file_system::{self, FileSystemError};
@@ -30,11 +33,12 @@ use crate::own_files::OwnFiles;
 use crate::pack;
 use crate::plan::{Plan, TargetPlan};
 use crate::prune::{self, PruneError};
+use crate::runpath::RunPathError;
 use crate::runtime::policy;
 use crate::scripts::{self, Interpreter, ScriptError};
-use crate::services::{self, Bench, Made, ServiceError, Sources};
+use crate::services::{ServiceError, Sources};
 use crate::store::{Store, StoreError};
-use crate::strip::{self, StripError};
+use crate::strip::StripError;
 use crate::tree::{Node, Source, Tree};
 
 /// What every stage of one command works with.
@@ -122,6 +126,12 @@ pub enum StageError {
     #[error("cannot take the symbols out of `{path}`")]
     #[diagnostic(help("`strip = false` in [runtime] ships it as it is"))]
     Strip { path: Utf8PathBuf, source: StripError },
+    /// The runtime's libraries could not be made known to it.
+    #[error("cannot tell `{path}` where its shared libraries are")]
+    RunPath { path: Utf8PathBuf, source: RunPathError },
+    /// A pattern of a target file.
+    #[error("the target's data has the pattern `{glob}`, which cannot be used")]
+    Pattern { glob: String, source: globset::Error },
     /// A file could not be read.
     #[error("cannot read `{path}`")]
     Read { path: Utf8PathBuf, source: std::io::Error },
@@ -213,7 +223,7 @@ pub fn tree(
     let closure = addons::apply(&decision.jobs, &closure, &mut app);
     let mut app = run_scripts(materials, plan, &closure, app, &mut warnings)?;
     addons::check_scripts(plan, &decision.expected, &app)?;
-    let (processes, own_addons) = make_services(materials, plan)?;
+    let (processes, own_addons) = services::make(materials, plan)?;
     app.extend(own_addons);
     check_entrypoints(config, &app)?;
     let licenses = licenses::collect(&closure, &app)?;
@@ -226,12 +236,14 @@ pub fn tree(
     place(&mut tree, "app", app)?;
     add_licenses(store, licenses, &mut tree)?;
     let stripped = match (locked, runtime) {
-        (Some(locked), Some(runtime)) => add_runtime(materials, plan, locked, runtime, &mut tree)?,
+        (Some(locked), Some(executable)) => {
+            runtime::add(materials, plan, locked, executable, &mut tree, &mut warnings)?
+        }
         _ => 0,
     };
-    let programs = add_services(processes, &mut tree)?;
+    let programs = services::add(processes, &mut tree)?;
     add_programs(materials, plan, launcher, &programs, &mut tree)?;
-    let runtime = locked.map(runtime_path).transpose()?;
+    let runtime = locked.map(|locked| runtime::path(locked, plan.platform.os)).transpose()?;
     file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
     let needs = needs::read(&tree, &plan.data)?;
     warnings.extend(needs.beyond);
@@ -349,98 +361,6 @@ fn check_entrypoints(config: &Config, app: &Tree) -> Result<(), StageError> {
     Ok(())
 }
 
-/// `runtime/bin/<engine>` and its licence; returns the bytes saved by stripping.
-fn add_runtime(
-    materials: &Materials<'_>,
-    plan: &TargetPlan,
-    locked: &LockedRuntime,
-    runtime: Source,
-    tree: &mut Tree,
-) -> Result<u64, StageError> {
-    let asked = materials.config.runtime(&plan.target).expect("what is pinned was asked for");
-    let package = plan.data.runtime(asked.engine).expect("the plan found it");
-    let build = RuntimeSource::named(&locked.source).and_then(|source| package.build(source));
-    if let Some(license) = build.and_then(|build| build.license.as_ref())
-        && let Ok(license) = file_of(materials, &locked.integrity, &locked.engine, license)
-    {
-        let path = format!("licenses/{}@{}/LICENSE", locked.engine, locked.version);
-        tree.insert(BundlePath::new(path)?, Node::File(license));
-    }
-    let upstream = runtime.size;
-    let shipped =
-        if asked.strip && package.strip { stripped(materials.store, &runtime)? } else { runtime };
-    let saved = upstream - shipped.size;
-    tree.insert(runtime_path(locked)?, Node::File(shipped.made_executable()));
-    Ok(saved)
-}
-
-fn stripped(store: &Store, executable: &Source) -> Result<Source, StageError> {
-    let key = format!("strip-{}-{}", strip::REVISION, executable.sha256);
-    store.derived(&key, true, || {
-        let path = executable.path();
-        let bytes = match fs_err::read(&path) {
-            Ok(bytes) => bytes,
-            Err(source) => return Err(StageError::Read { path, source }),
-        };
-        strip::strip(&bytes).map_err(|source| StageError::Strip { path, source })
-    })
-}
-
-/// The services that are processes, in the manifest's order, and the files of those that are addons.
-fn make_services<'a>(
-    materials: &Materials<'a>,
-    plan: &TargetPlan,
-) -> Result<(Vec<(&'a config::Service, Made)>, Tree), StageError> {
-    let Materials { context, config, store, confinement, services, lock, .. } = *materials;
-    let bench = Bench { context, config, store, sources: services, confinement };
-    let (mut processes, mut addons) = (Vec::new(), Tree::default());
-    for service in &config.services {
-        let made = services::make(bench, service, lock, &plan.data)?;
-        if service.is_process() {
-            processes.push((service, made));
-        } else {
-            addons.extend(made.tree);
-        }
-    }
-    Ok((processes, addons))
-}
-
-/// `services/<name>/`; returns what is said of each, sorted by name.
-fn add_services(
-    processes: Vec<(&config::Service, Made)>,
-    tree: &mut Tree,
-) -> Result<Vec<Service>, StageError> {
-    let mut services = Vec::new();
-    for (service, made) in processes {
-        let name = &service.name.value;
-        let folder = BundlePath::new(format!("services/{name}"))?;
-        let program = made.program.map(|program| folder.join_path(&program)).transpose()?;
-        place(tree, folder.as_str(), made.tree)?;
-        services.push(Service {
-            name: name.clone(),
-            kind: service.kind().as_str().to_owned(),
-            program,
-            args: service.args.clone(),
-            env: service.env.clone(),
-            health: service.health.as_ref().map(service_health),
-        });
-    }
-    services.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(services)
-}
-
-fn service_health(health: &config::ServiceHealth) -> ServiceHealth {
-    let nothing =
-        ServiceHealth { timeout_seconds: health.timeout_seconds, ..ServiceHealth::default() };
-    match health.probe.clone() {
-        HealthProbe::Socket { socket, path } => {
-            ServiceHealth { socket: Some(socket), path, ..nothing }
-        }
-        HealthProbe::Port { port, path } => ServiceHealth { port: Some(port), path, ..nothing },
-        HealthProbe::Command(command) => ServiceHealth { command, ..nothing },
-    }
-}
-
 /// The launcher under the name of each entrypoint and service, and the file it reads.
 fn add_programs(
     materials: &Materials<'_>,
@@ -489,7 +409,7 @@ fn add_programs(
         programs.insert(service.name.clone(), program);
     }
     for name in programs.keys() {
-        let file = services::program_name(name, &plan.data);
+        let file = crate::services::program_name(name, &plan.data);
         tree.insert(BundlePath::new(format!("bin/{file}"))?, Node::File(launcher.clone()));
     }
     let launch = Launch { version: LAUNCH_VERSION, programs, python: BTreeMap::new() };
@@ -510,7 +430,7 @@ fn start(
     let in_app = |path: &BundlePath| BundlePath::new(format!("app/{path}"));
     match (&entrypoint.start, &plan.runtime) {
         (Start::Script(script), Some(locked)) => {
-            Ok((runtime_path(locked)?, Some(in_app(&script.value)?)))
+            Ok((runtime::path(locked, plan.platform.os)?, Some(in_app(&script.value)?)))
         }
         (Start::Script(program) | Start::Program(program), _) => {
             Ok((in_app(&program.value)?, None))
@@ -542,7 +462,7 @@ fn manifest(
 ) -> Result<Manifest, StageError> {
     let (files, links) = pack::listing(tree);
     let runtime = plan.runtime.as_ref().map(|locked| {
-        let path = runtime_path(locked)?;
+        let path = runtime::path(locked, plan.platform.os)?;
         let shipped = files.iter().find(|file| file.path == path).map(|file| file.sha256);
         Ok::<_, PathError>(Runtime {
             engine: locked.engine.clone(),
@@ -580,11 +500,6 @@ fn manifest(
         files,
         links,
     })
-}
-
-fn runtime_path(locked: &LockedRuntime) -> Result<BundlePath, PathError> {
-    let file = Utf8Path::new(&locked.executable).file_name().unwrap_or(&locked.engine);
-    BundlePath::new(format!("runtime/bin/{file}"))
 }
 
 /// The pinned runtime's executable in the store.

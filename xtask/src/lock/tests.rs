@@ -51,6 +51,7 @@ fn node(target: &str, version: &str) -> LockedRuntime {
         integrity: Integrity::from_sha256([1; 32]),
         executable: "bin/node".to_owned(),
         sha256: Digest::of("node"),
+        companions: Vec::new(),
     }
 }
 
@@ -288,7 +289,7 @@ fn a_version_that_is_none_satisfies_nothing() {
 fn each_source_has_its_place() {
     let sandbox = Sandbox::new();
     let context = sandbox.context(&[("GANGWAY_NODE_MIRROR", "http://127.0.0.1/dist")]);
-    let mirrors = runtime::Mirrors::from_context(&context, &config.folder).expect("a URL");
+    let mirrors = runtime::Mirrors::from_context(&context, "/gateway".into()).expect("a URL");
     let place = |locked: &LockedRuntime| format!("{:?}", locked.request(&mirrors).place);
     let npm = node("linux-x64", "24.18.0");
     let expected = Place::Registry {

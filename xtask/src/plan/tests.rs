@@ -49,6 +49,7 @@ fn lock() -> Lock {
         integrity: Integrity::from_sha256([1; 32]),
         executable: "bin/node".to_owned(),
         sha256: Digest::of("node"),
+        companions: Vec::new(),
     });
     lock.tools.push(LockedTool {
         name: "esbuild".to_owned(),
@@ -258,7 +259,8 @@ fn without_dependencies_and_build() {
         archive  sample-1.2.3-linux-x64.tar.zst
         archive  sample-1.2.3-linux-x64.zip
     ");
-    let mirrors = Mirrors::from_context(&gateway.sandbox.context(&[])).expect("the default");
+    let mirrors = Mirrors::from_context(&gateway.sandbox.context(&[]), &gateway.sandbox.root)
+        .expect("the default");
     let requests = plan.requests(&gateway.sandbox.root, &mirrors);
     assert_eq!(requests.len(), 1, "the runtime: {requests:?}");
 }
@@ -274,13 +276,15 @@ fn a_build_needs_its_tools_pinned() {
 #[test]
 fn requests_name_every_archive_and_where_it_is() {
     let gateway = Gateway::new(&json!({}));
-    let mirrors = Mirrors::from_context(&gateway.sandbox.context(&[])).expect("the default");
+    let mirrors = Mirrors::from_context(&gateway.sandbox.context(&[]), &gateway.sandbox.root)
+        .expect("the default");
     let requests = gateway.plan().requests(&gateway.sandbox.root, &mirrors);
     let mut lines: Vec<String> = requests
         .iter()
         .map(|request| match &request.place {
             Place::Registry { name, version, .. } => format!("registry {name} {version}"),
             Place::Url(url) => format!("url {url}"),
+            Place::Wheel(wheel) => panic!("nothing of it is on PyPI: {wheel:?}"),
             Place::File(path) => {
                 format!("file {}", path.strip_prefix(&gateway.sandbox.root).expect("beside it"))
             }

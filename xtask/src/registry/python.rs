@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn credentials_are_sent_and_not_shown() {
         let server = Server::start(|_, _| Answer::ok(r#"{"files": []}"#));
-        let url = server.url.replace("http://", "http://user:p%40ss@");
+        let url = server.url.as_str().replace("http://", "http://user:p%40ss@");
         let sandbox = Sandbox::new();
         let index = format!("company={url}simple");
         let context = sandbox.context(&[("UV_DEFAULT_INDEX", &index)]);

@@ -59,7 +59,7 @@ mod tests {
         fn everybody_gets_what_they_can_have(targets in prop::collection::vec(prop::collection::vec(0_u64..6, 0..5), 0..6)) {
             let targets: Vec<Vec<Version>> = targets
                 .iter()
-                .map(|minors| minors.iter().map(|minor| Version::new(1, *minor, 0)).collect())
+                .map(|minors| minors.iter().map(|minor| Version::from((1, *minor, 0))).collect())
                 .collect();
             for (versions, chosen) in targets.iter().zip(choose(&targets)) {
                 prop_assert_eq!(chosen.is_none(), versions.is_empty());

@@ -344,7 +344,7 @@ mod tests {
         let index = r#"[{"version":"vNext","files":["linux-x64"]},{"version":"24.1.0","files":["linux-x64"]}]"#;
         let releases = parse_index(index).expect("well formed");
         let versions = node_versions(&releases, Some("linux-x64"));
-        assert_eq!(versions, [Version::new(24, 1, 0)]);
+        assert_eq!(versions, [Version::from((24_u64, 1_u64, 0_u64))]);
     }
 
     fn mirrors(value: &str) -> Result<Mirrors, MirrorError> {

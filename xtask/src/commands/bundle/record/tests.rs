@@ -60,6 +60,7 @@ impl Circumstances {
             integrity: Integrity::from_sha256([1; 32]),
             executable: "bin/node".to_owned(),
             sha256: Digest::of("node"),
+            companions: Vec::new(),
         });
         let lockfile =
             Some(("package-lock.json".into(), r#"{"lockfileVersion":3,"packages":{}}"#.to_owned()));
