@@ -5,7 +5,7 @@
 //! [`assemble()`] turns that and the unpacked tarballs into the tree that `npm ci` would lay out.
 //!
 //! The folder's files, in the order of the work: `read` leads the way; one reader for each format: `package_lock`
-//! with `raw`, `bun` with `relaxed`, `pnpm`; `fit` (does the lockfile belong to package.json?), `needs` and `hoist` (what
+//! with `raw`, `bun` with `relaxed`, `pnpm` with `yaml`; `fit` (does the lockfile belong to package.json?), `needs` and `hoist` (what
 //! one package of a workspace needs, and places for it). From there on all formats are alike: `location` (the keys),
 //! `graph` and `gate` (who needs whom, and where), `select` (what is left out), `places` (where the rest goes), `origin`
 //! (where its bytes come from); then `describe`, `assemble`, `patch`, `bins` and `programs`. Each step names the part of
@@ -38,6 +38,7 @@ mod relaxed;
 mod select;
 #[cfg(test)]
 mod tests;
+mod yaml;
 
 use std::collections::BTreeMap;
 

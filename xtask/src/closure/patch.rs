@@ -3,8 +3,8 @@
 //! Nothing in the store is ever changed: a patched file is another file there, named for the original's digest and the
 //! patch's. (pnpm: `patching/apply-patch`.)
 
-use camino::{Utf8Path, Utf8PathBuf};
-use diffy::patch_set::{FileMode, FileOperation, ParseOptions, PatchKind, PatchSet};
+use camino::Utf8PathBuf;
+use diffy::patch_set::{FileMode, FileOperation, FilePatch, ParseOptions, PatchKind, PatchSet};
 use gangway_artifact::{BundlePath, Digest};
 
 use super::{Closure, ClosureError};
@@ -62,53 +62,60 @@ fn apply(
         let part = part.map_err(|error| failed("any file", error.to_string()))?;
         let (from, to) = names(&part.operation().strip_prefix(1));
         let name = to.as_deref().or(from.as_deref()).unwrap_or_default();
-        let failed = |reason: String| failed(name, reason);
-        let place = |name: &Option<String>| match name {
-            Some(name) => {
-                package.join(name).map(Some).map_err(|error| failed(error.reason.to_owned()))
-            }
-            None => Ok(None),
-        };
-        let (from, to) = (place(&from)?, place(&to)?);
-        let original = match &from {
-            None => None,
-            Some(from) => match tree.get(from.as_str()) {
-                Some(Node::File(source)) => Some(source.clone()),
-                _ => return Err(failed("the package has no such file".to_owned())),
-            },
-        };
-        let PatchKind::Text(hunks) = part.patch() else {
-            return Err(failed("it is for bytes, not for text".to_owned()));
-        };
-        let source = match &to {
-            None => None,
-            Some(_) => {
-                let executable = match part.new_mode() {
-                    Some(FileMode::Executable) => true,
-                    Some(FileMode::Regular) => false,
-                    None => original.as_ref().is_some_and(|source| source.executable),
-                    Some(_) => return Err(failed("it makes a link".to_owned())),
-                };
-                let key = key(patch, original.as_ref(), name);
-                let made = store.derived(&key, executable, || {
-                    patched(original.as_ref(), hunks).map_err(Unpatched::Reason)
-                });
-                Some(made.map_err(|error| match error {
-                    Unpatched::Reason(reason) => failed(reason),
-                    Unpatched::Store(error) => ClosureError::Store(error),
-                })?)
-            }
-        };
-        let keeps = matches!(part.operation(), FileOperation::Copy { .. });
-        if let Some(from) = from.filter(|_| !keeps) {
-            tree.remove(from.as_str());
-        }
-        if let (Some(to), Some(source)) = (to, source) {
-            tree.insert(to, Node::File(source));
-        }
+        apply_part(package, patch, &part, tree, store).map_err(|error| match error {
+            Unpatched::Reason(reason) => failed(name, reason),
+            Unpatched::Store(error) => ClosureError::Store(error),
+        })?;
     }
     if is_empty {
         return Err(failed("any file", "it changes nothing".to_owned()));
+    }
+    Ok(())
+}
+
+/// What a patch says about one file.
+fn apply_part(
+    package: &BundlePath,
+    patch: &Patch,
+    part: &FilePatch<'_, [u8]>,
+    tree: &mut Tree,
+    store: &Store,
+) -> Result<(), Unpatched> {
+    let failed = |reason: &str| Unpatched::Reason(reason.to_owned());
+    let place = |name: Option<String>| {
+        let place = name.map(|name| package.join(&name)).transpose();
+        place.map_err(|error| failed(error.reason))
+    };
+    let (from, to) = names(&part.operation().strip_prefix(1));
+    let (from, to) = (place(from)?, place(to)?);
+    let original = match from.as_ref().map(|from| tree.get(from.as_str())) {
+        None => None,
+        Some(Some(Node::File(source))) => Some(source.clone()),
+        Some(_) => return Err(failed("the package has no such file")),
+    };
+    let PatchKind::Text(hunks) = part.patch() else {
+        return Err(failed("it is for bytes, not for text"));
+    };
+    let executable = match part.new_mode() {
+        Some(FileMode::Executable) => true,
+        Some(FileMode::Regular) => false,
+        None => original.as_ref().is_some_and(|source| source.executable),
+        Some(_) => return Err(failed("it makes a link")),
+    };
+    let made = match to {
+        None => None,
+        Some(to) => {
+            let key = key(patch, original.as_ref(), &to);
+            let source = store.derived(&key, executable, || patched(original.as_ref(), hunks))?;
+            Some((to, source))
+        }
+    };
+    let keeps = matches!(part.operation(), FileOperation::Copy { .. });
+    if let Some(from) = from.filter(|_| !keeps) {
+        tree.remove(from.as_str());
+    }
+    if let Some((to, source)) = made {
+        tree.insert(to, Node::File(source));
     }
     Ok(())
 }
@@ -124,22 +131,23 @@ impl From<StoreError> for Unpatched {
     }
 }
 
-fn key(patch: &Patch, original: Option<&Source>, name: &str) -> String {
+fn key(patch: &Patch, original: Option<&Source>, file: &BundlePath) -> String {
     let original =
         original.map_or_else(|| "nothing".to_owned(), |source| source.sha256.to_string());
-    format!("patched-{}-{original}-{name}", patch.sha256)
+    format!("patched-{}-{original}-{file}", patch.sha256)
 }
 
-fn patched(original: Option<&Source>, hunks: &diffy::Patch<'_, [u8]>) -> Result<Vec<u8>, String> {
+fn patched(
+    original: Option<&Source>,
+    hunks: &diffy::Patch<'_, [u8]>,
+) -> Result<Vec<u8>, Unpatched> {
     let bytes = match original {
         None => Vec::new(),
-        Some(source) => read(&source.path())?,
+        Some(source) => std::fs::read(source.path()).map_err(|error| {
+            Unpatched::Reason(format!("cannot read `{}`: {error}", source.path()))
+        })?,
     };
-    diffy::apply_bytes(&bytes, hunks).map_err(|error| error.to_string())
-}
-
-fn read(path: &Utf8Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("cannot read `{path}`: {error}"))
+    diffy::apply_bytes(&bytes, hunks).map_err(|error| Unpatched::Reason(error.to_string()))
 }
 
 /// The file before and after.
@@ -158,6 +166,8 @@ fn names(operation: &FileOperation<'_, [u8]>) -> (Option<String>, Option<String>
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use camino::Utf8Path;
 
     use super::*;
     use crate::context::Context;

@@ -10,12 +10,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
-use serde_saphyr::options::DuplicateKeyPolicy;
 
-use super::error::{FaultKind, Faults, Malformed, UnsupportedVersion};
+use super::error::{FaultKind, Faults, UnsupportedVersion};
 use super::needs::{Need, Needs, Node};
 use super::raw::{Entry, PatchFile};
-use super::{ClosureError, Scope};
+use super::{ClosureError, Scope, yaml};
 
 /// The keys of a lockfile that say what to install.
 #[derive(Debug, Default, Deserialize)]
@@ -99,7 +98,7 @@ pub(super) fn patch_files(text: &str, path: &Utf8Path) -> Result<Vec<Utf8PathBuf
 impl Lock {
     /// Reads the lockfile `text`.
     pub(super) fn parse(text: &str, path: &Utf8Path) -> Result<Self, ClosureError> {
-        let headers: Vec<Header> = documents(text, path)?;
+        let headers: Vec<Header> = yaml::documents(text, path)?;
         let found = headers.last().and_then(|header| header.lockfile_version.as_deref());
         if found != Some("9.0") {
             let is_old = found.is_none_or(|found| {
@@ -117,7 +116,7 @@ impl Lock {
             return Err(UnsupportedVersion::new(path, found, "version 9.0", help).into());
         }
         // A first document may hold what pnpm itself needs.
-        Ok(documents(text, path)?.pop().unwrap_or_default())
+        Ok(yaml::documents(text, path)?.pop().unwrap_or_default())
     }
 
     /// The folders of the workspace's packages, without that of the lockfile.
@@ -324,44 +323,6 @@ impl Resolution {
             (None, Some(kind)) => Some(format!("{kind}:")),
         }
     }
-}
-
-/// The YAML documents of `text`. pnpm writes no anchors, and nothing deep.
-fn documents<'de, T: Deserialize<'de>>(
-    text: &'de str,
-    path: &Utf8Path,
-) -> Result<Vec<T>, Box<Malformed>> {
-    let options = serde_saphyr::options! {
-        duplicate_keys: DuplicateKeyPolicy::Error,
-        with_snippet: false,
-        budget: serde_saphyr::budget! {
-            max_depth: 32,
-            max_nodes: 4_000_000,
-            max_events: 8_000_000,
-            max_anchors: 0,
-            max_aliases: 0,
-            max_documents: 4,
-        },
-    };
-    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
-        let place = error.location().map_or((1, 1), |location| {
-            let number = |number: u64| usize::try_from(number).unwrap_or(1).max(1);
-            (number(location.line()), number(location.column()))
-        });
-        let full = error.without_snippet().to_string();
-        Malformed::at(text, path, place, reason(&full))
-    })
-}
-
-/// What the reader says is wrong, without what it says to programmers and without the place.
-fn reason(full: &str) -> &str {
-    if full.starts_with("budget breached") {
-        return "it has anchors, or is deeper or larger than a lockfile can be";
-    }
-    let line = full.lines().next().unwrap_or_default();
-    let end =
-        [" at line ", ", set DuplicateKeyPolicy"].into_iter().filter_map(|end| line.find(end));
-    &line[..end.min().unwrap_or(line.len())]
 }
 
 /// The key of `snapshots` for a dependency: `1.2.3` is of the package that has its name, an alias says its own.
