@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gangway_artifact::LaunchError;
+use gangway_artifact::{LaunchError, PythonVersions};
 
 /// What can go wrong before the runtime takes over.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,12 @@ pub enum LauncherError {
     #[cfg(windows)]
     #[error("the system refuses to run `{}`; does a policy or a virus scanner forbid it?", runtime.display())]
     Forbidden { runtime: PathBuf },
+    /// No interpreter that fits.
+    #[error("cannot start `{name}`: it needs {versions}{}, and {}; install one ({}), or name one in GANGWAY_PYTHON", kind(*native), seen(found), how(versions))]
+    NoPython { name: String, versions: PythonVersions, native: bool, found: Vec<String> },
+    /// A folder that no list of folders can hold.
+    #[error("`{}` has a character in its name that separates folders in lists; move the bundle to a folder without it", bundle.display())]
+    Unlistable { bundle: PathBuf },
     /// Anything else.
     #[error("cannot start `{}`: {source}", runtime.display())]
     Start { runtime: PathBuf, source: io::Error },
@@ -70,7 +76,8 @@ impl LauncherError {
             Self::Lost { .. }
             | Self::NoLaunchFile { .. }
             | Self::UnknownProgram { .. }
-            | Self::NoRuntime { .. } => 127,
+            | Self::NoRuntime { .. }
+            | Self::NoPython { .. } => 127,
             #[cfg(unix)]
             Self::NoLoader { .. } => 127,
             _ => 126,
@@ -81,6 +88,32 @@ impl LauncherError {
 fn list(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     if quoted.is_empty() { "none at all".to_owned() } else { quoted.join(", ") }
+}
+
+/// What else an interpreter must be.
+fn kind(native: bool) -> String {
+    if native { format!(" (CPython for {})", std::env::consts::ARCH) } else { String::new() }
+}
+
+fn seen(found: &[String]) -> String {
+    match found {
+        [] => "this system has no Python".to_owned(),
+        found => format!("found {}", found.join("; ")),
+    }
+}
+
+/// How to get an interpreter here.
+fn how(versions: &PythonVersions) -> String {
+    let version = versions.first;
+    if cfg!(windows) {
+        format!("`winget install Python.Python.{version}`")
+    } else if cfg!(target_os = "macos") {
+        format!("`brew install python@{version}`")
+    } else {
+        format!(
+            "your system's package `python{version}` or `python3`, or `uv python install {version}`"
+        )
+    }
 }
 
 fn built_for(target: Option<&str>) -> String {

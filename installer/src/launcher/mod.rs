@@ -6,7 +6,8 @@
 //! runs before every start, so it reads one small file and does nothing else; the manifest is only opened for
 //! a better message when the start has failed already.
 //!
-//! It deliberately checks no digests (the installer does, once) and knows no variables: the launch file names them.
+//! It deliberately checks no digests (the installer does, once) and knows no variables: the launch file names them. Only
+//! services in Python have some of their own ([`python`]).
 
 mod environment;
 mod error;
@@ -17,6 +18,7 @@ mod platform;
 #[cfg(windows)]
 #[path = "windows.rs"]
 mod platform;
+mod python;
 
 use std::ffi::OsString;
 use std::fs;
@@ -38,6 +40,8 @@ struct Start {
     runtime: PathBuf,
     /// All its arguments, the one that names it excepted.
     arguments: Vec<OsString>,
+    /// What is different in its environment; without a value a variable is not there.
+    environment: Vec<(&'static str, Option<OsString>)>,
 }
 
 /// Becomes the program that `arguments` (the launcher's own, with its name) ask for. Returns only when that fails: says
@@ -63,8 +67,11 @@ fn plan(executable: &Path, users: &[OsString]) -> Result<Start, LauncherError> {
     let text = fs::read(&file).map_err(|source| LauncherError::read(&file, source))?;
     let mut launch = Launch::from_json(&text)
         .map_err(|source| LauncherError::LaunchFile { file: file.clone(), source })?;
+    if let Some(program) = launch.python.remove(name) {
+        return python::plan(bundle, name, program, users);
+    }
     let Some(program) = launch.programs.remove(name) else {
-        let known = launch.programs.into_keys().collect();
+        let known = launch.programs.into_keys().chain(launch.python.into_keys()).collect();
         return Err(LauncherError::UnknownProgram { name: name.to_owned(), file, known });
     };
     if let Some(policy) = &program.environment {
@@ -77,7 +84,7 @@ fn plan(executable: &Path, users: &[OsString]) -> Result<Start, LauncherError> {
         .chain(users.iter().cloned())
         .collect();
     let runtime = inside(bundle, &program.runtime);
-    Ok(Start { bundle: bundle.to_owned(), runtime, arguments })
+    Ok(Start { bundle: bundle.to_owned(), runtime, arguments, environment: Vec::new() })
 }
 
 /// Where `path` of the bundle is, with the system's own separators.

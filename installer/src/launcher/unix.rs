@@ -32,7 +32,7 @@ pub unsafe fn arguments(count: c_int, values: *const *const c_char) -> Vec<OsStr
 
 /// Replaces this process; returns only when that fails.
 pub(super) fn become_runtime(start: &Start) -> LauncherError {
-    match execute(&start.runtime, &start.arguments) {
+    match execute(start) {
         Ok(never) => match never {},
         Err(error) => explain(start, error),
     }
@@ -58,19 +58,42 @@ enum Never {}
 
 #[expect(
     unsafe_code,
-    reason = "no safe wrapper of execv leaves signals and the search for a shell alone"
+    reason = "no safe wrapper of execve leaves signals and the search for a shell alone"
 )]
-fn execute(program: &Path, arguments: &[OsString]) -> io::Result<Never> {
+fn execute(start: &Start) -> io::Result<Never> {
     let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::from);
-    let program = text(program.as_os_str())?;
-    let arguments = arguments.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
-    let pointers: Vec<*const c_char> = std::iter::once(program.as_ptr())
-        .chain(arguments.iter().map(|argument| argument.as_ptr()))
-        .chain([ptr::null()])
-        .collect();
-    // SAFETY: `pointers` is a list of strings with a null at its end, and all of them outlive the call.
-    unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
+    let program = text(start.runtime.as_os_str())?;
+    let arguments = start.arguments.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
+    let pointers = null_terminated(std::iter::once(&program).chain(&arguments));
+    if start.environment.is_empty() {
+        // SAFETY: `pointers` is a list of strings with a null at its end, and all of them outlive the call.
+        unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
+    } else {
+        let environment = environment(start)?;
+        let environment = null_terminated(&environment);
+        // SAFETY: as above, for both lists.
+        unsafe { libc::execve(program.as_ptr(), pointers.as_ptr(), environment.as_ptr()) };
+    }
     Err(io::Error::last_os_error())
+}
+
+/// This process's environment with the changes of `start`.
+fn environment(start: &Start) -> io::Result<Vec<CString>> {
+    let changed = |name: &OsStr| start.environment.iter().any(|(other, _)| name == *other);
+    let own = std::env::vars_os().filter(|(name, _)| !changed(name));
+    let set = start.environment.iter();
+    let set = set.filter_map(|(name, value)| Some((OsString::from(name), value.clone()?)));
+    own.chain(set)
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            CString::new(name.into_vec()).map_err(io::Error::from)
+        })
+        .collect()
+}
+
+fn null_terminated<'text>(texts: impl IntoIterator<Item = &'text CString>) -> Vec<*const c_char> {
+    texts.into_iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
 }
 
 /// Says what a failed exec means for this bundle.

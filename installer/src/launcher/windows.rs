@@ -34,6 +34,12 @@ use super::{LauncherError, Start, target};
 pub(super) fn become_runtime(start: &Start) -> LauncherError {
     survive_the_console();
     let mut command = Command::new(&start.runtime);
+    for (name, value) in &start.environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     let status = command.args(&start.arguments).spawn().and_then(|mut child| {
         bind(&child);
         child.wait()
