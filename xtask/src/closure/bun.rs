@@ -76,8 +76,7 @@ pub(super) fn entries(
     }
     let keys = Keys::new(&document.packages.0);
     for (key, value) in &document.packages.0 {
-        let mut entry =
-            package(value).map_err(|reason| malformed(text, path, key, &reason.to_string()))?;
+        let mut entry = package(value).map_err(|reason| malformed(text, path, key, reason))?;
         if let (Some(name), Some(version)) = (&entry.name, &entry.version) {
             let patch = document.patched_dependencies.get(&format!("{name}@{version}"));
             entry.patch = patch.map(|path| PatchFile { path: path.clone(), sha256: None });

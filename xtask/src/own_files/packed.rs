@@ -19,10 +19,10 @@ impl Packed {
     /// Reads the list in the package.json of `folder`; without one, everything is packed.
     pub(super) fn of(folder: &Utf8Path) -> Option<Self> {
         let text = std::fs::read_to_string(folder.join("package.json")).ok()?;
-        Self::parse(serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()?)
+        Self::parse(&serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()?)
     }
 
-    fn parse(package: Value) -> Option<Self> {
+    fn parse(package: &Value) -> Option<Self> {
         let mut builder = GitignoreBuilder::new("");
         for pattern in package["files"].as_array()?.iter().filter_map(Value::as_str) {
             let (sign, pattern) = match pattern.strip_prefix('!') {
@@ -67,7 +67,7 @@ mod tests {
             "files": ["dist", "./lib/*.js", "!dist/test", "[", "/assets/"],
             "main": "./main.js", "bin": {"x": "bin/x.js"},
         });
-        let packed = Packed::parse(package).expect("it has a list");
+        let packed = Packed::parse(&package).expect("it has a list");
         for path in [
             "dist/a/b.js",
             "lib/a.js",
@@ -85,6 +85,6 @@ mod tests {
         {
             assert!(!packed.has(path), "{path}");
         }
-        assert!(Packed::parse(json!({})).is_none());
+        assert!(Packed::parse(&json!({})).is_none());
     }
 }

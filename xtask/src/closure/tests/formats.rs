@@ -59,7 +59,7 @@ fn bun(workspaces: &Value, packages: &Value) -> String {
     serde_json::to_string_pretty(&lock).expect("values can be written").replace("\"\n", "\",\n")
 }
 
-fn bun_package(id: &str, information: Value) -> Value {
+fn bun_package(id: &str, information: &Value) -> Value {
     json!([id, "", information, integrity(id)])
 }
 
@@ -219,17 +219,17 @@ fn bun_has_workspaces_bundles_and_peers() {
             "packages/lib": {"name": "lib", "version": "1.0.0", "dependencies": {"ms": "2"}},
         }),
         &json!({
-            "a": bun_package("a@1.0.0", json!({
+            "a": bun_package("a@1.0.0", &json!({
                 "dependencies": {"inner": "1", "ms": "1"}, "peerDependencies": {"tool": "1", "peer": "1"},
                 "optionalPeers": ["tool"],
             })),
-            "a/inner": bun_package("inner@1.0.0", json!({"bundled": true})),
+            "a/inner": bun_package("inner@1.0.0", &json!({"bundled": true})),
             "lib": ["lib@workspace:packages/lib"],
-            "lib/ms": bun_package("ms@2.0.0", json!({})),
-            "ms": bun_package("ms@1.0.0", json!({"os": "!win32"})),
-            "peer": bun_package("peer@1.0.0", json!({"optionalDependencies": {"mac": "1"}})),
-            "mac": bun_package("mac@1.0.0", json!({"os": "darwin"})),
-            "tool": bun_package("tool@1.0.0", json!({})),
+            "lib/ms": bun_package("ms@2.0.0", &json!({})),
+            "ms": bun_package("ms@1.0.0", &json!({"os": "!win32"})),
+            "peer": bun_package("peer@1.0.0", &json!({"optionalDependencies": {"mac": "1"}})),
+            "mac": bun_package("mac@1.0.0", &json!({"os": "darwin"})),
+            "tool": bun_package("tool@1.0.0", &json!({})),
         }),
     );
     let closure = project("bun.lock", &text, "", None).expect("is fine");
@@ -378,8 +378,8 @@ fn package_json_says_something_else() {
     let bun = bun(
         &json!({"": {"dependencies": locked}}),
         &json!({
-            "a": bun_package("a@1.0.0", json!({})), "same": bun_package("same@1.0.0", json!({})),
-            "gone": bun_package("gone@1.0.0", json!({})),
+            "a": bun_package("a@1.0.0", &json!({})), "same": bun_package("same@1.0.0", &json!({})),
+            "gone": bun_package("gone@1.0.0", &json!({})),
         }),
     );
     assert_snapshot!(fails(project("bun.lock", &bun, "", Some(&package))), @"
