@@ -245,9 +245,16 @@ mod tests {
             crate::testing::rendered(&explain("aarch64-unknown-linux-gnu", failed))
         };
         let no_std = "error[E0463]: can't find crate for `core`\n  |\n  = note: the `aarch64-unknown-linux-gnu` target may not be installed\n";
-        insta::assert_snapshot!(rendered(no_std), @"");
+        insta::assert_snapshot!(rendered(no_std), @"
+        × cannot build the launcher for `aarch64-unknown-linux-gnu`
+        ╰─▶   × the Rust toolchain has no standard library for `aarch64-unknown-linux-gnu`
+              help: run `rustup target add aarch64-unknown-linux-gnu`
+        ");
         let no_libc = "/usr/bin/ld: cannot find -lc: No such file or directory\ncollect2: error\n";
-        insta::assert_snapshot!(rendered(no_libc), @"");
+        insta::assert_snapshot!(rendered(no_libc), @"
+        × the C library for `aarch64-unknown-linux-gnu` cannot be linked statically: its `libc.a` is not installed
+        help: install the C library's development files (Debian, Ubuntu: `libc6-dev`; Fedora: `glibc-static`)
+        ");
         let no_linker = rendered("error: linker `cc` not found\n");
         assert!(no_linker.contains("error: linker `cc` not found"), "{no_linker}");
     }

@@ -450,3 +450,97 @@ fn health(table: Located<raw::ServiceHealth>, faults: &mut Faults) -> Option<Ser
     };
     Some(ServiceHealth { probe, timeout_seconds })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, ConfigError};
+    use crate::testing::{Sandbox, rendered};
+
+    const HEAD: &str = "format = 1\n[app]\nname = \"a\"\nversion = \"1.0.0\"\n[runtime]\nengine = \"node\"\nversion = \"24\"\n[[entrypoint]]\nname = \"gateway\"\nscript = \"a.js\"\n";
+
+    fn read(services: &str) -> Result<Vec<Service>, ConfigError> {
+        let sandbox = Sandbox::new();
+        let path = sandbox.write("gangway.toml", format!("{HEAD}{services}"));
+        Ok(config::load(&path)?.services)
+    }
+
+    fn refused(services: &str) -> String {
+        let text = rendered(&read(services).expect_err("it should be refused"));
+        // The manifest's folder is another one in every run.
+        let lines = text.lines().filter(|line| !line.contains("gangway.toml"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn two_of_one_name_show_both_places() {
+        let two = "[[service]]\nname = \"x\"\nkind = \"rust\"\n[[service]]\nname = \"X\"\nkind = \"napi\"\n";
+        let text = refused(two);
+        assert!(text.contains("service `x` appears twice"), "{text}");
+        assert!(text.contains("first here") && text.contains("again here"), "{text}");
+        let text = refused("[[service]]\nname = \"Gateway\"\nkind = \"rust\"\n");
+        assert!(text.contains("program `Gateway` appears twice"), "{text}");
+        assert!(text.contains("an entrypoint of that name"), "{text}");
+        // An addon is no program.
+        assert!(read("[[service]]\nname = \"gateway\"\nkind = \"napi\"\n").is_ok());
+    }
+
+    #[test]
+    fn keys_of_another_kind_and_missing_ones() {
+        let text = refused("[[service]]\nname = \"x\"\nkind = \"rust\"\ncommand = [\"make\"]\n");
+        assert!(text.contains("`command` is no key of a service of the kind `rust`"), "{text}");
+        assert!(text.contains("`path`, `package`, `bin`, `args`, `env` and `health`"), "{text}");
+        let text = refused("[[service]]\nname = \"x\"\nkind = \"command\"\n");
+        assert!(
+            text.contains("missing key `command` of a service of the kind `command`"),
+            "{text}"
+        );
+        assert!(text.contains("missing key `inputs` of a service"), "{text}");
+        let text = refused(
+            "[[service]]\nname = \"x\"\nkind = \"python\"\nrequirements = \"r.txt\"\npython = \">=3.10\"\n",
+        );
+        assert!(text.contains("missing `module` or `script`"), "{text}");
+        let text = refused("[[service]]\nname = \"x\"\nkind = \"rsut\"\n");
+        assert!(text.contains("unknown value `rsut` of `service.kind`"), "{text}");
+    }
+
+    #[test]
+    fn health_asks_one_thing() {
+        let of = |health: &str| {
+            read(&format!("[[service]]\nname = \"x\"\nkind = \"rust\"\nhealth = {health}\n"))
+        };
+        let probe = |health| {
+            let mut services = of(health).expect("valid");
+            services.remove(0).health.expect("written").probe
+        };
+        let path = Some("/health".to_owned());
+        assert_eq!(
+            probe("{ socket = \"x.sock\", path = \"/health\" }"),
+            HealthProbe::Socket { socket: "x.sock".to_owned(), path: path.clone() }
+        );
+        assert_eq!(probe("{ port = 1, path = \"/health\" }"), HealthProbe::Port { port: 1, path });
+        assert_eq!(probe("{ command = [\"-v\"] }"), HealthProbe::Command(vec!["-v".to_owned()]));
+        for wrong in ["{}", "{ socket = \"a\", port = 1 }", "{ command = [\"a\"], path = \"/\" }"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+        assert!(of("{ port = 1, path = \"health\" }").is_err());
+    }
+
+    #[test]
+    fn a_prebuilt_place_is_a_file_or_a_url() {
+        let services = read(
+            "[[service]]\nname = \"x\"\nkind = \"prebuilt\"\n[service.targets]\nlinux-x64 = \"a/b\"\njetson = \"https://example.com/x.zip\"\n",
+        );
+        let services = services.expect("valid");
+        let ServiceSource::Prebuilt(prebuilt) = &services[0].source else { panic!("another kind") };
+        let kinds: Vec<_> = prebuilt
+            .targets
+            .values()
+            .map(|place| matches!(place.value, PrebuiltPlace::Url(_)))
+            .collect();
+        assert_eq!(kinds, [true, false]);
+        let escape =
+            "[[service]]\nname = \"x\"\nkind = \"prebuilt\"\ntargets = { linux-x64 = \"../b\" }\n";
+        assert!(refused(escape).contains(".."));
+    }
+}

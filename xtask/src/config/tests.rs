@@ -264,7 +264,7 @@ source-map = false
        ·   ╰── unknown key
      8 │
        ╰────
-      help: `port` is a key of `[health]`
+      help: `port` is a key of `[health]` and `[service.health]`
 
     Error:
       × unknown key `nmae` in `[[entrypoint]]`
@@ -315,7 +315,7 @@ source-map = false
         ╰────
       help: did you mean `health`?
             known keys at the top level: `app`, `build`, `dependencies`, `entrypoint`, `format`,
-            `health`, `install-script`, `prune`, `runtime`, `target` and `tools`
+            `health`, `install-script`, `prune`, `runtime`, `service`, `target` and `tools`
     "#);
 }
 

@@ -145,3 +145,80 @@ fn link(tree: &mut Tree, path: BundlePath, target: String) -> Result<(), Archive
     tree.insert(path, Node::Link(target));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Sandbox;
+
+    /// A tarball with a program, a link to it and a text.
+    fn tarball(link: &str) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, mode, bytes) in [("./bin/x", 0o755, &b"#!"[..]), ("README", 0o600, b"hi")] {
+            let mut header = tar::Header::new_ustar();
+            header.set_mode(mode);
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, path, bytes).expect("memory");
+        }
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        builder.append_link(&mut header, "bin/y", link).expect("memory");
+        builder.into_inner().expect("memory")
+    }
+
+    fn taken(bytes: &[u8]) -> Result<Vec<String>, ArchiveError> {
+        let sandbox = Sandbox::new();
+        let store = Store::open(&sandbox.context(&[])).expect("there is room");
+        let file = sandbox.write("archive", bytes);
+        let tree = read(&store, &file, "x.exe")?;
+        let line = |(path, node): (&BundlePath, &Node)| match node {
+            Node::File(source) => format!("{path} {} {}", source.size, source.executable),
+            Node::Link(target) => format!("{path} -> {target}"),
+        };
+        Ok(tree.iter().map(line).collect())
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut encoder, bytes).expect("memory");
+        encoder.finish().expect("memory")
+    }
+
+    #[test]
+    fn every_format_says_what_it_is() {
+        let tar = tarball("x");
+        let expected = ["README 2 false", "bin/x 2 true", "bin/y -> x"];
+        let mut xz = Vec::new();
+        io::copy(&mut liblzma::read::XzEncoder::new(&tar[..], 1), &mut xz).expect("memory");
+        let zstd = zstd::encode_all(&tar[..], 1).expect("memory");
+        for bytes in [gzip(&tar), xz, zstd, tar] {
+            assert_eq!(taken(&bytes).expect("sound"), expected);
+        }
+        let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file("bin/x", options.unix_permissions(0o755)).expect("memory");
+        io::Write::write_all(&mut zip, b"#!").expect("memory");
+        let zip = zip.finish().expect("memory").into_inner();
+        assert_eq!(taken(&zip).expect("sound"), ["bin/x 2 true"]);
+        assert_eq!(taken(b"MZ program").expect("sound"), ["x.exe 10 true"]);
+    }
+
+    #[test]
+    fn nothing_leads_out() {
+        assert!(matches!(taken(&tarball("../../etc/passwd")), Err(ArchiveError::Link { .. })));
+        let mut tar = tarball("x");
+        // `README` becomes `../EAD`; the checksum says so.
+        let at = tar.windows(6).position(|name| name == b"README").expect("it is there");
+        tar[at..at + 6].copy_from_slice(b"../EAD");
+        let sum: u32 = tar[at..at + 512]
+            .iter()
+            .enumerate()
+            .map(|(index, byte)| if (148..156).contains(&index) { 32 } else { u32::from(*byte) })
+            .sum();
+        tar[at + 148..at + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        assert!(matches!(taken(&tar), Err(ArchiveError::Name(_))));
+        let cut = gzip(&tarball("x"));
+        assert!(matches!(taken(&cut[..cut.len() / 2]), Err(ArchiveError::Malformed(_))));
+    }
+}
