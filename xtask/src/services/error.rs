@@ -105,7 +105,7 @@ pub enum ServiceError {
     Offline { url: String },
     /// An archive that cannot be taken.
     #[error("cannot unpack the prebuilt program of the service `{service}`")]
-    Archive { service: String, source: ArchiveError },
+    Archive { service: String, source: Box<ArchiveError> },
     /// A kind that is not made here.
     #[error("the service `{service}` is of the kind `{kind}`, which this Gangway does not bundle")]
     Kind { service: String, kind: &'static str },

@@ -193,8 +193,9 @@ pub(super) fn make(
     let tree = match Changes::recall(bench.store, &key)? {
         Some(changes) => changes.present,
         None => {
-            let present = archive::read(bench.store, &file.path(), &bare)
-                .map_err(|source| ServiceError::Archive { service: name, source })?;
+            let present = archive::read(bench.store, &file.path(), &bare).map_err(|source| {
+                ServiceError::Archive { service: name, source: Box::new(source) }
+            })?;
             let changes = Changes { present, removed: Vec::new() };
             changes.remember(bench.store, &key)?;
             changes.present

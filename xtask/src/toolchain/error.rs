@@ -28,9 +28,8 @@ pub enum ToolchainError {
     #[diagnostic(help("run `rustup target add {triple}`"))]
     NoStandardLibrary { triple: String },
     /// A tool is there and does not work.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Broken(ProcessError),
+    #[error("{tool} is installed and does not work")]
+    Broken { tool: &'static str, source: Box<ProcessError> },
     /// The programs that stand for the compilers could not be written.
     #[error("cannot write `{path}`")]
     Write { path: Utf8PathBuf, source: std::io::Error },

@@ -44,7 +44,7 @@ pub fn zig(context: &Context, wanted: &str) -> Result<Tool, ToolchainError> {
     let asked = Command::new("ask zig for its version", program.as_path()).arg("version");
     let version = asked.version().map_err(|error| match error {
         ProcessError::Start { .. } => ToolchainError::NoZig { wanted: wanted.to_owned() },
-        error => ToolchainError::Broken(error),
+        error => ToolchainError::Broken { tool: "zig", source: Box::new(error) },
     })?;
     // What a link leads to finds the library that lies beside it.
     let program = program.canonicalize_utf8().unwrap_or(program);
@@ -82,7 +82,10 @@ pub fn zigbuild(context: &Context, triple: &str) -> Result<Tool, ToolchainError>
         .filter(|program| is_program(program))
         .ok_or_else(absent)?;
     let asked = Command::new("ask cargo-zigbuild for its version", program.as_path()).arg("-V");
-    let version = asked.version().map_err(ToolchainError::Broken)?;
+    let version = asked.version().map_err(|source| ToolchainError::Broken {
+        tool: "cargo-zigbuild",
+        source: Box::new(source),
+    })?;
     Ok(Tool { program, version })
 }
 

@@ -1,0 +1,141 @@
+//! Services of two kinds, built for three platforms and started where that can be done.
+//!
+//! These need zig, cargo-zigbuild and Rust's standard libraries of the targets; docs/services.md says how to get them.
+
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use e2e::{bare, bundle, gangway, scratch, text, unpack};
+
+const MANIFEST: &str = r#"format = 1
+
+[app]
+name = "gw"
+version = "1.2.3"
+include = ["main.js"]
+
+[runtime]
+engine = "node"
+version = "24.x"
+sources = ["npm"]
+
+[[entrypoint]]
+name = "gw"
+script = "main.js"
+
+[[service]]
+name = "probe"
+kind = "rust"
+path = "probe"
+args = ["first"]
+env = { GREETING = "hello" }
+health = { port = 8123, path = "/health" }
+
+[[service]]
+name = "native"
+kind = "command"
+command = ["make", "-C", "native"]
+inputs = ["native/**"]
+"#;
+
+const PROBE: &str = r#"fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    println!("{} {arguments:?} {:?} {}", std::env::consts::ARCH, std::env::var("GREETING"), file!());
+}
+"#;
+
+const MAKEFILE: &str = "all:\n\t$(CC) -O2 -DTARGET='\"$(GANGWAY_TARGET)\"' main.c -o $(GANGWAY_OUT)/native$(if $(filter win32,$(GANGWAY_OS)),.exe)\n";
+
+const MAIN_C: &str = "#include <stdio.h>\nint main(int c, char **v) { printf(\"%s %d\\n\", TARGET, c); return 7; }\n";
+
+fn project(name: &str) -> Utf8PathBuf {
+    let folder = scratch(name);
+    let cargo =
+        "[package]\nname = \"probe\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    let lock = "version = 4\n\n[[package]]\nname = \"probe\"\nversion = \"0.1.0\"\n";
+    for (path, text) in [
+        ("gangway.toml", MANIFEST),
+        ("main.js", "console.log('gateway');\n"),
+        ("probe/Cargo.toml", cargo),
+        ("probe/Cargo.lock", lock),
+        ("probe/src/main.rs", PROBE),
+        ("native/Makefile", MAKEFILE),
+        ("native/main.c", MAIN_C),
+    ] {
+        write(&folder, path, text);
+    }
+    folder
+}
+
+fn write(folder: &Utf8Path, path: &str, text: &str) {
+    let path = folder.join(path);
+    fs_err::create_dir_all(path.parent().expect("it was joined")).expect("writable");
+    fs_err::write(path, text).expect("writable");
+}
+
+const TARGETS: [&str; 6] =
+    ["--target", "linux-x64", "--target", "linux-arm64", "--target", "windows-x64"];
+
+fn locked(folder: &Utf8Path) -> Utf8PathBuf {
+    let manifest = folder.join("gangway.toml");
+    let mut lock: Command = gangway();
+    lock.args(["lock", "--manifest", manifest.as_str()]).args(TARGETS);
+    let output = lock.output().expect("it starts");
+    assert!(output.status.success(), "{}", text(&output));
+    manifest
+}
+
+#[test]
+#[ignore = "needs zig, cargo-zigbuild and Rust's standard libraries of the targets"]
+fn services_are_built_for_every_target() {
+    let folder = project("services");
+    let manifest = locked(&folder);
+    let out = folder.join("out");
+    let first = bundle(&manifest, &out, &TARGETS);
+    assert_eq!(first["entrypoints"][0], "gw");
+    let archive = |target: &str| out.join(format!("gw-1.2.3-{target}.tar.zst"));
+
+    let (_kept, root) = unpack(&archive("linux-x64"));
+    let home = folder.join("home");
+    fs_err::create_dir_all(&home).expect("writable");
+    let run = |program: &str, argument: &str| {
+        let mut program = bare(&root.join("bin").join(program), &home);
+        program.arg(argument).output().expect("it starts")
+    };
+    let probe = run("probe", "a b");
+    let said = "x86_64 [\"first\", \"a b\"] Ok(\"hello\") src/main.rs\n";
+    assert_eq!(String::from_utf8_lossy(&probe.stdout), said);
+    let native = run("native", "x");
+    assert_eq!(String::from_utf8_lossy(&native.stdout), "linux-x64 2\n");
+    assert_eq!(native.status.code(), Some(7));
+
+    // ELF's machine 183 is AArch64.
+    let (_kept, root) = unpack(&archive("linux-arm64"));
+    for path in ["bin/probe", "services/probe/probe", "services/native/native"] {
+        let bytes = fs_err::read(root.join(path)).expect("it is inside");
+        assert_eq!((&bytes[..4], bytes[18]), (&b"\x7fELF"[..], 183), "{path}");
+    }
+    let (_kept, root) = unpack(&archive("windows-x64"));
+    for path in ["bin/probe.exe", "services/probe/probe.exe", "services/native/native.exe"] {
+        let bytes = fs_err::read(root.join(path)).expect("it is inside");
+        assert_eq!(&bytes[..2], b"MZ", "{path}");
+    }
+}
+
+#[test]
+#[ignore = "needs zig"]
+fn a_build_that_fails_shows_why_and_keeps_its_log() {
+    let folder = project("services-failing");
+    write(&folder, "native/main.c", "#error this cannot be\n");
+    let manifest = locked(&folder);
+    let output = gangway()
+        .args(["bundle", "--manifest", manifest.as_str(), "--target", "linux-x64"])
+        .args(["--out", folder.join("out").as_str()])
+        .output()
+        .expect("it starts");
+    assert!(!output.status.success());
+    let said = text(&output);
+    assert!(said.contains("the build of the service `native` for `linux-x64` failed"), "{said}");
+    assert!(said.contains("this cannot be"), "{said}");
+    assert!(said.contains("service-native-linux-x64.log"), "{said}");
+}
