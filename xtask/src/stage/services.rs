@@ -8,11 +8,14 @@ use crate::plan::TargetPlan;
 use crate::services::{Bench, Made};
 use crate::tree::Tree;
 
+/// A service that is a process, and its files.
+pub(super) type Process<'a> = (&'a config::Service, Made);
+
 /// The services that are processes, in the manifest's order, and the files of those that are addons.
 pub(super) fn make<'a>(
     materials: &Materials<'a>,
     plan: &TargetPlan,
-) -> Result<(Vec<(&'a config::Service, Made)>, Tree), StageError> {
+) -> Result<(Vec<Process<'a>>, Tree), StageError> {
     let Materials { context, config, store, confinement, services, lock, .. } = *materials;
     let bench = Bench { context, config, store, sources: services, confinement };
     let (mut processes, mut addons) = (Vec::new(), Tree::default());
@@ -29,7 +32,7 @@ pub(super) fn make<'a>(
 
 /// `services/<name>/`; returns what is said of each, sorted by name.
 pub(super) fn add(
-    processes: Vec<(&config::Service, Made)>,
+    processes: Vec<Process<'_>>,
     tree: &mut Tree,
 ) -> Result<Vec<Service>, StageError> {
     let mut services = Vec::new();
