@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::addons::{self, AddonError, NodeAbi, Reference, Setting};
 use crate::closure::{self, Closure, ClosureError, Host, Origin, Package, Project, Scope};
-use crate::config::{Config, Engine, ScriptAction, Start};
+use crate::config::{Config, Engine, ScriptAction, Start, Treatment};
 use crate::fetch::{Place, Request};
 use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
 use crate::pack::Format;
@@ -112,6 +112,9 @@ pub struct TargetPlan {
     /// What is done about packages without native code for it, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addons: Vec<String>,
+    /// Whether addons are compiled for it.
+    #[serde(skip)]
+    pub builds_addons: bool,
     /// Platforms that its native code is compared with.
     #[serde(skip)]
     pub references: Vec<Reference>,
@@ -291,7 +294,9 @@ fn resolve_target(given: &Given<'_>, target: &Target) -> Result<TargetPlan, Plan
     }
     let runs = config.install_scripts.iter().any(|script| script.action == ScriptAction::Run);
     // Not every lockfile knows which packages have scripts.
-    let script_runtime = match runs && !closure.packages.is_empty() {
+    let runs = runs && !closure.packages.is_empty();
+    let builds_addons = builds_addons(config, target, &closure);
+    let script_runtime = match runs || builds_addons {
         true => inputs.lock.runtime(config, host)?.cloned(),
         false => None,
     };
@@ -304,6 +309,7 @@ fn resolve_target(given: &Given<'_>, target: &Target) -> Result<TargetPlan, Plan
         references: references(inputs, runtime.as_ref(), &target.platform, &host.platform),
         runtime,
         script_runtime,
+        builds_addons,
         closure,
         archives,
         data: target.clone(),
@@ -393,6 +399,7 @@ impl TargetPlan {
     pub fn requests(&self, lockfile_folder: &Utf8Path, mirrors: &Mirrors) -> Vec<Request> {
         let runtimes = self.runtime.iter().chain(&self.script_runtime);
         let mut requests: Vec<_> = runtimes.flat_map(|runtime| runtime.requests(mirrors)).collect();
+        requests.extend(self.builds_addons.then(addons::build::request));
         requests.extend(package_requests(&self.closure, lockfile_folder));
         requests
     }
@@ -470,6 +477,15 @@ fn addon_lines(config: &Config, target: &Target, closure: &Closure) -> Vec<Strin
         Some(format!("{} {}: {action}", package.name, package.version))
     };
     closure.packages.iter().filter_map(about).collect()
+}
+
+fn builds_addons(config: &Config, target: &Target, closure: &Closure) -> bool {
+    let mut builds =
+        config.addons.iter().filter(|addon| matches!(addon.treatment, Treatment::Build(_)));
+    builds.any(|addon| {
+        let mut packages = closure.packages.iter();
+        packages.any(|package| addon.is_about(&package.name, target.name.as_str()))
+    })
 }
 
 /// What the packages of a target are compared with: the platform that bundles are made on, and the others of the

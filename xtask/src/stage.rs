@@ -3,6 +3,7 @@
 //! The tree is put together as data; only install scripts and the build command ever see files on disk, and those are
 //! private copies wherever they may write.
 
+mod addons;
 mod runtime;
 mod services;
 
@@ -18,7 +19,7 @@ use gangway_artifact::{
 };
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
-use crate::addons::{self, AddonError, Decision};
+use crate::addons::{AddonError, Decision};
 use crate::app_build::{self, BuildError, Tool};
 use crate::closure::{self, Closure, ClosureError, Package};
 use crate::config::{self, Config, Start};
@@ -220,9 +221,10 @@ pub fn tree(
     let runtime = locked.map(|locked| executable(materials, locked)).transpose()?;
     let decision = &materials.addons[&plan.target];
     let mut warnings = decision.notes.clone();
-    let closure = addons::apply(&decision.jobs, &closure, &mut app);
+    let closure = crate::addons::apply(&decision.jobs, &closure, &mut app);
+    addons::build(materials, plan, &mut app)?;
     let mut app = run_scripts(materials, plan, &closure, app, &mut warnings)?;
-    addons::check_scripts(plan, &decision.expected, &app)?;
+    crate::addons::check_scripts(plan, &decision.expected, &app)?;
     let (processes, own_addons) = services::make(materials, plan)?;
     app.extend(own_addons);
     check_entrypoints(config, &app)?;

@@ -10,9 +10,9 @@ use gangway_artifact::{BundlePath, Platform, TargetName};
 
 use super::abi::NodeAbi;
 use super::code::Fit;
-use super::evidence::{Evidence, Library, Published};
+use super::evidence::{Evidence, Library};
 use crate::closure::{Closure, Origin, Package};
-use crate::config::{Addon, BuildSystem, InstallScript, ScriptAction, Treatment};
+use crate::config::{Addon, BuildSystem, InstallScript, Recipe, ScriptAction, Treatment};
 
 /// A platform to compare with, and the names of the packages it gets.
 #[derive(Debug, Clone)]
@@ -51,8 +51,6 @@ pub struct Lack {
     pub because: String,
     /// What its sources are compiled with, if it brings any.
     pub sources: Option<BuildSystem>,
-    /// Whether its makers publish binaries elsewhere.
-    pub is_published: bool,
 }
 
 /// Something to do for one package on one target.
@@ -68,12 +66,21 @@ pub struct Job {
     pub treatment: Treatment,
     /// What its sources are compiled with, if it brings any.
     pub sources: Option<BuildSystem>,
-    /// Where its makers publish binaries.
-    pub published: Option<Published>,
     /// Its platform packages that the target has: their folders.
     pub members: Vec<BundlePath>,
     /// Its own files of native code.
     pub binaries: Vec<BundlePath>,
+}
+
+impl Job {
+    /// How it is built, if it is.
+    #[must_use]
+    pub fn recipe(&self) -> Option<&Recipe> {
+        match &self.treatment {
+            Treatment::Build(recipe) => Some(recipe),
+            Treatment::Omit { .. } => None,
+        }
+    }
 }
 
 /// What is to be done on one target.
@@ -126,10 +133,9 @@ pub fn decide(
         let verdict = judge(setting, unit, &present);
         let entry = addons.iter().find(|addon| addon.is_about(unit.name, setting.target.as_str()));
         match (verdict, entry) {
-            (Verdict::Loads, Some(entry)) if entry.treatment != Treatment::Prebuilt => {
+            (Verdict::Loads | Verdict::Lacks(_), Some(entry)) => {
                 decision.jobs.push(job(unit, &present, entry));
             }
-            (Verdict::Lacks(_), Some(entry)) => decision.jobs.push(job(unit, &present, entry)),
             (Verdict::Lacks(because), None) => {
                 let lack = lack(unit, because);
                 let is_run = scripts.iter().any(|script| {
@@ -142,7 +148,7 @@ pub fn decide(
                 "`{}` runs as WebAssembly (`{package}`) on {}: it has no native code for it",
                 unit.name, setting.target
             )),
-            (Verdict::Loads | Verdict::IsPlain, _) => {}
+            (Verdict::Loads, None) | (Verdict::IsPlain, _) => {}
         }
     }
     decision
@@ -232,7 +238,6 @@ fn lack(unit: &Unit<'_>, because: String) -> Lack {
         path: unit.path.clone(),
         because,
         sources: unit.evidence.sources,
-        is_published: unit.evidence.published.is_some(),
     }
 }
 
@@ -244,7 +249,6 @@ fn job(unit: &Unit<'_>, present: &[&Unit<'_>], entry: &Addon) -> Job {
         path: unit.path.clone(),
         treatment: entry.treatment.clone(),
         sources: unit.evidence.sources,
-        published: unit.evidence.published.clone(),
         members: present.iter().map(|member| member.path.clone()).collect(),
         binaries: unit.evidence.binaries.iter().filter_map(|binary| inside(&binary.path)).collect(),
     }

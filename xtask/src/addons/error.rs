@@ -9,7 +9,11 @@ use gangway_artifact::TargetName;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 use super::decide::Lack;
-use crate::config::BuildSystem;
+use crate::capture::CaptureError;
+use crate::layout::LayoutError;
+use crate::store::StoreError;
+use crate::toolchain::ToolchainError;
+use crate::workshop::WorkshopError;
 
 /// What can go wrong with native addons.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -54,8 +58,59 @@ pub enum AddonError {
     },
     /// Packages without native code for a target.
     #[error("{}", .0.message())]
-    #[diagnostic(help("{}", .0.help()))]
+    #[diagnostic(help("{}", .0.advice))]
     Lacking(Lacking),
+    /// Sources that cannot be built for a target.
+    #[error("cannot build {name} {version} for `{target}`: {reason}")]
+    #[diagnostic(help(
+        "leave `{target}` out of the `targets` of its `[[addon]]`, or say `action = \"omit\"` for it"
+    ))]
+    CannotBuild {
+        /// The package.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The target.
+        target: TargetName,
+        /// Why not.
+        reason: String,
+    },
+    /// Sources that do not compile, or a fence that failed.
+    #[error("building {name} {version} for `{target}` failed")]
+    #[diagnostic(help(
+        "it has no network and may only write to its own folder; it needs `make` and Python 3 on this machine. `env` in its \
+         `[[addon]]` sets variables such as CXXFLAGS"
+    ))]
+    Build {
+        /// The package.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The target.
+        target: TargetName,
+        /// Why.
+        source: Box<WorkshopError>,
+    },
+    /// There are no compilers.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Toolchain(#[from] ToolchainError),
+    /// There is no place to build in.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Workshop(#[from] WorkshopError),
+    /// What is built could not be laid out.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Layout(#[from] LayoutError),
+    /// What was made cannot be taken.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Capture(#[from] CaptureError),
+    /// The store failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
     /// An install script that did not make what it was trusted to make.
     #[error(
         "{name} {version} has no native code for `{target}` although its install script has run: {because}"
@@ -77,100 +132,76 @@ pub enum AddonError {
     },
 }
 
-/// Everything that is missing, on all targets.
+/// What is missing on one target.
 #[derive(Debug)]
 pub struct Lacking {
-    /// By target.
-    pub targets: BTreeMap<TargetName, Vec<Lack>>,
+    /// The target.
+    pub target: TargetName,
+    /// What it lacks.
+    pub lacks: Vec<Lack>,
+    /// The tables to paste, or where they are.
+    advice: String,
 }
 
 impl Lacking {
-    fn message(&self) -> String {
-        let count: usize = self.targets.values().map(Vec::len).sum();
-        let what = match (count, self.targets.len()) {
-            (1, _) => "a package has no native code for its target".to_owned(),
-            (_, 1) => format!("{count} packages have no native code for their target"),
-            (_, targets) => {
-                let names = self.by_package().len();
-                let packages = if names == 1 { "package has" } else { "packages have" };
-                format!("{names} {packages} no native code for some of {targets} targets")
-            }
+    /// One for each target. The tables speak of all targets, so only the first has them.
+    pub(super) fn of_all(targets: BTreeMap<TargetName, Vec<Lack>>) -> Vec<Self> {
+        let tables = tables(&targets);
+        let first = targets.keys().next().cloned();
+        let advice = |target: &TargetName| match &first {
+            Some(first) if first != target => format!("the tables to paste are those of `{first}`"),
+            _ => format!(
+                "decide for each in gangway.toml: `action = \"build\"` compiles its sources for the target, `action = \
+                 \"omit\"` leaves its native code out\n\n{tables}"
+            ),
         };
-        let mut text = format!("{what}:");
-        for (target, lacks) in &self.targets {
+        let lacking = |(target, lacks)| Self { advice: advice(&target), target, lacks };
+        targets.into_iter().map(lacking).collect()
+    }
+
+    fn message(&self) -> String {
+        let mut text = match self.lacks.len() {
+            1 => format!("a package has no native code for `{}`:", self.target),
+            count => format!("{count} packages have no native code for `{}`:", self.target),
+        };
+        for Lack { name, version, because, .. } in &self.lacks {
             // A text in memory takes whatever is written to it.
-            let _ = write!(text, "\n  {target}");
-            for Lack { name, version, because, .. } in lacks {
-                let _ = write!(text, "\n    {name} {version}: {because}");
-            }
+            let _ = write!(text, "\n  {name} {version}: {because}");
         }
         text
     }
+}
 
-    fn help(&self) -> String {
-        format!(
-            "decide for each in gangway.toml: `action = \"prebuilt\"` takes the binary its makers publish (`cargo xtask lock` \
-             pins it), `action = \"build\"` compiles its sources for the target, `action = \"omit\"` leaves its native \
-             code out and says why the gateway works without{}",
-            self.tables()
-        )
-    }
-
-    /// One table for each package, with what can be done for it.
-    #[must_use]
-    pub fn tables(&self) -> String {
-        let mut tables = String::new();
-        for (name, (lack, targets)) in self.by_package() {
-            let targets: Vec<_> = targets.iter().map(|target| format!("\"{target}\"")).collect();
-            let _ = write!(
-                tables,
-                "\n\n[[addon]]\npackage = \"{name}\"\ntargets = [{}]\n{}",
-                targets.join(", "),
-                ways(lack)
-            );
-        }
-        tables
-    }
-
-    fn by_package(&self) -> BTreeMap<&str, (&Lack, Vec<&TargetName>)> {
-        let mut packages: BTreeMap<&str, (&Lack, Vec<&TargetName>)> = BTreeMap::new();
-        for (target, lacks) in &self.targets {
-            for lack in lacks {
-                let targets = &mut packages.entry(&lack.name).or_insert((lack, Vec::new())).1;
-                // Several versions of it may lack the same.
-                if targets.last() != Some(&target) {
-                    targets.push(target);
-                }
+/// One table for each package, with what can be done for it.
+pub(super) fn tables(targets: &BTreeMap<TargetName, Vec<Lack>>) -> String {
+    let mut packages: BTreeMap<&str, (&Lack, Vec<&TargetName>)> = BTreeMap::new();
+    for (target, lacks) in targets {
+        for lack in lacks {
+            let targets = &mut packages.entry(&lack.name).or_insert((lack, Vec::new())).1;
+            // Several versions of it may lack the same.
+            if targets.last() != Some(&target) {
+                targets.push(target);
             }
         }
-        packages
     }
+    let table = |(name, (lack, targets)): (&str, (&Lack, Vec<&TargetName>))| {
+        let targets: Vec<_> = targets.iter().map(|target| format!("\"{target}\"")).collect();
+        let targets = targets.join(", ");
+        format!("[[addon]]\npackage = \"{name}\"\ntargets = [{targets}]\n{}", ways(lack))
+    };
+    packages.into_iter().map(table).collect::<Vec<_>>().join("\n\n")
 }
 
 /// What can be done for a package: the first that works, and the others as comments to switch to.
 fn ways(lack: &Lack) -> String {
-    let mut ways = Vec::new();
-    if lack.is_published {
-        ways.push("action = \"prebuilt\"".to_owned());
+    let omit = ["action = \"omit\"", "reason = \"\"    # why the gateway works without it"];
+    match lack.sources {
+        Some(system) => format!(
+            "action = \"build\"    # with {}; or\n# {}\n# {}",
+            system.as_str(),
+            omit[0],
+            omit[1]
+        ),
+        None => format!("{}    # it has no `binding.gyp` to build\n{}", omit[0], omit[1]),
     }
-    if let Some(system) = lack.sources {
-        ways.push(format!("action = \"build\"             # with {}", system.as_str()));
-    }
-    ways.push(
-        "action = \"omit\"\nreason = \"\"                  # why the gateway works without it"
-            .to_owned(),
-    );
-    let others = ways.iter().skip(1).flat_map(|way| way.lines()).map(|line| format!("\n# {line}"));
-    let mut text = ways[0].clone();
-    text.extend(others);
-    let cannot = match (lack.is_published, lack.sources.map(BuildSystem::as_str)) {
-        (false, None) => {
-            "\n# neither prebuilt nor build: it names no downloads, and brings no sources"
-        }
-        (false, Some(_)) => "\n# not prebuilt: it names no downloads",
-        (true, None) => "\n# not build: it brings no sources",
-        (true, Some(_)) => "",
-    };
-    text.push_str(cannot);
-    text
 }

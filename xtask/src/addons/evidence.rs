@@ -60,8 +60,6 @@ pub struct Evidence {
     pub platform_packages: Vec<String>,
     /// What its sources are compiled with, if it brings sources.
     pub sources: Option<BuildSystem>,
-    /// Where its makers publish binaries.
-    pub published: Option<Published>,
     /// The package of WebAssembly its loader falls back to (napi-rs).
     pub fallback: Option<String>,
 }
@@ -75,15 +73,6 @@ pub struct Binary {
     pub code: Code,
     /// What its name says.
     tags: Tags,
-}
-
-/// How a package's makers publish binaries outside of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Published {
-    /// As prebuild-install fetches them.
-    PrebuildInstall,
-    /// As node-pre-gyp fetches them.
-    NodePreGyp,
 }
 
 /// The evidence of every archive and folder. The keys inside are folders of packages: `""` is the package itself,
@@ -171,12 +160,7 @@ impl Evidence {
             version: text(&manifest["version"]),
             claim: claim(&manifest, has_gyp),
             platform_packages: platform_packages(&manifest),
-            sources: match (has_gyp, file("CMakeLists.txt").is_some()) {
-                (true, _) => Some(BuildSystem::NodeGyp),
-                (false, true) => Some(BuildSystem::CmakeJs),
-                (false, false) => None,
-            },
-            published: published(&manifest),
+            sources: has_gyp.then_some(BuildSystem::NodeGyp),
             ..Self::default()
         };
         for (inside, source) in files.iter().filter(|(inside, source)| may_be_code(inside, source))
@@ -236,22 +220,6 @@ fn claim(manifest: &Value, has_gyp: bool) -> Option<String> {
     }
     let loader = LOADERS.iter().find(|name| manifest["dependencies"][**name].is_string())?;
     Some(format!("it depends on `{loader}`"))
-}
-
-fn published(manifest: &Value) -> Option<Published> {
-    let scripts = ["preinstall", "install", "postinstall"];
-    let mut scripts = scripts.iter().filter_map(|event| manifest["scripts"][event].as_str());
-    if manifest["dependencies"]["prebuild-install"].is_string()
-        || scripts.any(|script| script.contains("prebuild-install"))
-    {
-        Some(Published::PrebuildInstall)
-    } else if manifest["binary"]["module_name"].is_string()
-        && manifest["binary"]["host"].is_string()
-    {
-        Some(Published::NodePreGyp)
-    } else {
-        None
-    }
 }
 
 fn platform_packages(manifest: &Value) -> Vec<String> {
@@ -332,15 +300,6 @@ mod tests {
         ] {
             assert_eq!(claim(&manifest, has_gyp).as_deref(), expected, "{manifest}");
         }
-    }
-
-    #[test]
-    fn where_makers_publish() {
-        let install = json!({"scripts": {"install": "prebuild-install -r napi || cmake-js"}});
-        assert_eq!(published(&install), Some(Published::PrebuildInstall));
-        let binary = json!({"binary": {"module_name": "x", "host": "https://example.com"}});
-        assert_eq!(published(&binary), Some(Published::NodePreGyp));
-        assert_eq!(published(&json!({"binary": {"napi_versions": [3]}})), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod abi;
 mod apply;
+pub mod build;
 mod code;
 mod decide;
 mod error;
@@ -22,6 +23,7 @@ pub use abi::NodeAbi;
 pub use apply::apply;
 pub use code::{Code, Fit, is_script};
 pub use decide::{Decision, Job, Lack, Reference, Setting, decide};
+use error::tables;
 pub use error::{AddonError, Lacking};
 pub use evidence::{Evidence, Library, Unreadable};
 
@@ -30,25 +32,35 @@ use crate::plan::TargetPlan;
 use crate::target::Targets;
 use crate::tree::Tree;
 
-/// Decides about every target; `library` has what the packages bring. The targets that lack nothing have a decision,
-/// the others are in one error with everything that is missing on any of them.
+/// What was decided about several targets.
+#[derive(Debug, Default)]
+pub struct Decisions {
+    /// About those that can be bundled.
+    pub decisions: BTreeMap<TargetName, Decision>,
+    /// Why the others cannot.
+    pub failures: BTreeMap<TargetName, AddonError>,
+}
+
+/// Decides about every target; `library` has what the packages bring. The first failure has the tables for all.
 pub fn decide_all<'plan>(
     config: &Config,
     targets: impl IntoIterator<Item = &'plan TargetPlan>,
     library: &Library,
-) -> (BTreeMap<TargetName, Decision>, Option<Lacking>) {
-    let mut decisions = BTreeMap::new();
-    let mut lacking = Lacking { targets: BTreeMap::new() };
+) -> Decisions {
+    let mut decided = Decisions::default();
+    let mut lacking = BTreeMap::new();
     for plan in targets {
         let decision = decide(&plan.setting(), library, &config.addons, &config.install_scripts);
-        if decision.lacks.is_empty() {
-            decisions.insert(plan.target.clone(), decision);
-        } else {
-            lacking.targets.insert(plan.target.clone(), decision.lacks);
+        match decision.lacks.is_empty() {
+            true => drop(decided.decisions.insert(plan.target.clone(), decision)),
+            false => drop(lacking.insert(plan.target.clone(), decision.lacks)),
         }
     }
-    let lacking = (!lacking.targets.is_empty()).then_some(lacking);
-    (decisions, lacking)
+    decided.failures = Lacking::of_all(lacking)
+        .into_iter()
+        .map(|lacking| (lacking.target.clone(), AddonError::Lacking(lacking)))
+        .collect();
+    decided
 }
 
 /// Looks at what install scripts were trusted to make in `tree`.
@@ -67,13 +79,12 @@ pub fn check_scripts(plan: &TargetPlan, expected: &[Lack], tree: &Tree) -> Resul
             .map_err(|Unreadable { path, source }| AddonError::Read { path, source })?;
         let loads = |evidence: &Evidence| evidence.usable(&plan.platform, abi).is_some();
         if !made.get("").is_some_and(loads) {
-            let targets = [(plan.target.clone(), vec![lack.clone()])].into();
             return Err(AddonError::ScriptMadeNone {
                 name: lack.name.clone(),
                 version: lack.version.clone(),
                 target: plan.target.clone(),
                 because: lack.because.clone(),
-                tables: Lacking { targets }.tables(),
+                tables: tables(&[(plan.target.clone(), vec![lack.clone()])].into()),
             });
         }
     }
@@ -138,3 +149,6 @@ pub fn check_packages(config: &Config, targets: &[TargetPlan]) -> Result<(), Add
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,6 @@ pub struct Addon {
 /// What is done about a package's native code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {
-    /// The binary that its makers publish is fetched.
-    Prebuilt,
     /// Its sources are compiled.
     Build(Recipe),
     /// It is left out.
@@ -48,8 +46,6 @@ pub struct Recipe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Action {
-    /// Fetch the binary that the package's makers publish; the lock pins it.
-    Prebuilt,
     /// Compile the package's sources for the target.
     Build,
     /// Leave the native code out.
@@ -60,10 +56,8 @@ pub(super) enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BuildSystem {
-    /// `binding.gyp`
+    /// node-gyp: the package has a `binding.gyp`.
     NodeGyp,
-    /// `CMakeLists.txt`
-    CmakeJs,
 }
 
 impl Addon {
@@ -80,7 +74,6 @@ impl Treatment {
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Prebuilt => "prebuilt",
             Self::Build(_) => "build",
             Self::Omit { .. } => "omit",
         }
@@ -93,14 +86,13 @@ impl BuildSystem {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NodeGyp => "node-gyp",
-            Self::CmakeJs => "cmake-js",
         }
     }
 }
 
 /// Takes the tables, and notes what contradicts itself.
 pub(super) fn addons(list: Vec<raw::Addon>, faults: &mut Faults) -> Vec<Addon> {
-    let addons: Vec<Addon> = list.into_iter().filter_map(|table| addon(table, faults)).collect();
+    let addons: Vec<Addon> = list.into_iter().map(|table| addon(table, faults)).collect();
     for (index, addon) in addons.iter().enumerate() {
         let earlier = addons[..index].iter().find_map(|other| Some((other, shared(other, addon)?)));
         if let Some((first, target)) = earlier {
@@ -135,12 +127,11 @@ fn shared(one: &Addon, other: &Addon) -> Option<String> {
     }
 }
 
-fn addon(table: raw::Addon, faults: &mut Faults) -> Option<Addon> {
+fn addon(table: raw::Addon, faults: &mut Faults) -> Addon {
     let raw::Addon { package, action, targets, reason, system, env } = table;
     package_name(&package, faults);
     let only_for = |action: Action| (action, action_name(action));
     let beside = match action {
-        Action::Prebuilt => "`action = \"prebuilt\"`",
         Action::Build => "`action = \"build\"`",
         Action::Omit => "`action = \"omit\"`",
     };
@@ -162,42 +153,38 @@ fn addon(table: raw::Addon, faults: &mut Faults) -> Option<Addon> {
     let targets = targets.map(|targets| targets.value).unwrap_or_default();
     unique("target", &targets, Clone::clone, faults);
     let treatment = match action {
-        Action::Prebuilt => Treatment::Prebuilt,
         Action::Build => Treatment::Build(Recipe {
             system: system.map(|system| system.value),
             env: variables(env.map(|env| env.value).unwrap_or_default(), faults),
         }),
-        Action::Omit => Treatment::Omit { reason: self::reason(reason, &package, faults)? },
+        Action::Omit => Treatment::Omit { reason: self::reason(reason, &package, faults) },
     };
-    Some(Addon { package, targets, treatment })
+    Addon { package, targets, treatment }
 }
 
 fn reason(
     reason: Option<Located<String>>,
     package: &Located<String>,
     faults: &mut Faults,
-) -> Option<String> {
+) -> String {
     let help = "say why the gateway works without this package's native code, for whoever reads this next: \
                 `reason = \"it is only for ..., and ...\"`";
-    match reason {
+    match &reason {
         Some(reason) if reason.value.trim().is_empty() => {
             empty("addon.reason", &reason.span, help, faults);
-            None
         }
-        Some(reason) => Some(reason.value),
+        Some(_) => {}
         None => {
             let what = "key `reason` in `[[addon]]` with `action = \"omit\"`".to_owned();
-            faults
-                .add(&package.span, FaultKind::Missing { what }, "left out without a reason")
-                .help(help);
-            None
+            let kind = FaultKind::Missing { what };
+            faults.add(&package.span, kind, "left out without a reason").help(help);
         }
     }
+    reason.map(|reason| reason.value).unwrap_or_default()
 }
 
 fn action_name(action: Action) -> &'static str {
     match action {
-        Action::Prebuilt => "prebuilt",
         Action::Build => "build",
         Action::Omit => "omit",
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{Digest, MANIFEST_FILE};
+use gangway_artifact::{Digest, MANIFEST_FILE, TargetName};
 
 use super::record::{self, Key, Keys};
 use super::{Bundle, BundleError, Failure, Options, Outcome, Pruned};
@@ -80,24 +80,23 @@ pub(super) fn all(
     outcome: &mut Outcome,
 ) -> Result<(), BundleError> {
     let Command { context, config, options, inputs, plan, own, store, .. } = *command;
-    let (work, fetched) = fetch(command, work, outcome)?;
+    let (mut work, fetched) = fetch(command, work, outcome)?;
     let library = Library::read(&fetched, &own.folders)
         .map_err(|Unreadable { path, source }| AddonError::Read { path, source })?;
-    let (addons, lacking) = addons::decide_all(config, work.iter().map(|work| work.plan), &library);
-    if let Some(lacking) = lacking {
-        let targets = lacking.targets.keys().cloned().collect();
-        let error = AddonError::Lacking(lacking).into();
-        outcome.failures.push(Failure { targets, error });
-    }
-    let work: Vec<_> =
-        work.into_iter().filter(|work| addons.contains_key(&work.plan.target)).collect();
+    let addons = addons::decide_all(config, work.iter().map(|work| work.plan), &library);
+    work.retain(|work| !addons.failures.contains_key(&work.plan.target));
+    let failed = |(target, error): (TargetName, AddonError)| Failure {
+        targets: vec![target],
+        error: error.into(),
+    };
+    outcome.failures.extend(addons.failures.into_iter().map(failed));
     let materials = Materials {
         context,
         config,
         store,
         fetched: &fetched,
         own,
-        addons: &addons,
+        addons: &addons.decisions,
         services: command.services,
         lock: &inputs.lock,
         confinement: options.confinement,
