@@ -3,7 +3,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { WebSocket, WebSocketServer, type RawData } from "ws";
 
+import { messageOf } from "./exit.ts";
 import { answer } from "./messages.ts";
+import { healthOf, type Services } from "./services.ts";
 import { version } from "../package.json";
 
 /** A client that sends more than this at once is cut off (close code 1009). */
@@ -29,13 +31,13 @@ export interface Gateway {
 }
 
 /** Listens on `address`; rejects when the address cannot be had. */
-export async function startGateway(address: Address): Promise<Gateway> {
-  const http = createServer(serveHttp);
+export async function startGateway(address: Address, services: Services): Promise<Gateway> {
+  const http = createServer((request, response) => void serveHttp(request, response, services));
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES });
   http.on("upgrade", (request, socket, head) => {
     sockets.handleUpgrade(request, socket, head, (client) => sockets.emit("connection", client, request));
   });
-  sockets.on("connection", serveClient);
+  sockets.on("connection", (client) => serveClient(client, services));
 
   await new Promise<void>((resolve, reject) => {
     http.once("error", reject);
@@ -51,7 +53,7 @@ export async function startGateway(address: Address): Promise<Gateway> {
   };
 }
 
-function serveHttp(request: IncomingMessage, response: ServerResponse): void {
+async function serveHttp(request: IncomingMessage, response: ServerResponse, services: Services): Promise<void> {
   const path = request.url?.split("?", 1)[0];
   if (path !== "/health") {
     sendJson(response, 404, { error: "not found" });
@@ -59,7 +61,9 @@ function serveHttp(request: IncomingMessage, response: ServerResponse): void {
     response.setHeader("allow", "GET, HEAD");
     sendJson(response, 405, { error: "method not allowed" });
   } else {
-    sendJson(response, 200, { status: "ok", version });
+    // The gateway is well without them: what they are is told, and changes nothing.
+    const states = await healthOf(services);
+    sendJson(response, 200, { status: "ok", version, ...(Object.keys(states).length > 0 && { services: states }) });
   }
 }
 
@@ -73,9 +77,15 @@ function sendJson(response: ServerResponse, status: number, body: object): void 
   response.end(text);
 }
 
-function serveClient(client: WebSocket): void {
+function serveClient(client: WebSocket, services: Services): void {
+  // Answers leave in the order of the messages, however long a service takes.
+  let last: Promise<void> = Promise.resolve();
   client.on("message", (data: RawData, isBinary: boolean) => {
-    client.send(isBinary ? data : answer(data.toString()), { binary: isBinary });
+    const text = isBinary ? undefined : answer(data.toString(), services);
+    last = last.then(async () => {
+      client.send(text === undefined ? data : await text, { binary: isBinary });
+    });
+    last = last.catch((error: unknown) => console.error(`client: ${messageOf(error)}`));
   });
   // A broken frame closes this connection (`ws` sees to that); it must not end the process for everyone else.
   client.on("error", (error) => console.error(`client: ${error.message}`));

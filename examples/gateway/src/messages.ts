@@ -1,6 +1,9 @@
-// What the gateway says to a text message. Pure, apart from the addon it asks.
+// What the gateway says to a text message. Pure, apart from the addon and the services it asks.
 
 import { xxh64 } from "@node-rs/xxhash";
+
+import { messageOf } from "./exit.ts";
+import { ask, type Services } from "./services.ts";
 
 /**
  * The answer to `text`. A JSON object with a string `op` is a request and gets a JSON object back; everything else
@@ -8,13 +11,15 @@ import { xxh64 } from "@node-rs/xxhash";
  *
  *     hello                           -> hello
  *     {"op":"hash","text":"hello"}    -> {"op":"hash","xxh64":"26c7827d889f6da3"}
+ *     {"op":"words","text":"one two"} -> {"op":"words","words":2}, from the service in Rust
+ *     {"op":"digest","text":"hello"}  -> {"op":"digest","xxh3":"9555e8555c62dcfd"}, from the service in Python
  */
-export function answer(text: string): string {
+export async function answer(text: string, services: Services): Promise<string> {
   const request = parseRequest(text);
   if (request === undefined) {
     return text;
   }
-  return JSON.stringify(handle(request));
+  return JSON.stringify(await handle(request, services));
 }
 
 interface Request {
@@ -36,16 +41,32 @@ function isRequest(value: unknown): value is Request {
   return typeof value === "object" && value !== null && "op" in value && typeof value.op === "string";
 }
 
-function handle(request: Request): object {
-  switch (request.op) {
-    case "hash": {
-      const text = request["text"];
-      if (typeof text !== "string") {
-        return { op: "hash", error: "`text` must be a string" };
-      }
-      return { op: "hash", xxh64: xxh64(text).toString(16).padStart(16, "0") };
-    }
-    default:
-      return { op: request.op, error: "unknown op; there is `hash`" };
+async function handle(request: Request, services: Services): Promise<object> {
+  const { op } = request;
+  const text = request["text"];
+  if (op !== "hash" && op !== "words" && op !== "digest") {
+    return { op, error: "unknown op; there are `hash`, `words` and `digest`" };
+  }
+  if (typeof text !== "string") {
+    return { op, error: "`text` must be a string" };
+  }
+  switch (op) {
+    case "hash":
+      return { op, xxh64: xxh64(text).toString(16).padStart(16, "0") };
+    case "words":
+      return { op, ...(await fromService("words", services.words, `words ${text}`)) };
+    case "digest":
+      return { op, ...(await fromService("digest", services.digest, `xxh3 ${text}`)) };
+  }
+}
+
+async function fromService(name: string, place: string | undefined, request: string): Promise<object> {
+  if (place === undefined) {
+    return { error: `the gateway was started without \`--${name}\`` };
+  }
+  try {
+    return await ask(place, request);
+  } catch (error) {
+    return { error: `the service \`${name}\`: ${messageOf(error)}` };
   }
 }

@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 
 import { EXIT_FAILURE, EXIT_USAGE, fail, messageOf } from "./exit.ts";
 import { startGateway, type Address } from "./gateway.ts";
+import type { Services } from "./services.ts";
 
 const DEFAULT_HOST = "127.0.0.1";
 const DEFAULT_PORT = 8787;
@@ -22,10 +23,10 @@ export async function serve(program: string, args: readonly string[]): Promise<v
     console.log(helpOf(program));
     return;
   }
-  const { address } = options;
+  const { address, services } = options;
   let gateway;
   try {
-    gateway = await startGateway(address);
+    gateway = await startGateway(address, services);
   } catch (error) {
     return fail(program, EXIT_FAILURE, `cannot listen on ${address.host} port ${address.port}: ${messageOf(error)}`);
   }
@@ -44,6 +45,7 @@ export async function serve(program: string, args: readonly string[]): Promise<v
 interface Options {
   readonly help: boolean;
   readonly address: Address;
+  readonly services: Services;
 }
 
 function parseOptions(args: readonly string[]): Options {
@@ -53,9 +55,15 @@ function parseOptions(args: readonly string[]): Options {
       help: { type: "boolean", short: "h", default: false },
       host: { type: "string", default: DEFAULT_HOST },
       port: { type: "string", default: String(DEFAULT_PORT) },
+      words: { type: "string" },
+      digest: { type: "string" },
     },
   });
-  return { help: values.help, address: { host: values.host, port: parsePort(values.port) } };
+  return {
+    help: values.help,
+    address: { host: values.host, port: parsePort(values.port) },
+    services: { words: values.words, digest: values.digest },
+  };
 }
 
 function parsePort(text: string): number {
@@ -72,6 +80,8 @@ function helpOf(program: string): string {
 Options:
   --host <address>  the address to listen on (default ${DEFAULT_HOST})
   --port <number>   the TCP port; 0 lets the system choose (default ${DEFAULT_PORT})
+  --words <place>   where the service \`words\` listens: a socket's path, or host:port
+  --digest <place>  where the service \`digest\` listens
   -h, --help        print this help`;
 }
 
