@@ -8,5 +8,7 @@ if [ ! -f go.mod ]; then
 fi
 # One program that needs no C library, whatever the machine that builds has.
 export CGO_ENABLED=0 GOFLAGS=
+# Go insists on a cache, and behind Gangway's fence there is no home to have it in.
+export GOCACHE="${GOCACHE:-${TMPDIR:-/tmp}/go-build}"
 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' \
   -o "$GANGWAY_OUT/embedded-go$(go env GOEXE)" main.go

@@ -355,8 +355,8 @@ fn locks_of_other_kinds() {
     assert_eq!(staged.packages[0].tags, [tags[0]]);
     insta::assert_snapshot!(bench.fault(&Wish { lock: "pylock.toml", target: "macos-x64", ..Wish::default() }), @r#"
 × no wheel of native 1.0 fits `macos-x64` with Python 3.10; the service `worker` needs one
-help: no wheel of it is for this platform (`macosx_13_0_x86_64`); there are `cp310-abi3-manylinux_2_17_aarch64`, `cp310-abi3-win_arm64`: lock another version of native, leave it out where it is not
-      needed with a marker such as `; sys_platform != 'win32'`, or leave the service out of `macos-x64` (Python 3.10)
+help: no wheel of it is for this platform (`macosx_13_0_x86_64`); there are `cp310-abi3-manylinux_2_17_aarch64`, `cp310-abi3-win_arm64`: lock another version of native, leave it out where it is
+      not needed with a marker such as `; sys_platform != 'win32'`, or leave the service out of `macos-x64` (Python 3.10)
 "#);
 
     let index = bench.index();
@@ -416,7 +416,8 @@ fn no_wheel_for_the_target() {
     let fault = |target: &str| bench.fault(&Wish { target, ..Wish::default() });
     insta::assert_snapshot!(fault("windows-arm64"), @r#"
 × no wheel of native 1.0 fits `windows-arm64` with Python 3.10; the service `worker` needs one
-help: its wheels for this platform are @@W
+help: its wheels for this platform are `cp311-cp311-win_arm64`, and the tag of `windows-arm64` is `win_arm64`: lock another version of native, or set `python` of the service to a version that has
+      a wheel
 "#);
     insta::assert_snapshot!(fault("macos-x64"), @r#"
 × no wheel of native 1.0 fits `macos-x64` with Python 3.10; the service `worker` needs one
@@ -445,7 +446,7 @@ fn what_the_system_must_bring() {
     let bench = Bench::new();
     bench.lock(&[format!("asking==1.0 {}", bench.wheel("asking", "py3-none-any", &[]))]);
     let staged = bench.stage(&Wish::default()).expect("the lock is enough for the bundle");
-    insta::assert_snapshot!(staged.warnings.join("\n"), @"the lock of the service `worker` does not hold all that its packages ask for; what is missing must come with the system's Python (uv says: No solution found when resolving dependencies)");
+    insta::assert_snapshot!(staged.warnings.join("\n"), @"the lock of the service `worker` does not hold all that its packages ask for; what is missing must come with the system's Python (uv says: Because pure was not found in the provided package locations and all versions of asking depend on pure, we can conclude that all versions of asking cannot be used.)");
 }
 
 #[test]
