@@ -90,8 +90,8 @@ impl Shop {
         let gateway = xtask.parent().expect("it is in the workspace").join("examples/gateway");
         let config = config::load(&gateway.join("gangway.toml")).expect("it is committed");
         let lock = Lock::load(&config).expect("it is committed");
-        let runtime = lock.runtime(&config, host).expect("it is pinned");
-        let mirrors = Mirrors::from_context(&builder.context).expect("sane settings");
+        let runtime = lock.runtime(&config, host).expect("it is pinned").expect("it has one");
+        let mirrors = Mirrors::from_context(&builder.context, &config.folder).expect("sane settings");
         let requests = [runtime.request(&mirrors), build::request()];
         let mut fetched =
             fetch::all(&builder.context, &builder.store, &registry, &requests).expect("served");
