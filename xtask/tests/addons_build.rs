@@ -64,8 +64,9 @@ fn check(package: &str, product: &str, script: &str, answer: &str) {
             let folder = tempfile::tempdir().expect("there is room");
             let place = Utf8Path::from_path(folder.path()).expect("it is UTF-8");
             layout::write(&tree, place, Method::Copy).expect("it can be written");
-            let run = Command::new(shop.node.path()).args(["-e", script]).current_dir(place);
-            let output = { run }.output().expect("it runs here");
+            let node = shop.node.path();
+            let run = Command::new(node).args(["-e", script]).current_dir(place).output();
+            let output = run.expect("it runs here");
             let said = String::from_utf8_lossy(&output.stderr);
             assert_eq!(String::from_utf8_lossy(&output.stdout), answer, "{said}");
         }
@@ -91,7 +92,8 @@ impl Shop {
         let config = config::load(&gateway.join("gangway.toml")).expect("it is committed");
         let lock = Lock::load(&config).expect("it is committed");
         let runtime = lock.runtime(&config, host).expect("it is pinned").expect("it has one");
-        let mirrors = Mirrors::from_context(&builder.context, &config.folder).expect("sane settings");
+        let mirrors =
+            Mirrors::from_context(&builder.context, &config.folder).expect("sane settings");
         let requests = [runtime.request(&mirrors), build::request()];
         let mut fetched =
             fetch::all(&builder.context, &builder.store, &registry, &requests).expect("served");
