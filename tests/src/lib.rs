@@ -7,6 +7,7 @@ pub mod node_mirror;
 mod official;
 mod project;
 mod registry;
+pub mod signing;
 
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};

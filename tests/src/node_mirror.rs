@@ -7,6 +7,7 @@ use serde_json::json;
 use sha2::Digest as _;
 
 use crate::registry::{Answer, LocalRegistry};
+use crate::signing;
 
 /// One release as it stands on the mirror.
 #[derive(Debug, Clone)]
@@ -72,7 +73,8 @@ pub fn answers(releases: &[Release]) -> BTreeMap<String, Answer> {
             "0".repeat(64),
             release.version
         );
-        answers.insert(format!("{folder}/SHASUMS256.txt"), Answer::Bytes(sums.into_bytes()));
+        let sums = signing::sign(&sums).into_bytes();
+        answers.insert(format!("{folder}/SHASUMS256.txt.asc"), Answer::Bytes(sums));
         answers.insert(format!("{folder}/{name}"), Answer::Bytes(release.archive.clone()));
     }
     answers

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use serde_json::Value;
 
 use crate::registry::LocalRegistry;
-use crate::{Project, gangway, node_mirror, text};
+use crate::{Project, gangway, node_mirror, signing, text};
 
 /// The gateway; its cache is empty at first.
 #[derive(Debug, Default)]
@@ -30,6 +30,7 @@ impl Official {
             "sources = [\"official\"]\nstrip = false",
         );
         project.write("package.json", r#"{"name": "sample", "version": "1.2.3"}"#);
+        project.write("keys.asc", &signing::public_key());
         // A server that is not there is given up soon.
         project.write(".npmrc", "fetch-retries=1\nfetch-retry-mintimeout=10\n");
         for file in ["gangway.lock", "package-lock.json"] {
@@ -78,6 +79,7 @@ impl Official {
             .args(["--manifest", self.project.manifest().as_str()])
             .env("GANGWAY_CACHE", self.project.folder().join("cache"))
             .env("GANGWAY_NODE_MIRROR", mirror)
+            .env("GANGWAY_NODE_KEYS", self.project.folder().join("keys.asc"))
             .output()
             .expect("it is a program")
     }

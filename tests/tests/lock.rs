@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e2e::node_mirror::{self, Release};
-use e2e::{Answer, LocalRegistry, Official, integrity, tarball, text};
+use e2e::{Answer, LocalRegistry, Official, integrity, signing, tarball, text};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -36,7 +36,7 @@ fn the_lock_names_archive_and_executable_exactly() {
     let executable = sha256(node_mirror::script("fake"));
     let expected = format!(
         r#"
-        version = 1
+        version = 2
         tool = []
         [[runtime]]
         engine = "node"
@@ -141,7 +141,7 @@ fn a_pin_that_no_longer_fits_is_refused_and_then_moved() {
 fn a_lock_that_cannot_be_read_is_written_anew() {
     let server = node_mirror::serve(&[Release::new("24.99.0", "fake")]);
     let gateway = Official::new();
-    for text in ["", "<<<<<<< ours\n", "version = 2\n"] {
+    for text in ["", "<<<<<<< ours\n", "version = 1\n", "version = 3\n"] {
         gateway.project.write("gangway.lock", text);
         says(&gateway.lock(&server, &[]), &["gangway.lock written", "node 24.99.0"]);
     }
@@ -221,14 +221,37 @@ fn spoiled(spoil: impl FnOnce(&mut BTreeMap<String, Answer>)) -> String {
     said
 }
 
+const SUMS: &str = "/dist/v24.99.0/SHASUMS256.txt.asc";
+
 #[test]
 fn no_digest_of_the_archive() {
     let said = spoiled(|answers| {
         let sums = format!("{}  node-v24.99.0-headers.tar.xz\n", "0".repeat(64));
-        answers
-            .insert("/dist/v24.99.0/SHASUMS256.txt".to_owned(), Answer::Bytes(sums.into_bytes()));
+        answers.insert(SUMS.to_owned(), Answer::Bytes(signing::sign(&sums).into_bytes()));
     });
     says(&said, &["SHASUMS256.txt", "it has no digest of `node-v24.99.0-linux-x64.tar.xz`"]);
+}
+
+#[test]
+fn a_list_that_was_changed_after_it_was_signed() {
+    let said = spoiled(|answers| {
+        let Some(Answer::Bytes(sums)) = answers.remove(SUMS) else { panic!("it is served") };
+        let sums = String::from_utf8(sums).expect("plain").replacen("0000", "0001", 1);
+        answers.insert(SUMS.to_owned(), Answer::Bytes(sums.into_bytes()));
+    });
+    says(
+        &said,
+        &["SHASUMS256.txt.asc` cannot be trusted", "none of the 10 trusted keys signed it"],
+    );
+}
+
+#[test]
+fn a_list_that_is_not_signed() {
+    let said = spoiled(|answers| {
+        let sums = format!("{}  node-v24.99.0-linux-x64.tar.xz\n", "0".repeat(64));
+        answers.insert(SUMS.to_owned(), Answer::Bytes(sums.into_bytes()));
+    });
+    says(&said, &["cannot be trusted", "it is not a signed text"]);
 }
 
 #[test]
@@ -280,7 +303,10 @@ fn nothing_in_the_range() {
     let server = node_mirror::serve(&[Release::new("22.1.0", "fake")]);
     let gateway = Official::new();
     let said = gateway.refused(&node_mirror::url(&server), &["lock"]);
-    says(&said, &["no node for `linux-x64` satisfies `^24.16.0`", "lists no such release"]);
+    says(
+        &said,
+        &["no node for `linux-x64` satisfies `^24.16.0`", "has no such version (newest: 22.1.0)"],
+    );
     assert!(!gateway.lock_file().exists());
 }
 

@@ -294,6 +294,29 @@ impl Lock {
         Ok(Some(locked))
     }
 
+    /// What install scripts are run with on this machine. They are written for npm, so a pinned Node comes first,
+    /// whatever the bundle itself gets; Bun stands in for `node` where there is none, Deno does not.
+    ///
+    /// # Errors
+    /// As [`Lock::runtime`], where there is no Node.
+    pub fn script_runtime(
+        &self,
+        config: &Config,
+        host: &Target,
+    ) -> Result<Option<&LockedRuntime>, LockError> {
+        let is_node = |locked: &&LockedRuntime| {
+            locked.engine == Engine::Node.as_str() && locked.target == host.name
+        };
+        let own = config.runtime(&host.name).is_some_and(|asked| asked.engine == Engine::Node);
+        match self.runtimes.iter().find(is_node).filter(|_| !own) {
+            Some(node) => Ok(Some(node)),
+            None => {
+                let runtime = self.runtime(config, host)?;
+                Ok(runtime.filter(|locked| locked.engine != Engine::Deno.as_str()))
+            }
+        }
+    }
+
     /// The build tools of the manifest, pinned for the platform that runs them.
     ///
     /// # Errors

@@ -297,7 +297,7 @@ fn resolve_target(given: &Given<'_>, target: &Target) -> Result<TargetPlan, Plan
     let runs = runs && !closure.packages.is_empty();
     let builds_addons = builds_addons(config, target, &closure);
     let script_runtime = match runs || builds_addons {
-        true => inputs.lock.runtime(config, host)?.cloned(),
+        true => inputs.lock.script_runtime(config, host)?.cloned(),
         false => None,
     };
     let name = bundle_name(config, &target.name);

@@ -8,11 +8,11 @@
 use std::ops::Range;
 
 use goblin::elf::Elf;
-use goblin::elf::dynamic::{DT_DEBUG, DT_RPATH, DT_RUNPATH};
+use goblin::elf::dynamic::{DT_DEBUG, DT_RPATH, DT_RUNPATH, DT_STRTAB};
 use goblin::elf::program_header::{PF_W, PT_DYNAMIC, PT_LOAD};
 
 /// Goes up whenever the same input gives other bytes: part of the key under which results are kept.
-pub const REVISION: u32 = 1;
+pub const REVISION: u32 = 2;
 
 /// Why a program was left as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,13 +43,14 @@ pub fn set(bytes: &[u8], path: &str) -> Result<Vec<u8>, RunPathError> {
     let text = [path.as_bytes(), b"\0"].concat();
     let position = |tags: &[u64]| dynamic.dyns.iter().position(|entry| tags.contains(&entry.d_tag));
     let mut patched = bytes.to_vec();
+    // goblin's own `strtab` is a place in the file; what is asked for is the address.
+    let texts = position(&[DT_STRTAB])
+        .map(|number| dynamic.dyns[number].d_val)
+        .ok_or(RunPathError::Malformed("it has no texts"))?;
     if let Some(number) = position(&[DT_RUNPATH, DT_RPATH]) {
-        let offset = dynamic.dyns[number].d_val;
-        let address = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| dynamic.info.strtab.checked_add(offset))
-            .ok_or(RunPathError::Malformed("its run path is nowhere"))?;
-        let place = file_offset(&elf, address as u64)
+        let place = texts
+            .checked_add(dynamic.dyns[number].d_val)
+            .and_then(|address| file_offset(&elf, address))
             .ok_or(RunPathError::Malformed("its run path is nowhere"))?;
         let old = bytes.get(place..).and_then(|rest| rest.iter().position(|byte| *byte == 0));
         let old = old.ok_or(RunPathError::Malformed("its run path has no end"))?;
@@ -63,7 +64,7 @@ pub fn set(bytes: &[u8], path: &str) -> Result<Vec<u8>, RunPathError> {
         .ok_or(RunPathError::NoRoom("no entry for debuggers that could hold it"))?;
     let (header, place, address) = padding(&elf, bytes, text.len())?;
     let offset = address
-        .checked_sub(dynamic.info.strtab as u64)
+        .checked_sub(texts)
         .ok_or(RunPathError::NoRoom("its texts lie behind the padding"))?;
     patched[place.clone()].copy_from_slice(&text);
     let entries = elf

@@ -43,3 +43,48 @@ pub(super) fn verified(signed: &str, keys: &str) -> Result<String, SignatureErro
     });
     if believed { Ok(message.signed_text()) } else { Err(SignatureError::Stranger(keys.len())) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Made by GnuPG, with a key that signs nothing else.
+    const KEY: &str = include_str!("fixtures/key.asc");
+    const SIGNED: &str = include_str!("fixtures/SHASUMS256.txt.asc");
+
+    #[test]
+    fn what_a_trusted_key_signed() {
+        let text = verified(SIGNED, &format!("{NODE}\n{KEY}")).expect("it is signed");
+        assert!(
+            text.contains(&format!("{}  node-v24.1.0-linux-x64.tar.xz", "a".repeat(64))),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_nobody_trusted_signed() {
+        let error = verified(SIGNED, NODE).expect_err("a stranger did");
+        assert_eq!(error.to_string(), "none of the 9 trusted keys signed it");
+    }
+
+    #[test]
+    fn what_was_changed_since() {
+        let changed = SIGNED.replacen("aaaa", "aaab", 1);
+        assert!(matches!(verified(&changed, KEY), Err(SignatureError::Stranger(1))));
+        let added =
+            SIGNED.replacen("-----BEGIN PGP SIGNATURE", "cc  evil\n-----BEGIN PGP SIGNATURE", 1);
+        assert!(verified(&added, KEY).is_err());
+        // Text around what is signed is no part of it.
+        let around = format!("dd  evil\n{SIGNED}\nee  evil\n");
+        if let Ok(text) = verified(&around, KEY) {
+            assert!(!text.contains("evil"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_signed() {
+        for text in ["", "aa  node.tar.xz\n", "<html>"] {
+            assert!(matches!(verified(text, KEY), Err(SignatureError::Unsigned(_))), "{text}");
+        }
+    }
+}
