@@ -243,13 +243,13 @@ pub fn tree(
         }
         _ => 0,
     };
-    let programs = services::add(processes, &mut tree)?;
-    add_programs(materials, plan, launcher, &programs, &mut tree)?;
+    let services = services::add(processes, &mut tree, &mut warnings)?;
+    add_programs(materials, plan, launcher, &services, &mut tree)?;
     let runtime = locked.map(|locked| runtime::path(locked, plan.platform.os)).transpose()?;
     file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
     let needs = needs::read(&tree, &plan.data)?;
     warnings.extend(needs.beyond);
-    let manifest = manifest(config, plan, &programs, &tree, needs.requirements)?;
+    let manifest = manifest(config, plan, &services.services, &tree, needs.requirements)?;
     tree.insert(
         BundlePath::new(MANIFEST_FILE)?,
         Node::File(store.add_bytes(&manifest.to_json(), false)?),
@@ -368,7 +368,7 @@ fn add_programs(
     materials: &Materials<'_>,
     plan: &TargetPlan,
     launcher: &Utf8Path,
-    services: &[Service],
+    services: &services::Added,
     tree: &mut Tree,
 ) -> Result<(), StageError> {
     let Materials { config, store, .. } = materials;
@@ -397,7 +397,7 @@ fn add_programs(
         };
         programs.insert(entrypoint.name.clone(), program);
     }
-    for service in services {
+    for service in &services.services {
         let Some(runtime) = service.program.clone() else { continue };
         let environment = (!service.env.is_empty())
             .then(|| Environment { set: service.env.clone(), ..Environment::default() });
@@ -410,11 +410,11 @@ fn add_programs(
         };
         programs.insert(service.name.clone(), program);
     }
-    for name in programs.keys() {
+    for name in programs.keys().chain(services.python.keys()) {
         let file = crate::services::program_name(name, &plan.data);
         tree.insert(BundlePath::new(format!("bin/{file}"))?, Node::File(launcher.clone()));
     }
-    let launch = Launch { version: LAUNCH_VERSION, programs, python: BTreeMap::new() };
+    let launch = Launch { version: LAUNCH_VERSION, programs, python: services.python.clone() };
     tree.insert(
         BundlePath::new(LAUNCH_FILE)?,
         Node::File(store.add_bytes(&launch.to_json(), false)?),

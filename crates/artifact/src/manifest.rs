@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BundlePath, Digest, Platform, TargetName, json};
+use crate::{BundlePath, Digest, Platform, PythonVersions, TargetName, json};
 
 /// The manifest's path inside the bundle.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -115,6 +115,9 @@ pub struct Service {
     /// Its executable, if it is one of the bundle's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<BundlePath>,
+    /// The system's Python it runs under, if it is one in Python.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<PythonVersions>,
     /// Arguments before the user's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,

@@ -4,6 +4,7 @@
 //! Python, and only that one can load them. So the builder writes down what it knows and the launcher looks for an
 //! interpreter that fits.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -27,6 +28,9 @@ pub struct PythonProgram {
     /// Arguments that stand before the user's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
+    /// Environment variables to set where there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
 }
 
 /// A range of Python's minor versions, both ends included.
@@ -153,6 +157,7 @@ mod tests {
             script: path("services/worker/main.py"),
             path: vec![path("services/worker/site-packages")],
             args: Vec::new(),
+            env: BTreeMap::new(),
         };
         let text = serde_json::to_string(&program).expect("it has a JSON form");
         assert_eq!(

@@ -25,7 +25,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use gangway_artifact::{BundlePath, LAUNCH_FILE, Launch, MANIFEST_FILE};
+use gangway_artifact::{BundlePath, Environment, LAUNCH_FILE, Launch, MANIFEST_FILE};
 
 pub use error::LauncherError;
 #[cfg(unix)]
@@ -67,7 +67,9 @@ fn plan(executable: &Path, users: &[OsString]) -> Result<Start, LauncherError> {
     let text = fs::read(&file).map_err(|source| LauncherError::read(&file, source))?;
     let mut launch = Launch::from_json(&text)
         .map_err(|source| LauncherError::LaunchFile { file: file.clone(), source })?;
-    if let Some(program) = launch.python.remove(name) {
+    if let Some(mut program) = launch.python.remove(name) {
+        let set = std::mem::take(&mut program.env);
+        environment::apply(&Environment { set, ..Environment::default() });
         return python::plan(bundle, name, program, users);
     }
     let Some(program) = launch.programs.remove(name) else {

@@ -308,6 +308,7 @@ mod tests {
             native,
             script: script.clone(),
             path: Vec::new(),
+            env: std::collections::BTreeMap::new(),
             args: Vec::new(),
         };
         let own = env::consts::ARCH;

@@ -105,6 +105,9 @@ pub enum FaultKind {
     /// The structure is right, and serde finds fault with it all the same.
     #[error("cannot read this file: {message}")]
     Unexpected { message: String },
+    /// Not a range of Python's versions.
+    #[error("cannot use `{}` as versions of Python: {reason}", text.escape_debug())]
+    PythonVersions { text: String, reason: String },
     /// Not a version of a system or library.
     #[error("`{}` is not a version", text.escape_debug())]
     DottedVersion { text: String },

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use camino::Utf8PathBuf;
-use gangway_artifact::{BundlePath, TargetName};
+use gangway_artifact::{BundlePath, PythonVersions, TargetName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
@@ -20,6 +20,7 @@ use super::values::{
     words,
 };
 use super::{Located, names, raw};
+use crate::services::python::range;
 
 /// `[[service]]`
 #[derive(Debug, Clone)]
@@ -119,7 +120,7 @@ pub struct PythonService {
     /// The requirements lock, relative to the manifest.
     pub requirements: Located<BundlePath>,
     /// The versions of Python it runs under: `>=3.10`.
-    pub python: Located<String>,
+    pub python: PythonVersions,
     /// What runs.
     pub start: PythonStart,
 }
@@ -422,7 +423,14 @@ fn python(table: raw::Service, span: &Range<usize>, faults: &mut Faults) -> Opti
     };
     let path = table.path.and_then(|path| bundle_path(path, faults));
     let requirements = bundle_path(table.requirements?, faults);
-    Some(PythonService { path, requirements: requirements?, python: table.python?, start: start? })
+    let python = table.python?;
+    let versions = range::parse(&python.value).map_err(|error| {
+        let kind =
+            FaultKind::PythonVersions { text: python.value.clone(), reason: error.to_string() };
+        faults.add(&python.span, kind, "here").help(range::HELP);
+    });
+    let (requirements, versions) = (requirements?, versions.ok()?);
+    Some(PythonService { path, requirements, python: versions, start: start? })
 }
 
 fn health(table: Located<raw::ServiceHealth>, faults: &mut Faults) -> Option<ServiceHealth> {

@@ -7,6 +7,7 @@ use gangway_artifact::{PathError, TargetName};
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 use super::archive::ArchiveError;
+use super::python::PythonError;
 use crate::capture::CaptureError;
 use crate::layout::LayoutError;
 use crate::own_files::OwnFilesError;
@@ -106,9 +107,12 @@ pub enum ServiceError {
     /// An archive that cannot be taken.
     #[error("cannot unpack the prebuilt program of the service `{service}`")]
     Archive { service: String, source: Box<ArchiveError> },
-    /// A kind that is not made here.
-    #[error("the service `{service}` is of the kind `{kind}`, which this Gangway does not bundle")]
-    Kind { service: String, kind: &'static str },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Python(#[from] PythonError),
+    /// A file could not be read.
+    #[error("cannot read `{path}`, the requirements of the service `{service}`")]
+    Requirements { service: String, path: Utf8PathBuf, source: std::io::Error },
     /// A file could not be written.
     #[error("cannot write `{path}`")]
     Write { path: Utf8PathBuf, source: std::io::Error },

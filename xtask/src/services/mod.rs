@@ -13,10 +13,10 @@ mod rust;
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{BundlePath, Digest, Os};
+use gangway_artifact::{BundlePath, Digest, Os, PythonProgram};
 
 use crate::capture;
-use crate::config::{Config, Service, ServiceSource};
+use crate::config::{Config, PythonService, PythonStart, Service, ServiceSource};
 use crate::confine::Confinement;
 use crate::context::Context;
 use crate::lock::Lock;
@@ -53,6 +53,8 @@ pub struct Sources {
 #[derive(Debug)]
 struct Source {
     tree: Tree,
+    /// What pins the packages it needs.
+    requirements: Option<Digest>,
     /// What of a Cargo workspace is built.
     cargo: Option<rust::Project>,
 }
@@ -64,6 +66,10 @@ pub struct Made {
     pub tree: Tree,
     /// The program among them; an addon has none.
     pub program: Option<BundlePath>,
+    /// How the system's Python starts it, if it is one in Python.
+    pub python: Option<PythonProgram>,
+    /// What a person should know and may mend.
+    pub warnings: Vec<String>,
 }
 
 /// Reads what the services are made of; `skip` are folders that hold bundles, not sources.
@@ -86,7 +92,7 @@ pub fn sources(
                 plain(OwnFiles::matching(config, &build.inputs, skip)?)
             }
             ServiceSource::Prebuilt(prebuilt) => plain(prebuilt::files(config, service, prebuilt)?),
-            ServiceSource::Python(_) => plain(Tree::default()),
+            ServiceSource::Python(program) => python_source(config, service, program, skip)?,
         };
         sources.of.insert(service.name.value.clone(), source);
     }
@@ -121,9 +127,7 @@ pub fn make(
         ServiceSource::Napi(addon) => rust::addon(bench, service, addon, target),
         ServiceSource::Command(build) => command::make(bench, service, build, target),
         ServiceSource::Prebuilt(prebuilt) => prebuilt::make(bench, service, prebuilt, lock, target),
-        ServiceSource::Python(_) => {
-            Err(ServiceError::Kind { service: service.name.value.clone(), kind: "python" })
-        }
+        ServiceSource::Python(program) => python_service(bench, service, program, target),
     }
 }
 
@@ -157,7 +161,9 @@ impl Sources {
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.of.iter().map(|(name, source)| {
             let version = source.cargo.as_ref().map_or("", rust::Project::toolchain);
-            format!("{name} {} {version}", capture::fingerprint(&source.tree))
+            let requirements = source.requirements.map(|digest| digest.to_string());
+            let requirements = requirements.unwrap_or_default();
+            format!("{name} {} {version}{requirements}", capture::fingerprint(&source.tree))
         })
     }
 
@@ -167,7 +173,52 @@ impl Sources {
 }
 
 fn plain(tree: Tree) -> Source {
-    Source { tree, cargo: None }
+    Source { tree, cargo: None, requirements: None }
+}
+
+fn python_source(
+    config: &Config,
+    service: &Service,
+    program: &PythonService,
+    skip: &[Utf8PathBuf],
+) -> Result<Source, ServiceError> {
+    let lock = config.folder.join(program.requirements.value.as_str());
+    let text = fs_err::read(&lock).map_err(|source| ServiceError::Requirements {
+        service: service.name.value.clone(),
+        path: lock,
+        source,
+    })?;
+    let tree = match &program.path {
+        Some(path) => OwnFiles::below(&config.folder.join(path.value.as_str()), skip)?,
+        None => Tree::default(),
+    };
+    Ok(Source { tree, cargo: None, requirements: Some(Digest::of(text)) })
+}
+
+fn python_service(
+    bench: Bench<'_>,
+    service: &Service,
+    program: &PythonService,
+    target: &Target,
+) -> Result<Made, ServiceError> {
+    let name = service.name.value.as_str();
+    let start = match &program.start {
+        PythonStart::Module(module) => python::Start::Module(module.clone()),
+        PythonStart::Script(script) => python::Start::Script(script.clone()),
+    };
+    let requirements = bench.config.folder.join(program.requirements.value.as_str());
+    let described = python::Service {
+        name,
+        requirements: &requirements,
+        python: program.python,
+        start: &start,
+        args: &service.args,
+    };
+    let own = &bench.sources.get(service).tree;
+    let folder = BundlePath::new(format!("services/{name}"))?;
+    let staged = python::stage(bench.context, bench.store, described, target, own, &folder)?;
+    let python = PythonProgram { env: service.env.clone(), ..staged.program };
+    Ok(Made { tree: staged.tree, program: None, python: Some(python), warnings: staged.warnings })
 }
 
 /// The name a program has on the target: `.exe` is Windows' own.
@@ -210,7 +261,7 @@ fn settle(
     };
     let program = BundlePath::new(name.as_str())?;
     tree.insert(program.clone(), Node::File(source.made_executable()));
-    Ok(Made { tree, program: Some(program) })
+    Ok(Made { tree, program: Some(program), python: None, warnings: Vec::new() })
 }
 
 /// A key of everything in `text`.

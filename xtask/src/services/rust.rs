@@ -106,7 +106,7 @@ pub(super) fn source(
     })?;
     let root = metadata.workspace_root.clone();
     let project = Project { root, package, artifact, toolchain: rust.version };
-    Ok(Source { tree, cargo: Some(project) })
+    Ok(Source { tree, cargo: Some(project), requirements: None })
 }
 
 fn metadata(
@@ -186,8 +186,8 @@ pub(super) fn program(
     target: &Target,
 ) -> Result<Made, ServiceError> {
     let file = BundlePath::new(program_name(&service.name.value, target))?;
-    let tree = built(bench, service, target, &file, true)?;
-    Ok(Made { tree, program: Some(file) })
+    let (tree, warnings) = built(bench, service, target, &file, true)?;
+    Ok(Made { tree, program: Some(file), python: None, warnings })
 }
 
 /// The addon of a Cargo package, at its place in the app.
@@ -202,8 +202,8 @@ pub(super) fn addon(
         None => format!("{}.{{platform}}.node", service.name.value),
     };
     let file = BundlePath::new(pattern.replace("{platform}", &napi_platform(target)))?;
-    let tree = built(bench, service, target, &file, false)?;
-    Ok(Made { tree, program: None })
+    let (tree, warnings) = built(bench, service, target, &file, false)?;
+    Ok(Made { tree, program: None, python: None, warnings })
 }
 
 /// napi-rs' name of a platform. On Windows its loaders look for the name of Microsoft's ABI, which Node has.
@@ -224,7 +224,7 @@ fn built(
     target: &Target,
     file: &BundlePath,
     executable: bool,
-) -> Result<Tree, ServiceError> {
+) -> Result<(Tree, Vec<String>), ServiceError> {
     let source = bench.sources.get(service);
     let project = source.cargo.as_ref().expect("the sources of a Cargo package name it");
     let call = Call::new(bench, service, project, target)?;
@@ -235,7 +235,7 @@ fn built(
     // The folder it is in does not go into the bytes.
     let key = key.replace(project.root.as_str(), "");
     if let Some(changes) = Changes::recall(bench.store, &key)? {
-        return Ok(changes.present);
+        return Ok((changes.present, call.warnings));
     }
     let name = &service.name.value;
     let spinner = bench.context.reporter.spinner("Building", format!("{name} for {}", target.name));
@@ -248,7 +248,7 @@ fn built(
     };
     changes.remember(bench.store, &key)?;
     bench.context.reporter.done("Built", format!("{name} for {}", target.name));
-    Ok(changes.present)
+    Ok((changes.present, call.warnings))
 }
 
 /// One call of Cargo.
@@ -258,6 +258,7 @@ struct Call {
     identity: String,
     /// Where what is made will be.
     result: Utf8PathBuf,
+    warnings: Vec<String>,
 }
 
 impl Call {
@@ -268,12 +269,7 @@ impl Call {
         target: &Target,
     ) -> Result<Self, ServiceError> {
         let context = bench.context;
-        // A C library with a floor is linked against as zig has it; this machine's may be newer.
-        let is_native =
-            target.triple() == toolchain::host() && target.zigbuild() == target.triple();
-        let linker = if is_native { Linker::Native } else { Linker::Zig };
-        let mut cargo = toolchain::cargo(context, target.triple(), linker)
-            .map_err(|source| failed(service, target, source))?;
+        let (mut cargo, platform, warnings) = linked(context, service, target)?;
         let folder = Digest::of(project.root.as_str()).to_string();
         let folder = context.cache.join("cargo-v1").join(&folder[..16]);
         let (kind, file) = match &service.source {
@@ -282,7 +278,6 @@ impl Call {
         };
         let mut arguments = vec!["--locked", "--release", "--package", &project.package, kind];
         arguments.extend((kind == "--bin").then_some(project.artifact.as_str()));
-        let platform = target.zigbuild();
         arguments.extend(["--target", &platform, "--target-dir", folder.as_str()]);
         // A static C library has no dlopen and cannot load into a program that has another.
         let musl = target.platform.libc == Some(Libc::Musl) && kind == "--lib";
@@ -296,7 +291,7 @@ impl Call {
         let flags = toolchain::flags(context, flags, &folders);
         cargo.environment.insert("CARGO_ENCODED_RUSTFLAGS".to_owned(), flags);
         let result = folder.join(target.triple()).join("release").join(file);
-        Ok(Self { cargo, identity, result })
+        Ok(Self { cargo, identity, result, warnings })
     }
 
     fn run(
@@ -323,6 +318,40 @@ impl Call {
         // It succeeded, so nobody asks; and if this fails, nobody minds.
         let _ = std::fs::remove_file(log);
         Ok(())
+    }
+}
+
+/// Cargo for the target, what it is told to build for, and what a person should know of that.
+///
+/// A C library with a floor is linked against as zig has it: this machine's may be newer. For this machine's own kind
+/// that is better than nothing, so that one needs no more than Rust to begin with.
+fn linked(
+    context: &Context,
+    service: &Service,
+    target: &Target,
+) -> Result<(toolchain::Cargo, String, Vec<String>), ServiceError> {
+    let (triple, with_floor) = (target.triple(), target.zigbuild());
+    let is_own = triple == toolchain::host();
+    if is_own && with_floor == triple {
+        let cargo = toolchain::cargo(context, triple, Linker::Native);
+        return Ok((
+            cargo.map_err(|source| failed(service, target, source))?,
+            with_floor,
+            Vec::new(),
+        ));
+    }
+    match toolchain::cargo(context, triple, Linker::Zig) {
+        Ok(cargo) => Ok((cargo, with_floor, Vec::new())),
+        Err(missing) if is_own => {
+            let cargo = toolchain::cargo(context, triple, Linker::Native)
+                .map_err(|source| failed(service, target, source))?;
+            let warning = format!(
+                "the service `{}` is linked against this machine's C library, which may be newer than `{}` promises: {missing}",
+                service.name.value, target.name
+            );
+            Ok((cargo, triple.to_owned(), vec![warning]))
+        }
+        Err(source) => Err(failed(service, target, source)),
     }
 }
 

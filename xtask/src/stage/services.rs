@@ -1,6 +1,8 @@
 //! The services of a bundle: `services/<name>/`, and addons of the workspace in `app/`.
 
-use gangway_artifact::{BundlePath, Service, ServiceHealth};
+use std::collections::BTreeMap;
+
+use gangway_artifact::{BundlePath, PythonProgram, Service, ServiceHealth};
 
 use super::{Materials, StageError, place};
 use crate::config::{self, HealthProbe};
@@ -30,28 +32,39 @@ pub(super) fn make<'a>(
     Ok((processes, addons))
 }
 
+/// What a bundle says of its services, and how those in Python are started.
+#[derive(Debug, Default)]
+pub(super) struct Added {
+    pub(super) services: Vec<Service>,
+    pub(super) python: BTreeMap<String, PythonProgram>,
+}
+
 /// `services/<name>/`; returns what is said of each, sorted by name.
 pub(super) fn add(
     processes: Vec<Process<'_>>,
     tree: &mut Tree,
-) -> Result<Vec<Service>, StageError> {
-    let mut services = Vec::new();
+    warnings: &mut Vec<String>,
+) -> Result<Added, StageError> {
+    let mut added = Added::default();
     for (service, made) in processes {
         let name = &service.name.value;
         let folder = BundlePath::new(format!("services/{name}"))?;
         let program = made.program.map(|program| folder.join_path(&program)).transpose()?;
         place(tree, folder.as_str(), made.tree)?;
-        services.push(Service {
+        warnings.extend(made.warnings);
+        added.services.push(Service {
             name: name.clone(),
             kind: service.kind().as_str().to_owned(),
             program,
+            python: made.python.as_ref().map(|python| python.versions),
             args: service.args.clone(),
             env: service.env.clone(),
             health: service.health.as_ref().map(service_health),
         });
+        added.python.extend(made.python.map(|python| (name.clone(), python)));
     }
-    services.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(services)
+    added.services.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(added)
 }
 
 fn service_health(health: &config::ServiceHealth) -> ServiceHealth {

@@ -18,6 +18,8 @@ mod uv;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use camino::Utf8Path;
 use gangway_artifact::{BundlePath, Digest, PythonProgram, PythonVersion, PythonVersions};
 use serde::{Deserialize, Serialize};
@@ -133,6 +135,7 @@ pub fn stage(
         script: folder.join_path(&script)?,
         path: path.map(|path| below(folder, &path)).collect::<Result<_, _>>()?,
         args: service.args.to_vec(),
+        env: BTreeMap::new(),
     };
     let warnings = warnings(service.name, &note, &path_files);
     Ok(Staged { tree, program, packages, uv: note.uv, warnings })
