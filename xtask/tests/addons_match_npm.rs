@@ -24,15 +24,64 @@ use xtask::store::Store;
 use xtask::target::Targets;
 use xtask::tree::{Source, Tree};
 
+/// The runtime that decisions are made for.
+const PINNED: &str = "24.21.0";
+
 #[test]
 fn every_convention_for_every_platform() {
-    insta::assert_snapshot!(compare("xtask/src/addons/testdata/natives"), @"");
+    insta::assert_snapshot!(compare("xtask/src/addons/testdata/natives"), @"
+    linux-x64-glibc
+      better-sqlite3: no binary is in it; its `install` script calls `prebuild-install`
+    linux-x64-musl
+      better-sqlite3: no binary is in it; its `install` script calls `prebuild-install`
+      bufferutil: its native code is made for darwin arm64, darwin x64, linux x64 glibc, win32 ia32, win32 x64
+      sqlite-vec: `sqlite-vec-linux-x64` is made for linux x64 glibc
+    linux-arm64-glibc
+      better-sqlite3: no binary is in it; its `install` script calls `prebuild-install`
+      bufferutil: its native code is made for darwin arm64, darwin x64, linux x64 glibc, win32 ia32, win32 x64
+      utf-8-validate: its native code is made for darwin arm64, darwin x64, linux x64 glibc, linux x64 musl, win32 ia32, win32 x64
+    linux-arm64-musl
+      better-sqlite3: no binary is in it; its `install` script calls `prebuild-install`
+      bufferutil: its native code is made for darwin arm64, darwin x64, linux x64 glibc, win32 ia32, win32 x64
+      sqlite-vec: `sqlite-vec-linux-arm64` is made for linux arm64 glibc
+      utf-8-validate: its native code is made for darwin arm64, darwin x64, linux x64 glibc, linux x64 musl, win32 ia32, win32 x64
+    darwin-x64
+      argon2: its native code is made for darwin arm64, linux arm glibc, linux arm musl, linux arm64 glibc, linux arm64 musl, linux x64 glibc, linux x64 musl, win32 x64
+      better-sqlite3: no binary is in it; its `install` script calls `prebuild-install`
+    darwin-arm64
+      better-sqlite3: no binary is in it; its `install` script calls `prebuild-install`
+    win32-x64
+      better-sqlite3: no binary is in it; its `install` script calls `prebuild-install`
+    win32-arm64
+      argon2: its native code is made for darwin arm64, linux arm glibc, linux arm musl, linux arm64 glibc, linux arm64 musl, linux x64 glibc, linux x64 musl, win32 x64
+      better-sqlite3: no binary is in it; its `install` script calls `prebuild-install`
+      bufferutil: its native code is made for darwin arm64, darwin x64, linux x64 glibc, win32 ia32, win32 x64
+      sqlite-vec: none of its 5 platform packages is for it
+      utf-8-validate: its native code is made for darwin arm64, darwin x64, linux x64 glibc, linux x64 musl, win32 ia32, win32 x64
+    ");
 }
 
 #[test]
 #[ignore = "a dozen installations of a large gateway: run it by hand when the selection changes"]
 fn openclaw() {
-    insta::assert_snapshot!(compare("examples/openclaw"), @"");
+    insta::assert_snapshot!(compare("examples/openclaw"), @"
+    linux-x64-glibc
+    linux-x64-musl
+      @lydell/node-pty: `@lydell/node-pty-linux-x64` is made for linux x64 glibc
+      @trycua/cua-driver: none of its 6 platform packages is for it
+      sqlite-vec: `sqlite-vec-linux-x64` is made for linux x64 glibc
+    linux-arm64-glibc
+    linux-arm64-musl
+      @lydell/node-pty: `@lydell/node-pty-linux-arm64` is made for linux arm64 glibc
+      @trycua/cua-driver: none of its 6 platform packages is for it
+      sqlite-vec: `sqlite-vec-linux-arm64` is made for linux arm64 glibc
+    darwin-x64
+    darwin-arm64
+    win32-x64
+    win32-arm64
+      @openclaw/fs-safe: none of its 7 platform packages is for it
+      sqlite-vec: none of its 5 platform packages is for it
+    ");
 }
 
 /// Compares the native code of `project` on every platform, and says what each lacks.
@@ -48,7 +97,7 @@ fn compare(project: &str) -> String {
     let store = Store::open(&context).expect("the store can be opened");
     let registry = Registry::load(&context, &project).expect("npm's configuration can be read");
 
-    let node = node();
+    let (node, pinned) = (node(), PINNED.parse().expect("a version"));
     let host = Targets::built_in().host().expect("tests run on a target").platform;
     let mut platforms: Vec<Platform> =
         Targets::built_in().iter().map(|target| target.platform).collect();
@@ -57,7 +106,11 @@ fn compare(project: &str) -> String {
     let mut report = String::new();
     for platform in platforms {
         let closure = read(&project, &platform, &node);
-        let requests = plan::package_requests(&closure, &project);
+        // npm decides by the Node it runs on, a bundle by the one that is pinned.
+        let bundled = read(&project, &platform, &pinned);
+        let requests =
+            [&closure, &bundled].map(|closure| plan::package_requests(closure, &project));
+        let requests = requests.concat();
         let fetched =
             fetch::all(&context, &store, &registry, &requests).expect("everything can be fetched");
         let mut tree =
@@ -68,13 +121,13 @@ fn compare(project: &str) -> String {
         assert_eq!(ours, theirs, "{name}");
 
         let library = Library::read(&fetched, &BTreeMap::new()).expect("readable");
-        let references = references(&project, &platform, &host, &node);
+        let references = references(&project, &platform, &host, &pinned);
         let target = "any".parse().expect("a name");
         let setting = Setting {
             target: &target,
             platform: &platform,
-            abi: NodeAbi::of("node", "24.21.0"),
-            closure: &closure,
+            abi: NodeAbi::of("node", PINNED),
+            closure: &bundled,
             references: &references,
         };
         let decision = addons::decide(&setting, &library, &[], &[]);

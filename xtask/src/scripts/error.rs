@@ -38,8 +38,8 @@ pub enum ScriptError {
         "{name} {version} compiles an addon when it is installed (`node-gyp rebuild`), which cannot be run as a script"
     )]
     #[diagnostic(help(
-        "say `action = \"ignore\"` for `{name}` if the gateway works without the addon; building addons for a target is \
-         not supported yet"
+        "write an `[[addon]]` for `{name}` instead: `action = \"build\"` compiles it for each target, `action = \"omit\"` \
+         leaves the addon out"
     ))]
     Compiles {
         /// The package.
