@@ -113,16 +113,14 @@ pub enum AddonError {
     Store(#[from] StoreError),
     /// An install script that did not make what it was trusted to make.
     #[error(
-        "{name} {version} has no native code for `{target}` although its install script has run: {because}"
+        "{package} has no native code for `{target}` although its install script has run: {because}"
     )]
     #[diagnostic(help(
         "install scripts run on this machine and for it: say in gangway.toml what to do instead\n\n{tables}"
     ))]
     ScriptMadeNone {
-        /// The package.
-        name: String,
-        /// Its version.
-        version: String,
+        /// The package and its version.
+        package: String,
         /// The target.
         target: TargetName,
         /// What there is instead.

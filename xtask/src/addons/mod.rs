@@ -80,8 +80,7 @@ pub fn check_scripts(plan: &TargetPlan, expected: &[Lack], tree: &Tree) -> Resul
         let loads = |evidence: &Evidence| evidence.usable(&plan.platform, abi).is_some();
         if !made.get("").is_some_and(loads) {
             return Err(AddonError::ScriptMadeNone {
-                name: lack.name.clone(),
-                version: lack.version.clone(),
+                package: format!("{} {}", lack.name, lack.version),
                 target: plan.target.clone(),
                 because: lack.because.clone(),
                 tables: tables(&[(plan.target.clone(), vec![lack.clone()])].into()),
