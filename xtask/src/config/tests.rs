@@ -1016,3 +1016,150 @@ proptest! {
         judged(&text)?;
     }
 }
+
+fn runtime_of(config: &Config, target: &str) -> Option<(Engine, String, Vec<RuntimeSource>)> {
+    let runtime = config.runtime(&target.parse().expect("a name"))?;
+    Some((runtime.engine, runtime.version.written.clone(), runtime.sources.clone()))
+}
+
+#[test]
+fn what_a_target_does_not_say_is_as_for_all() {
+    use RuntimeSource::{File, Npm, Official, Pypi};
+    let manifest = MINIMAL.replace("engine = \"node\"", "engine = \"node\"\nsources = [\"npm\"]");
+    let manifest = format!(
+        "{manifest}\n[target.a.runtime]\nversion = \"24.1.0\"\n[target.b.runtime]\nengine = \"bun\"\nversion = \"^1\"\n\
+         [target.c.runtime]\nversion = \"24.2.0\"\nfile = \"node\"\n"
+    );
+    let mut config = Folder::with(&[(FILE_NAME, manifest.as_str())]).load().expect("it is right");
+    let all = vec![Official, Npm, Pypi];
+    let is = |config: &Config, target: &str, engine, version: &str, sources: &[RuntimeSource]| {
+        let expected = Some((engine, version.to_owned(), sources.to_vec()));
+        assert_eq!(runtime_of(config, target), expected, "{target}");
+    };
+    is(&config, "x", Engine::Node, ">=24", &[Npm]);
+    is(&config, "a", Engine::Node, "24.1.0", &[Npm]);
+    is(&config, "b", Engine::Bun, "^1", &all);
+    is(&config, "c", Engine::Node, "24.2.0", &[File]);
+    config.choose_runtime(&"bun".parse().expect("a choice"));
+    is(&config, "x", Engine::Bun, "*", &all);
+    is(&config, "b", Engine::Bun, "^1", &all);
+    config.choose_runtime(&"deno@^2".parse().expect("a choice"));
+    is(&config, "b", Engine::Deno, "^2", &all);
+}
+
+#[test]
+fn choices_that_are_none() {
+    let fault = |text: &str| text.parse::<Choice>().expect_err(text).to_string();
+    assert!(fault("nodejs").starts_with("there is no runtime `nodejs`"));
+    assert!(fault("none").starts_with("there is no runtime `none`"));
+    assert!(fault("bun@").starts_with("`` is not an npm version range"));
+}
+
+#[test]
+fn a_script_and_nothing_that_runs_it() {
+    let manifest = MINIMAL.replace("engine = \"node\"\nversion = \">=24\"", "engine = \"none\"");
+    insta::assert_snapshot!(refusal(&manifest), @r#"
+     × the entrypoint `echo` is a script, and `engine = "none"` brings nothing that runs it
+       ╭─[gangway.toml:12:10]
+    11 │ name = "echo"
+    12 │ script = "dist/main.js"
+       ·          ───────┬──────
+       ·                 ╰── a script
+       ╰────
+     help: name a native program (`program = "..."` or `service = "..."`), or give every target an
+           `engine`
+    "#);
+    let native = manifest.replace("script = \"dist/main.js\"", "program = \"dist/main\"");
+    let config = Folder::with(&[(FILE_NAME, native.as_str())]).load().expect("it is right");
+    assert!(runtime_of(&config, "x").is_none());
+}
+
+#[test]
+fn what_a_runtime_cannot_be() {
+    insta::assert_snapshot!(refusal_with("\n[target.a.runtime]\nengine = \"bun\"\n"), @r#"
+     × missing key `version` in `[target.a.runtime]`
+       ╭─[gangway.toml:15:1]
+    14 │
+    15 │ [target.a.runtime]
+       · ─────────┬────────
+       ·          ╰── `version` is missing
+    16 │ engine = "bun"
+       ╰────
+     help: write a line such as `version = "^1.4"` in `[target.a.runtime]`
+    "#);
+    insta::assert_snapshot!(refusal_with("\n[target.a.runtime]\nversion = \"^24\"\nfile = \"node\"\n"), @r#"
+     × `^24` is not the version of a file
+       ╭─[gangway.toml:16:11]
+    15 │ [target.a.runtime]
+    16 │ version = "^24"
+       ·           ──┬──
+       ·             ╰── more than one version
+    17 │ file = "node"
+       ╰────
+     help: a file of your own has one version: write it in full, for instance "24.21.0"
+    "#);
+    insta::assert_snapshot!(refusal_with("\n[target.a.runtime]\nengine = \"none\"\nversion = \"1\"\n"), @r#"
+      × `gangway.toml` has 2 faults
+
+    Error:
+      × the entrypoint `echo` is a script, and `engine = "none"` brings nothing that runs it
+        ╭─[gangway.toml:13:10]
+     12 │ name = "echo"
+     13 │ script = "dist/main.js"
+        ·          ───────┬──────
+        ·                 ╰── a script
+     14 │
+        ╰────
+      help: name a native program (`program = "..."` or `service = "..."`), or give every target an
+            `engine`
+
+    Error:
+      × `version` has no effect with `engine = "none"`
+        ╭─[gangway.toml:17:11]
+     16 │ engine = "none"
+     17 │ version = "1"
+        ·           ─┬─
+        ·            ╰── there is no runtime
+        ╰────
+      help: take `version` out
+    "#);
+}
+
+#[test]
+fn a_target_there_is_not() {
+    let manifest = format!("{MINIMAL}\n[target.linux-x46.runtime]\nversion = \"24\"\n");
+    let config =
+        Folder::with(&[(FILE_NAME, manifest.as_str())]).load().expect("targets are not known yet");
+    let error =
+        config.check_targets(["linux-x64", "macos-x64"].into_iter()).expect_err("there is none");
+    assert_eq!(error.to_string(), "there is no target `linux-x46`");
+    config.check_targets(["linux-x46"].into_iter()).expect("there is one");
+}
+
+#[test]
+fn an_entrypoint_starts_one_thing() {
+    insta::assert_snapshot!(refusal_of("script = \"dist/main.js\"", "script = \"a.js\"\nservice = \"b\""), @r#"
+     × the entrypoint `echo` starts more than one thing
+       ╭─[gangway.toml:12:8]
+    11 │ [[entrypoint]]
+    12 │ name = "echo"
+       ·        ───┬──
+       ·           ╰── this one
+    13 │ script = "a.js"
+       ╰────
+     help: write one of `script = "dist/main.js"`, `program = "dist/gateway"` and `service =
+           "indexer"`
+    "#);
+    insta::assert_snapshot!(refusal_of("script = \"dist/main.js\"", ""), @r#"
+     × the entrypoint `echo` starts nothing
+       ╭─[gangway.toml:12:8]
+    11 │ [[entrypoint]]
+    12 │ name = "echo"
+       ·        ───┬──
+       ·           ╰── this one
+    13 │
+       ╰────
+     help: write one of `script = "dist/main.js"`, `program = "dist/gateway"` and `service =
+           "indexer"`
+    "#);
+}

@@ -102,7 +102,7 @@ fn the_file_is_sorted_and_says_what_it_is() {
     let path = lock.save(&config).expect("writable");
     insta::assert_snapshot!(fs_err::read_to_string(path).expect("just written"), @r#"
     # Written by `cargo xtask lock`. Commit it; do not edit it.
-    version = 1
+    version = 2
 
     [[runtime]]
     engine = "node"
@@ -196,7 +196,7 @@ fn malformed() {
 fn what_is_not_known_is_not_passed_over() {
     let (sandbox, config) = sample();
     for text in [
-        "version = 1\nsurprise = true\n".to_owned(),
+        "version = 2\nsurprise = true\n".to_owned(),
         fitting().to_string().replacen("source = ", "origin = ", 1),
         String::new(),
         "version = -1\n".to_owned(),
@@ -211,11 +211,50 @@ fn what_is_not_known_is_not_passed_over() {
 fn newer() {
     let (sandbox, config) = sample();
     // Whatever else a later format has is not looked at.
-    sandbox.write(FILE_NAME, "version = 2\nsurprise = true\n");
+    sandbox.write(FILE_NAME, "version = 3\nsurprise = true\n");
     insta::assert_snapshot!(told(&sandbox, Lock::load(&config)), @"
-    × `FOLDER/gangway.lock` has version 2, and this version of Gangway reads 1
+    × `FOLDER/gangway.lock` has version 3, and this version of Gangway reads 2
     help: use the newer Gangway that wrote it, or run `cargo xtask lock --manifest FOLDER/gangway.toml` to write it anew
     ");
+}
+
+#[test]
+fn older() {
+    let (sandbox, config) = sample();
+    sandbox.write(FILE_NAME, "version = 1\ntool = []\n");
+    insta::assert_snapshot!(told(&sandbox, Lock::load(&config)), @"
+    × `FOLDER/gangway.lock` has version 1, and this version of Gangway reads 2
+    help: an older Gangway wrote it: run `cargo xtask lock --manifest FOLDER/gangway.toml` to write it anew, and commit the result
+    ");
+}
+
+#[test]
+fn a_runtime_that_was_chosen_and_is_not_pinned() {
+    let (sandbox, mut config) = sample();
+    config.choose_runtime(&"bun@>=1.4 <2".parse().expect("a choice"));
+    insta::assert_snapshot!(told(&sandbox, fitting().runtime(&config, &host())), @"
+    × `FOLDER/gangway.lock` does not match the manifest: it pins no bun for `linux-x64`
+    help: run `cargo xtask lock --manifest FOLDER/gangway.toml --runtime 'bun@>=1.4 <2' --target linux-x64` and commit the result
+    ");
+}
+
+#[test]
+fn install_scripts_run_with_node_whatever_the_bundle_gets() {
+    let (_sandbox, mut config) = sample();
+    let mut lock = fitting();
+    for engine in ["bun", "deno"] {
+        config.choose_runtime(&engine.parse().expect("a choice"));
+        let found = lock.script_runtime(&config, &host()).expect("there is one");
+        assert_eq!(found.map(|found| found.engine.as_str()), Some("node"));
+    }
+    for (engine, expected) in [("bun", Some("bun")), ("deno", None)] {
+        lock.runtimes =
+            vec![LockedRuntime { engine: engine.to_owned(), ..node("linux-x64", "2.0.0") }];
+        lock.runtimes[0].source = "npm".to_owned();
+        config.choose_runtime(&engine.parse().expect("a choice"));
+        let found = lock.script_runtime(&config, &host()).expect("it is pinned");
+        assert_eq!(found.map(|found| found.engine.as_str()), expected);
+    }
 }
 
 #[test]

@@ -61,7 +61,8 @@ pub(super) fn unpack(
             continue;
         }
         let executable = entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
-        unpacking.write(path, &mut entry, size, executable)?;
+        // One byte more than is stated says that the statement is a lie, and fills no disk.
+        unpacking.write(path, entry.take(size.saturating_add(1)), size, executable)?;
     }
     Ok(())
 }
@@ -99,5 +100,76 @@ fn malformed(error: ZipError) -> UnpackError {
     match error {
         ZipError::Io(error) => UnpackError::Malformed(error),
         error => UnpackError::Malformed(io::Error::new(io::ErrorKind::InvalidData, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use ::zip::ZipWriter;
+    use ::zip::write::SimpleFileOptions;
+
+    use super::super::{LIMITS, Unpacked, unpack};
+    use super::*;
+    use crate::testing::Sandbox;
+
+    fn unpacked(files: &[(&str, &str, u32)]) -> (Sandbox, Result<Unpacked, UnpackError>) {
+        let mut writer = ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, text, mode) in files {
+            let options = SimpleFileOptions::default().unix_permissions(*mode);
+            writer.start_file(*name, options).expect("memory takes it");
+            writer.write_all(text.as_bytes()).expect("memory takes it");
+        }
+        bytes_unpacked(writer.finish().expect("memory takes it").into_inner())
+    }
+
+    fn bytes_unpacked(bytes: Vec<u8>) -> (Sandbox, Result<Unpacked, UnpackError>) {
+        let sandbox = Sandbox::new();
+        let archive = sandbox.write("archive", bytes);
+        let into = sandbox.root.join("into");
+        fs_err::create_dir(&into).expect("a fresh folder");
+        let result = unpack(&archive, &into, &LIMITS);
+        (sandbox, result)
+    }
+
+    fn listed(unpacked: &Unpacked) -> Vec<(&str, bool)> {
+        unpacked.files.iter().map(|file| (file.path.as_str(), file.executable)).collect()
+    }
+
+    #[test]
+    fn a_folder_around_everything_is_dropped_and_no_other() {
+        let (_sandbox, bun) = unpacked(&[("bun-linux-x64/bun", "x", 0o755)]);
+        assert_eq!(listed(&bun.expect("a zip file")), [("bun", true)]);
+        let (_sandbox, deno) = unpacked(&[("deno", "x", 0o755)]);
+        assert_eq!(listed(&deno.expect("a zip file")), [("deno", true)]);
+        let (sandbox, wheel) = unpacked(&[("a/bin/node", "x", 0o755), ("a.libs/c.so", "y", 0o644)]);
+        assert_eq!(
+            listed(&wheel.expect("a zip file")),
+            [("a.libs/c.so", false), ("a/bin/node", true)]
+        );
+        let text = fs_err::read_to_string(sandbox.root.join("into/a.libs/c.so"));
+        assert_eq!(text.expect("it was written"), "y");
+    }
+
+    #[test]
+    fn names_that_lead_out() {
+        for name in ["../x", "a/../../x", "/etc/x", "a\\..\\x"] {
+            let (sandbox, result) = unpacked(&[("ok", "1", 0o644), (name, "2", 0o644)]);
+            assert!(matches!(result, Err(UnpackError::Name(_))), "{name}: {result:?}");
+            assert!(!sandbox.root.join("x").exists());
+        }
+    }
+
+    #[test]
+    fn a_lone_program() {
+        let (_sandbox, program) = bytes_unpacked(b"\x7fELF and so on".to_vec());
+        assert_eq!(listed(&program.expect("a program")), [(PROGRAM, true)]);
+    }
+
+    #[test]
+    fn a_zip_file_that_is_cut_short() {
+        let (_sandbox, result) = bytes_unpacked(b"PK\x03\x04 and no more".to_vec());
+        assert!(matches!(result, Err(UnpackError::Malformed(_))));
     }
 }
