@@ -58,7 +58,7 @@ pub fn answers(releases: &[Release]) -> BTreeMap<String, Answer> {
         .map(|release| {
             json!({
                 "version": format!("v{}", release.version), "date": "2026-01-01",
-                "files": ["headers", "linux-arm64", "linux-x64"], "lts": false,
+                "files": ["headers", "linux-x64"], "lts": false,
             })
         })
         .collect();

@@ -84,12 +84,15 @@ impl Official {
             .expect("it is a program")
     }
 
-    /// Runs `lock`, which must succeed, and returns what it said.
+    /// Runs `lock` for the one target the mirror has, which must succeed, and returns what it said.
     ///
     /// # Panics
     /// When it fails.
     pub fn lock(&self, server: &LocalRegistry, arguments: &[&str]) -> String {
-        let output = self.run(&node_mirror::url(server), &[&["lock"], arguments].concat());
+        let output = self.run(
+            &node_mirror::url(server),
+            &[&["lock", "--target", "linux-x64"], arguments].concat(),
+        );
         assert!(output.status.success(), "{}", text(&output));
         text(&output)
     }

@@ -192,7 +192,7 @@ fn tools_are_pinned_one_by_one() {
     let before = gateway.lock_text();
     let registry = tool_registry(&["0.28.1", "0.28.2"], &["1.2.0", "1.3.0"]);
     tools(&registry, "bun = \"^2.0.0\"\nesbuild = \"^0.28.0\"");
-    let said = gateway.refused(&node_mirror::url(&server), &["lock"]);
+    let said = gateway.refused(&node_mirror::url(&server), &["lock", "--target", "linux-x64"]);
     says(&said, &["`@oven/bun-linux-x64` satisfies `^2.0.0`", "the newest version is 1.3.0"]);
     assert_eq!(gateway.lock_text(), before);
 
@@ -213,7 +213,8 @@ fn spoiled(spoil: impl FnOnce(&mut BTreeMap<String, Answer>)) -> String {
     let mut answers = node_mirror::answers(&[release]);
     spoil(&mut answers);
     let server = LocalRegistry::start(answers);
-    let said = gateway.refused(&node_mirror::url(&server), &["lock", "--update"]);
+    let said =
+        gateway.refused(&node_mirror::url(&server), &["lock", "--target", "linux-x64", "--update"]);
     assert_eq!(gateway.lock_text(), before, "the lock stays as it was");
     let files = gateway.project.folder().read_dir_utf8().expect("readable");
     let partial = files.filter_map(Result::ok).find(|entry| entry.file_name().starts_with(".tmp"));
@@ -302,7 +303,7 @@ fn archive_that_its_own_list_does_not_know() {
 fn nothing_in_the_range() {
     let server = node_mirror::serve(&[Release::new("22.1.0", "fake")]);
     let gateway = Official::new();
-    let said = gateway.refused(&node_mirror::url(&server), &["lock"]);
+    let said = gateway.refused(&node_mirror::url(&server), &["lock", "--target", "linux-x64"]);
     says(
         &said,
         &["no node for `linux-x64` satisfies `^24.16.0`", "has no such version (newest: 22.1.0)"],
@@ -312,7 +313,7 @@ fn nothing_in_the_range() {
 
 #[test]
 fn mirror_that_is_no_address() {
-    let said = Official::new().refused("localhost:8080", &["lock"]);
+    let said = Official::new().refused("localhost:8080", &["lock", "--target", "linux-x64"]);
     says(&said, &["GANGWAY_NODE_MIRROR", "localhost:8080", "not an http or https URL"]);
 }
 
