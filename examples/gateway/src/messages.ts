@@ -12,7 +12,7 @@ import { ask, type Services } from "./services.ts";
  *     hello                           -> hello
  *     {"op":"hash","text":"hello"}    -> {"op":"hash","xxh64":"26c7827d889f6da3"}
  *     {"op":"words","text":"one two"} -> {"op":"words","words":2}, from the service in Rust
- *     {"op":"digest","text":"hello"}  -> {"op":"digest","xxh3":"9555e8555c62dcfd"}, from the service in Python
+ *     {"op":"digest","text":"hello"}  -> {"op":"digest","digest":"f67ea07f8680e6a7"}, from the service in Python
  */
 export async function answer(text: string, services: Services): Promise<string> {
   const request = parseRequest(text);
@@ -56,7 +56,7 @@ async function handle(request: Request, services: Services): Promise<object> {
     case "words":
       return { op, ...(await fromService("words", services.words, `words ${text}`)) };
     case "digest":
-      return { op, ...(await fromService("digest", services.digest, `xxh3 ${text}`)) };
+      return { op, ...(await fromService("digest", services.digest, `digest ${text}`)) };
   }
 }
 

@@ -1,6 +1,6 @@
 """Digests texts, as the example gateway's service in Python.
 
-One request per line, one JSON object back: `health` and `xxh3 <text>`. It listens on a Unix socket, or on
+One request per line, one JSON object back: `health` and `digest <text>`. It listens on a Unix socket, or on
 `127.0.0.1:<port>` where there is none.
 """
 
@@ -15,19 +15,23 @@ import socket
 import socketserver
 import sys
 
-import xxhash
+import bcrypt
 
 VERSION = "0.1.0"
 MAX_REQUEST_BYTES = 1 << 20
+DIGEST_BYTES = 8
+ROUNDS = 8
 
 
 def answer(request: str) -> dict[str, object]:
     verb, _, rest = request.partition(" ")
     if verb == "health":
         return {"status": "ok", "version": VERSION}
-    if verb == "xxh3":
-        return {"xxh3": xxhash.xxh3_64_hexdigest(rest.encode())}
-    return {"error": "unknown request; there are `health` and `xxh3 <text>`"}
+    if verb == "digest":
+        # Slow on purpose, as a key derivation should be; empty texts have no key.
+        key = bcrypt.kdf(rest.encode() or b" ", b"echo-gateway", DIGEST_BYTES, ROUNDS, ignore_few_rounds=True)
+        return {"digest": key.hex()}
+    return {"error": "unknown request; there are `health` and `digest <text>`"}
 
 
 class Client(socketserver.StreamRequestHandler):
