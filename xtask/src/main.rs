@@ -183,7 +183,8 @@ fn gateway(
 ) -> miette::Result<(Config, Targets)> {
     let mut config = config::load(&manifest(context, given, "gateway")?)?;
     let targets = Targets::beside(&config.folder)?;
-    config.check_targets(targets.iter().map(|target| target.name.as_str()))?;
+    let known: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    config.check_targets(&known)?;
     if let Some(choice) = choice {
         config.choose_runtime(choice);
     }

@@ -150,19 +150,17 @@ pub enum PlanError {
     /// The gateway asks for another runtime than the pinned one.
     #[error("{package} needs {engine} `{wanted}`, and the pinned runtime is {engine} {pinned}")]
     #[diagnostic(help(
-        "ask for a version that satisfies both, for instance version = \"{wanted}\", then run `cargo xtask lock --manifest {manifest}`"
+        "ask for a version that satisfies both, for instance version = \"{wanted}\", then run `cargo xtask lock --manifest {}`", code.name()
     ))]
     Engines {
         /// Who asks.
         package: String,
         /// The runtime.
-        engine: String,
+        engine: &'static str,
         /// What it asks for.
         wanted: String,
         /// What there is.
         pinned: String,
-        /// The manifest.
-        manifest: Utf8PathBuf,
         #[source_code]
         code: Arc<NamedSource<String>>,
         #[label("this range allows {engine} {pinned}")]
@@ -571,15 +569,14 @@ fn check_engines(
             _ => true,
         };
         if !met {
-            let asked = config.runtime(&target.name).and_then(|asked| asked.version.span.clone());
+            let asked = config.runtime(&target.name).expect("what is pinned was asked for");
             return Err(PlanError::Engines {
                 package,
-                engine: runtime.engine.clone(),
+                engine: asked.engine.as_str(),
                 wanted,
                 pinned: runtime.version.clone(),
-                manifest: config.path.clone(),
                 code: config.source.clone(),
-                span: asked.map(Into::into),
+                span: asked.version.span.clone().map(Into::into),
             });
         }
     }

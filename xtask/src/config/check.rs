@@ -15,7 +15,7 @@ use super::addons::addons;
 use super::dependencies::dependencies;
 use super::error::{Fault, FaultKind, Faults};
 use super::package_json::PackageJson;
-use super::runtime::runtimes;
+use super::runtime::{TargetRuntime, runtimes};
 use super::services::services;
 use super::suggest::{listed, near};
 use super::values::{
@@ -46,7 +46,7 @@ pub(super) fn config(
     let mut faults = Faults::new(text);
     let app = app(manifest.app, beside, &mut faults);
     let (targets, overrides) = targets(manifest.target, &mut faults);
-    let runtimes = runtimes(manifest.runtime, overrides, &mut faults);
+    let runtimes = runtimes(&manifest.runtime, overrides, &mut faults);
     let health =
         manifest.health.map(|health| self::health(health, &manifest.entrypoint.value, &mut faults));
     let programs: Vec<_> =
@@ -87,7 +87,7 @@ pub(super) fn config(
 fn targets(
     tables: BTreeMap<Located<String>, raw::Target>,
     faults: &mut Faults,
-) -> (Vec<Located<TargetName>>, Vec<(TargetName, Located<raw::TargetRuntime>)>) {
+) -> (Vec<Located<TargetName>>, Vec<TargetRuntime>) {
     let mut names = Vec::new();
     let mut runtimes = Vec::new();
     for (name, table) in tables {

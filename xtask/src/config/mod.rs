@@ -225,18 +225,15 @@ impl Config {
     ///
     /// # Errors
     /// With each of them at its place.
-    pub fn check_targets<'known>(
-        &self,
-        known: impl Iterator<Item = &'known str> + Clone,
-    ) -> Result<(), ConfigError> {
+    pub fn check_targets(&self, known: &[&str]) -> Result<(), ConfigError> {
         let mut faults = error::Faults::new(&self.source);
         for target in &self.targets {
             let name = target.value.as_str();
-            if known.clone().any(|known| known == name) {
+            if known.contains(&name) {
                 continue;
             }
-            let all = format!("known targets: {}", suggest::listed(known.clone()));
-            let help = match suggest::near(name, known.clone()) {
+            let all = format!("known targets: {}", suggest::listed(known.iter().copied()));
+            let help = match suggest::near(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?\n{all}"),
                 None => all,
             };

@@ -273,14 +273,17 @@ impl RuntimeSource {
     }
 }
 
+/// A target, and what its `runtime` says.
+pub(super) type TargetRuntime = (TargetName, Located<raw::TargetRuntime>);
+
 /// Makes what every target gets of `[runtime]` and `[target.<name>.runtime]`.
 pub(super) fn runtimes(
-    table: Located<raw::Runtime>,
-    targets: Vec<(TargetName, Located<raw::TargetRuntime>)>,
+    table: &Located<raw::Runtime>,
+    targets: Vec<TargetRuntime>,
     faults: &mut Faults,
 ) -> Option<Runtimes> {
     let keep_environment = variable_names(table.value.keep_environment.clone(), faults);
-    let base = Layer::of(&table);
+    let base = Layer::of(table);
     let default = base.runtime(None, &keep_environment, "[runtime]", faults);
     let mut overridden = BTreeMap::new();
     for (name, table) in targets {

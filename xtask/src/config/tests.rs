@@ -1130,10 +1130,9 @@ fn a_target_there_is_not() {
     let manifest = format!("{MINIMAL}\n[target.linux-x46.runtime]\nversion = \"24\"\n");
     let config =
         Folder::with(&[(FILE_NAME, manifest.as_str())]).load().expect("targets are not known yet");
-    let error =
-        config.check_targets(["linux-x64", "macos-x64"].into_iter()).expect_err("there is none");
+    let error = config.check_targets(&["linux-x64", "macos-x64"]).expect_err("there is none");
     assert_eq!(error.to_string(), "there is no target `linux-x46`");
-    config.check_targets(["linux-x46"].into_iter()).expect("there is one");
+    config.check_targets(&["linux-x46"]).expect("there is one");
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Targets {
     }
 
     /// Every target, in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = &Target> + Clone {
+    pub fn iter(&self) -> impl Iterator<Item = &Target> {
         self.targets.values()
     }
 
