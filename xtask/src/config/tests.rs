@@ -314,8 +314,8 @@ source-map = false
         ·    ╰── unknown key
         ╰────
       help: did you mean `health`?
-            known keys at the top level: `app`, `build`, `dependencies`, `entrypoint`, `format`,
-            `health`, `install-script`, `prune`, `runtime`, `service`, `target` and `tools`
+            known keys at the top level: `addon`, `app`, `build`, `dependencies`, `entrypoint`,
+            `format`, `health`, `install-script`, `prune`, `runtime`, `service`, `target` and `tools`
     "#);
 }
 
