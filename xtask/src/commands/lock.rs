@@ -63,7 +63,7 @@ pub enum LockCommandError {
     Registry(#[from] RegistryError),
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Runtime(#[from] RuntimeError),
+    Runtime(Box<RuntimeError>),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Mirror(#[from] runtime::MirrorError),
@@ -93,6 +93,12 @@ pub enum LockCommandError {
         |newest| format!("the newest version is {newest}"),
     )))]
     NoTool { tool: String, package: String, range: String, newest: Option<String> },
+}
+
+impl From<RuntimeError> for LockCommandError {
+    fn from(error: RuntimeError) -> Self {
+        Self::Runtime(Box::new(error))
+    }
 }
 
 /// Pins what the manifest asks for, on `targets` and for this machine's tools, and writes the lock.

@@ -45,7 +45,7 @@ pub(super) fn write<C: Send>(
     let frames = cut::frames(work.entries, work.frame_size());
     let count = frames.len();
     let mut reading = Reading { open: None, frame_size: work.frame_size(), is_kept };
-    let jobs = frames.into_iter().map(|frame| reading.piece(frame));
+    let jobs = frames.into_iter().map(|frame| reading.piece(&frame));
     let work_on = |piece: Piece<'_, '_>| {
         let file_bytes = piece.file_bytes();
         Ok((compress(piece)?, file_bytes))
@@ -144,9 +144,9 @@ struct Reading<'tree, F> {
 impl<'tree, F: Fn(&Digest) -> bool> Reading<'tree, F> {
     fn piece<'plan>(
         &mut self,
-        frame: Frame<'plan, 'tree>,
+        frame: &Frame<'plan, 'tree>,
     ) -> Result<Piece<'plan, 'tree>, PackError> {
-        let content = match frame {
+        let content = match *frame {
             Frame::Entries(entries) => Content::Entries(entries),
             Frame::End => Content::End,
             Frame::Part { path, source, offset, length } => {

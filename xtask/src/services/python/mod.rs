@@ -225,7 +225,7 @@ fn recall_note(store: &Store, key: &str) -> Result<Option<Note>, PythonError> {
     }
     match store.derived(key, false, || Err(Absent::Nothing)) {
         Ok(kept) => {
-            Ok(std::fs::read(&kept.path()).ok().and_then(|text| serde_json::from_slice(&text).ok()))
+            Ok(std::fs::read(kept.path()).ok().and_then(|text| serde_json::from_slice(&text).ok()))
         }
         Err(Absent::Nothing) => Ok(None),
         Err(Absent::Failed(error)) => Err(error.into()),
