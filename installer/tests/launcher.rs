@@ -348,7 +348,7 @@ fn the_user_has_the_last_word() {
     let given = [("GANGWAY_KEEP_ENVIRONMENT", "1"), ("NODE_OPTIONS", "--require x")];
     assert_eq!(
         environment_with(&given),
-        ["GANGWAY_KEEP_ENVIRONMENT=1", "NODE_OPTIONS=--require x"]
+        ["GANGWAY_KEEP_ENVIRONMENT=1", "GIVEN=ours", "NODE_OPTIONS=--require x", "SET=ours"]
     );
     let given = [("GANGWAY_KEEP_ENVIRONMENT", "0"), ("NODE_OPTIONS", "--require x")];
     let expected = ["GANGWAY_KEEP_ENVIRONMENT=0", "GIVEN=ours", "SET=ours"];

@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use miette::Diagnostic;
 
 use crate::context::Context;
-use crate::launcher;
+use crate::{launcher, toolchain};
 
 /// A check that failed or could not be started.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -94,6 +94,28 @@ const CHECKS: &[Check] = &[
     },
 ];
 
+/// What compiles native code for other platforms.
+const CROSS: Check = Check {
+    purpose: "tests that compile for other platforms",
+    arguments: &[
+        "test",
+        "--profile",
+        "xtask",
+        "--package",
+        "e2e",
+        "--package",
+        "xtask",
+        "--test",
+        "services",
+        "--test",
+        "addons_build",
+        "--",
+        "--ignored",
+    ],
+    environment: &[],
+    help: "the failed tests are named above",
+};
+
 const ADVISORIES: Check = Check {
     purpose: "known vulnerabilities of the dependencies",
     arguments: &["deny", "--workspace", "check", "advisories"],
@@ -110,6 +132,7 @@ pub fn run(context: &Context) -> Result<(), CiError> {
     for check in CHECKS {
         start(context, checkout, check)?;
     }
+    cross(context, checkout)?;
     advisories(context, checkout)
 }
 
@@ -126,6 +149,21 @@ fn start(context: &Context, checkout: &Utf8Path, check: &Check) -> Result<(), Ci
         return Ok(());
     }
     Err(CiError::Failed { command: line(check), purpose, help, status })
+}
+
+/// zig, cargo-zigbuild and Rust's standard libraries are not everybody's; `.ci/run` brings them.
+fn cross(context: &Context, checkout: &Utf8Path) -> Result<(), CiError> {
+    let triple = "aarch64-unknown-linux-musl";
+    let lacking = toolchain::zig(context, triple)
+        .and_then(|_| toolchain::zigbuild(context, triple))
+        .and_then(|_| toolchain::standard_library(context, checkout, triple));
+    match lacking {
+        Ok(()) => start(context, checkout, &CROSS),
+        Err(error) => {
+            context.reporter.warn(format!("NOT CHECKED: {}; {error}", CROSS.purpose));
+            Ok(())
+        }
+    }
 }
 
 /// The list of known vulnerabilities is fetched from elsewhere and not always within reach. That it could not be is no
