@@ -276,6 +276,11 @@ fn the_environment_is_npms_and_nobody_elses() {
     TMPDIR=/tmp
     TZ=UTC
     npm_command=ci
+    npm_config_arch=x64
+    npm_config_cpu=x64
+    npm_config_libc=glibc
+    npm_config_os=linux
+    npm_config_platform=linux
     npm_config_user_agent=npm/11.6.2 node/v24.1.0 linux CPU workspaces/false
     npm_lifecycle_event=postinstall
     npm_lifecycle_script=env | sort | grep -v -e ^_= -e ^PWD= -e ^OLDPWD= -e ^SHLVL= > said
