@@ -24,6 +24,7 @@ use crate::own_files::OwnFiles;
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::target::Target;
+use crate::toolchain;
 use crate::tree::{Node, Tree};
 
 pub use error::ServiceError;
@@ -48,6 +49,8 @@ pub struct Bench<'a> {
 #[derive(Debug, Default)]
 pub struct Sources {
     of: BTreeMap<String, Source>,
+    /// The compilers there are, if something is compiled: another zig, or none, makes other bytes.
+    compilers: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,16 @@ pub fn sources(
     skip: &[Utf8PathBuf],
 ) -> Result<Sources, ServiceError> {
     let mut sources = Sources::default();
+    let compiles = |service: &Service| {
+        !matches!(service.source, ServiceSource::Prebuilt(_) | ServiceSource::Python(_))
+    };
+    if config.services.iter().any(compiles) {
+        let tools = [toolchain::zig(context, "services"), toolchain::zigbuild(context, "services")];
+        sources.compilers = tools
+            .into_iter()
+            .map(|tool| tool.map_or_else(|_| "none".to_owned(), |tool| tool.version))
+            .collect();
+    }
     for service in &config.services {
         let source = match &service.source {
             ServiceSource::Rust(package) => rust::source(context, config, service, package, skip)?,
@@ -159,12 +172,13 @@ pub fn fetch(
 impl Sources {
     /// A line for each service that changes with what it is made of.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.of.iter().map(|(name, source)| {
+        let services = self.of.iter().map(|(name, source)| {
             let version = source.cargo.as_ref().map_or("", rust::Project::toolchain);
             let requirements = source.requirements.map(|digest| digest.to_string());
             let requirements = requirements.unwrap_or_default();
             format!("{name} {} {version}{requirements}", capture::fingerprint(&source.tree))
-        })
+        });
+        services.chain(self.compilers.iter().cloned())
     }
 
     fn get(&self, service: &Service) -> &Source {
