@@ -25,6 +25,7 @@ pub mod layout;
 pub mod licenses;
 pub mod lock;
 pub mod mode;
+pub mod native;
 pub mod needs;
 pub mod own_files;
 pub mod pack;

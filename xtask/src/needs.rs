@@ -1,14 +1,15 @@
 //! What the native code of a bundle needs of a machine, read from the staged binaries.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
+use std::sync::Arc;
 
 use camino::Utf8PathBuf;
-use gangway_abi::{Facts, Kind, Version};
+use gangway_abi::{Facts, Version};
 use gangway_artifact::{BundlePath, Digest, Requirements};
 use miette::Diagnostic;
 use rayon::prelude::*;
 
+use crate::native::Natives;
 use crate::target::Target;
 use crate::tree::{Source, Tree};
 
@@ -36,9 +37,9 @@ pub struct Needs {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn read(tree: &Tree, target: &Target) -> Result<Needs, NeedsError> {
+pub fn read(tree: &Tree, target: &Target, natives: &Natives) -> Result<Needs, NeedsError> {
     let baseline = target.baseline();
-    let binaries = binaries(tree)?;
+    let binaries = binaries(tree, natives)?;
     let provided: BTreeSet<String> = binaries
         .iter()
         .flat_map(|(paths, facts)| {
@@ -93,35 +94,21 @@ fn newer(
     (*needed > promised).then(text)
 }
 
-/// Every distinct binary and its places, at least one.
-fn binaries(tree: &Tree) -> Result<Vec<(Vec<&BundlePath>, Facts)>, NeedsError> {
+/// A distinct binary: its places, at least one, and what it says.
+type Binary<'tree> = (Vec<&'tree BundlePath>, Arc<Facts>);
+
+fn binaries<'tree>(tree: &'tree Tree, natives: &Natives) -> Result<Vec<Binary<'tree>>, NeedsError> {
     let mut distinct: BTreeMap<Digest, (&Source, Vec<&BundlePath>)> = BTreeMap::new();
     for (path, source) in tree.files() {
         distinct.entry(source.sha256).or_insert_with(|| (source, Vec::new())).1.push(path);
     }
     distinct
         .into_par_iter()
-        .filter_map(|(_, (source, paths))| match facts(source) {
+        .filter_map(|(_, (source, paths))| match natives.facts(source) {
             Ok(found) => found.map(|facts| Ok((paths, facts))),
             Err(error) => Some(Err(NeedsError { path: source.path(), source: error })),
         })
         .collect()
-}
-
-/// The whole file is read only when its first bytes are a binary's. Object files are loaded by nothing, so they need
-/// nothing.
-fn facts(source: &Source) -> std::io::Result<Option<Facts>> {
-    const HEAD: usize = 4096;
-    let mut file = fs_err::File::open(source.path())?;
-    let mut bytes = Vec::with_capacity(HEAD);
-    file.by_ref().take(HEAD as u64).read_to_end(&mut bytes)?;
-    match gangway_abi::identify(&bytes) {
-        None => return Ok(None),
-        Some(identity) if identity.kind == Kind::Object => return Ok(None),
-        Some(_) => {}
-    }
-    file.read_to_end(&mut bytes)?;
-    Ok(gangway_abi::read(&bytes))
 }
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
@@ -175,6 +162,10 @@ mod tests {
         target("linux-x64-musl", None, libraries)
     }
 
+    fn look(tree: &Tree, target: &Target) -> Result<Needs, NeedsError> {
+        read(tree, target, &Natives::default())
+    }
+
     const SYSTEM: [&str; 4] =
         ["ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6"];
 
@@ -182,7 +173,7 @@ mod tests {
     fn what_a_system_has_is_no_need() {
         let system = [&SYSTEM[..], &["libgcc_s.so.1"]].concat();
         let tree = tree([("bin/a", program())]);
-        let needs = read(&tree, &glibc("99.0", &system)).expect("readable");
+        let needs = look(&tree, &glibc("99.0", &system)).expect("readable");
         assert_eq!(needs.beyond, Vec::<String>::new());
         assert_eq!(needs.requirements.libraries, Vec::<String>::new());
         assert!(needs.requirements.glibc.is_some_and(|version| version.starts_with("2.")));
@@ -192,7 +183,7 @@ mod tests {
     #[test]
     fn what_is_beyond_the_baseline_is_told() {
         let tree = tree([("bin/a", program())]);
-        let needs = read(&tree, &glibc("2.0", &SYSTEM)).expect("readable");
+        let needs = look(&tree, &glibc("2.0", &SYSTEM)).expect("readable");
         let glibc = needs.requirements.glibc.expect("the C library is used");
         assert_eq!(
             needs.beyond,
@@ -210,7 +201,7 @@ mod tests {
         let tree = tree([("bin/a", program())]);
         let system = [&SYSTEM[..], &["libgcc_s.so.1"]].concat();
         assert_eq!(
-            read(&tree, &without_glibc(&system)).expect("readable").beyond,
+            look(&tree, &without_glibc(&system)).expect("readable").beyond,
             Vec::<String>::new()
         );
     }
@@ -220,7 +211,7 @@ mod tests {
         // The same bytes under two names: both count.
         let tree =
             tree([("bin/a", program()), ("lib/libgcc_s.so.1", program()), ("lib/z", program())]);
-        let needs = read(&tree, &glibc("99.0", &SYSTEM)).expect("readable");
+        let needs = look(&tree, &glibc("99.0", &SYSTEM)).expect("readable");
         assert_eq!(needs.requirements.libraries, Vec::<String>::new());
         assert_eq!(needs.beyond, Vec::<String>::new());
     }
@@ -234,7 +225,7 @@ mod tests {
             ("broken.node", source(sandbox.write("broken.node", b"\x7fELF\x02\x01\x01"))),
             ("link", Node::Link("a.js".to_owned())),
         ];
-        let needs = read(&tree(files), &glibc("2.28", &[])).expect("readable");
+        let needs = look(&tree(files), &glibc("2.28", &[])).expect("readable");
         assert_eq!(needs.requirements, Requirements::default());
         assert_eq!(needs.beyond, Vec::<String>::new());
     }
@@ -244,7 +235,7 @@ mod tests {
         let sandbox = Sandbox::new();
         let node = source(sandbox.write("a.node", "x"));
         fs_err::remove_file(sandbox.root.join("a.node")).expect("just written");
-        let error = read(&tree([("a.node", node)]), &without_glibc(&[])).expect_err("it is gone");
+        let error = look(&tree([("a.node", node)]), &without_glibc(&[])).expect_err("it is gone");
         assert_eq!(error.to_string(), format!("cannot read `{}`", sandbox.root.join("a.node")));
     }
 }

@@ -29,6 +29,7 @@ use crate::file_system::{self, FileSystemError};
 use crate::integrity::Integrity;
 use crate::licenses::{self, Licenses, LicensesError};
 use crate::lock::{Lock, LockedRuntime};
+use crate::native::Natives;
 use crate::needs::{self, NeedsError};
 use crate::own_files::OwnFiles;
 use crate::pack;
@@ -36,7 +37,7 @@ use crate::plan::{Plan, TargetPlan};
 use crate::prune::{self, PruneError};
 use crate::runpath::RunPathError;
 use crate::runtime::policy;
-use crate::scripts::{self, Interpreter, ScriptError};
+use crate::scripts::{self, Grounds, Interpreter, ScriptError, Surroundings};
 use crate::services::{ServiceError, Sources};
 use crate::store::{Store, StoreError};
 use crate::strip::StripError;
@@ -59,6 +60,10 @@ pub struct Materials<'a> {
     pub own: &'a OwnFiles,
     /// What is done about native code, by target.
     pub addons: &'a BTreeMap<TargetName, Decision>,
+    /// What install scripts are run on.
+    pub grounds: &'a Grounds,
+    /// What is known of native code.
+    pub natives: &'a Natives,
     /// What the services are made of.
     pub services: &'a Sources,
     /// What is pinned.
@@ -224,13 +229,13 @@ pub fn tree(
     let closure = crate::addons::apply(&decision.jobs, &closure, &mut app);
     addons::build(materials, plan, &mut app)?;
     let mut app = run_scripts(materials, plan, &closure, app, &mut warnings)?;
-    crate::addons::check_scripts(plan, &decision.expected, &app)?;
+    crate::addons::check_scripts(plan, &decision.expected, &app, materials.natives)?;
     let (processes, own_addons) = services::make(materials, plan)?;
     app.extend(own_addons);
     check_entrypoints(config, &app)?;
     let licenses = licenses::collect(&closure, &app)?;
     let engine = config.runtime(&plan.target).map(|runtime| runtime.engine);
-    let pruned = prune::apply(&mut app, &config.prune, &plan.platform, engine)
+    let pruned = prune::apply(&mut app, &config.prune, &plan.platform, engine, materials.natives)
         .map_err(|source| StageError::Prune { code: config.source.clone(), source })?;
     warnings.extend(pruned.findings.iter().map(ToString::to_string));
 
@@ -247,7 +252,7 @@ pub fn tree(
     add_programs(materials, plan, launcher, &services, &mut tree)?;
     let runtime = locked.map(|locked| runtime::path(locked, plan.platform.os)).transpose()?;
     file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
-    let needs = needs::read(&tree, &plan.data)?;
+    let needs = needs::read(&tree, &plan.data, materials.natives)?;
     warnings.extend(needs.beyond);
     let manifest = manifest(config, plan, &services.services, &tree, needs.requirements)?;
     tree.insert(
@@ -311,7 +316,8 @@ fn run_scripts(
         platform: &plan.platform,
     };
     let Materials { context, store, confinement, .. } = *materials;
-    Ok(scripts::run(context, store, interpreter, &app, &decision.jobs, confinement)?)
+    let surroundings = Surroundings { context, store, confinement, grounds: materials.grounds };
+    Ok(scripts::run(surroundings, interpreter, &app, &decision.jobs)?)
 }
 
 /// `licenses/`: every text, and an index of what each package declares.

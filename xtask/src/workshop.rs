@@ -122,6 +122,13 @@ impl<'context> Workshop<'context> {
         self.layers.as_ref().map_or_else(|| self.host("app"), |layers| layers.lower.clone())
     }
 
+    /// Lays the overlay, if there is one, over `folder` instead of one of its own.
+    pub fn lie_over(&mut self, folder: &Utf8Path) {
+        if let Some(layers) = &mut self.layers {
+            layers.lower = folder.to_owned();
+        }
+    }
+
     /// The overlay over the gateway's folder, if there is one: then what programs write goes there.
     #[must_use]
     pub fn layers(&self) -> Option<&Layers> {

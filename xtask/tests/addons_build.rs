@@ -15,6 +15,7 @@ use xtask::confine::Confinement;
 use xtask::fetch;
 use xtask::layout::{self, Method};
 use xtask::lock::Lock;
+use xtask::native::Natives;
 use xtask::plan;
 use xtask::registry::Registry;
 use xtask::runtime::Mirrors;
@@ -53,7 +54,7 @@ fn check(package: &str, product: &str, script: &str, answer: &str) {
         let tree = shop.build(&builder, package, target);
         let path = format!("node_modules/{package}/{product}");
         let Some(Node::File(source)) = tree.get(&path) else { panic!("{name}: no {path}") };
-        let code = Code::read(source).expect("readable").expect("native code");
+        let code = Code::read(&Natives::default(), source).expect("readable").expect("native code");
         assert_eq!(code.fit(&target.platform), addons::Fit::Own, "{name}: {}", code.describe());
         keep(name, package, source);
         if target.platform == host.platform {
@@ -112,7 +113,8 @@ impl Shop {
         let fetched = fetch::all(&builder.context, &builder.store, &self.registry, &requests)
             .expect("served");
         let mut tree = closure::assemble(&closure, &fetched, &BTreeMap::new()).expect("it fits");
-        let library = Library::read(&fetched, &BTreeMap::new()).expect("readable");
+        let library =
+            Library::read(&fetched, &BTreeMap::new(), &Natives::default()).expect("readable");
         let setting = Setting {
             target: &target.name,
             platform: &target.platform,

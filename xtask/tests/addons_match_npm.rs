@@ -16,6 +16,7 @@ use xtask::closure::{self, Closure, Host, Scope};
 use xtask::config;
 use xtask::context::Context;
 use xtask::fetch;
+use xtask::native::Natives;
 use xtask::plan;
 use xtask::prune;
 use xtask::registry::Registry;
@@ -120,7 +121,8 @@ fn compare(project: &str) -> String {
         let theirs = npm_ci(&project, &work.join(&name), &platform);
         assert_eq!(ours, theirs, "{name}");
 
-        let library = Library::read(&fetched, &BTreeMap::new()).expect("readable");
+        let known = Natives::default();
+        let library = Library::read(&fetched, &BTreeMap::new(), &known).expect("readable");
         let references = references(&project, &platform, &host, &pinned);
         let target = "any".parse().expect("a name");
         let setting = Setting {
@@ -139,10 +141,16 @@ fn compare(project: &str) -> String {
             let _ = writeln!(report, "  {note}");
         }
 
-        prune::apply(&mut tree, &config::Prune::default(), &platform, Some(config::Engine::Node))
-            .expect("it can be pruned");
+        prune::apply(
+            &mut tree,
+            &config::Prune::default(),
+            &platform,
+            Some(config::Engine::Node),
+            &known,
+        )
+        .expect("it can be pruned");
         for (path, source) in tree.files() {
-            let fit = Code::read(source).expect("readable").map(|code| code.fit(&platform));
+            let fit = Code::read(&known, source).expect("readable").map(|code| code.fit(&platform));
             assert_ne!(fit, Some(Fit::Foreign), "{name}: {path} is left");
         }
     }
@@ -177,8 +185,9 @@ fn references(
 
 /// Every file of native code below a `node_modules`, with its digest.
 fn natives(tree: &Tree) -> BTreeMap<String, Digest> {
+    let known = Natives::default();
     tree.files()
-        .filter(|(_, source)| Code::read(source).expect("readable").is_some())
+        .filter(|(_, source)| Code::read(&known, source).expect("readable").is_some())
         .map(|(path, source)| (path.to_string(), source.sha256))
         .collect()
 }
@@ -200,11 +209,11 @@ fn npm_ci(project: &Utf8Path, folder: &Utf8Path, platform: &Platform) -> BTreeMa
     let output = run.expect("this test needs npm: it compares with what npm selects");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "npm failed for {}:\n{errors}", describe(platform));
-    let mut natives = BTreeMap::new();
+    let (known, mut natives) = (Natives::default(), BTreeMap::new());
     for path in files(&folder.join("node_modules")) {
         let digest = Digest::of(fs_err::read(&path).expect("readable"));
         let source = Source::new(path, 0, false, digest);
-        if Code::read(&source).expect("readable").is_some() {
+        if Code::read(&known, &source).expect("readable").is_some() {
             let path = source.path();
             let inside = path.strip_prefix(folder).expect("it was found there");
             natives.insert(inside.to_string(), digest);

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use common::{Builder, chain, text};
 use gangway_artifact::{BundlePath, Cpu, Libc, Os, Platform};
 use xtask::confine::Confinement;
-use xtask::scripts::{self, Interpreter, Job, ScriptError};
+use xtask::scripts::{self, Grounds, Interpreter, Job, ScriptError, Surroundings};
 use xtask::tree::{Node, Tree};
 
 fn job(path: &str) -> Job {
@@ -49,7 +49,9 @@ fn run(
     let platform = Platform { os: Os::Linux, cpu: Cpu::X64, libc: Some(Libc::Glibc) };
     let interpreter =
         Interpreter { executable: &executable, version: "24.1.0", platform: &platform };
-    scripts::run(&builder.context, &builder.store, interpreter, tree, jobs, confinement)
+    let (context, store, grounds) = (&builder.context, &builder.store, &Grounds::default());
+    let surroundings = Surroundings { context, store, confinement, grounds };
+    scripts::run(surroundings, interpreter, tree, jobs)
 }
 
 fn both() -> [Confinement; 2] {

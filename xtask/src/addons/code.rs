@@ -1,20 +1,19 @@
 //! What a file of native code is to a platform. The header decides over every name.
 
-use std::io::{self, Read as _};
+use std::io;
+use std::sync::Arc;
 
 use gangway_abi::{CLibrary, Facts, Format, Identity, Kind, Machine};
 use gangway_artifact::{Cpu, Libc, Os, Platform};
 
+use crate::native::Natives;
 use crate::tree::Source;
-
-/// How much of a file tells what it is.
-const HEAD: u64 = 4096;
 
 /// A file of native code, as far as it matters for where it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Code {
     /// Container, processors and purpose.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     /// The C library it was linked with; ELF only.
     pub c_library: Option<CLibrary>,
 }
@@ -48,17 +47,13 @@ impl Code {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn read(source: &Source) -> io::Result<Option<Self>> {
-        let mut file = fs_err::File::open(source.path())?;
-        let mut bytes = Vec::new();
-        file.by_ref().take(HEAD).read_to_end(&mut bytes)?;
-        let Some(identity) = gangway_abi::identify(&bytes) else { return Ok(None) };
+    pub fn read(natives: &Natives, source: &Source) -> io::Result<Option<Self>> {
+        let Some(identity) = natives.identity(source)? else { return Ok(None) };
         let mut c_library = None;
-        if identity.format == Format::Elf {
-            file.read_to_end(&mut bytes)?;
-            if let Some(Facts::Elf(elf)) = gangway_abi::read(&bytes) {
-                c_library = elf.c_library();
-            }
+        if identity.format == Format::Elf
+            && let Some(Facts::Elf(elf)) = natives.facts(source)?.as_deref()
+        {
+            c_library = elf.c_library();
         }
         Ok(Some(Self { identity, c_library }))
     }
@@ -193,7 +188,7 @@ mod tests {
     #[test]
     fn the_c_library_decides_too() {
         let of = |c_library| Code {
-            identity: code(Format::Elf, Machine::X64, Kind::Library),
+            identity: Arc::new(code(Format::Elf, Machine::X64, Kind::Library)),
             c_library,
         };
         for (c_library, on_glibc, on_musl) in [

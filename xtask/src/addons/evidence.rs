@@ -17,6 +17,7 @@ use super::code::{Code, Fit, is_script};
 use super::names::names_platform;
 use crate::config::BuildSystem;
 use crate::integrity::Integrity;
+use crate::native::Natives;
 use crate::prune;
 use crate::tree::{Source, Tree};
 
@@ -100,15 +101,16 @@ impl Library {
     pub fn read<'tree>(
         archives: impl IntoIterator<Item = (&'tree Integrity, &'tree Tree)>,
         folders: &BTreeMap<Utf8PathBuf, Tree>,
+        natives: &Natives,
     ) -> Result<Self, Unreadable> {
         let archives: Vec<_> = archives.into_iter().collect();
         let archives = archives
             .into_par_iter()
-            .map(|(integrity, tree)| Ok((integrity.clone(), Evidence::of(tree)?)))
+            .map(|(integrity, tree)| Ok((integrity.clone(), Evidence::of(tree, natives)?)))
             .collect::<Result<_, _>>()?;
         let folders = folders
             .iter()
-            .map(|(path, tree)| Ok((path.clone(), Evidence::of(tree)?)))
+            .map(|(path, tree)| Ok((path.clone(), Evidence::of(tree, natives)?)))
             .collect::<Result<_, _>>()?;
         Ok(Self { archives, folders })
     }
@@ -131,7 +133,7 @@ impl Evidence {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn of(tree: &Tree) -> Result<BTreeMap<String, Self>, Unreadable> {
+    pub fn of(tree: &Tree, natives: &Natives) -> Result<BTreeMap<String, Self>, Unreadable> {
         let mut files: BTreeMap<&str, Vec<(&str, &Source)>> = BTreeMap::new();
         for (path, source) in tree.files() {
             let path = path.as_str();
@@ -143,11 +145,11 @@ impl Evidence {
         }
         files
             .into_iter()
-            .map(|(folder, files)| Ok((folder.to_owned(), Self::of_package(&files)?)))
+            .map(|(folder, files)| Ok((folder.to_owned(), Self::of_package(&files, natives)?)))
             .collect()
     }
 
-    fn of_package(files: &[(&str, &Source)]) -> Result<Self, Unreadable> {
+    fn of_package(files: &[(&str, &Source)], natives: &Natives) -> Result<Self, Unreadable> {
         let file = |name: &str| files.iter().find(|(inside, _)| *inside == name);
         let manifest = match file("package.json") {
             // One that is malformed says nothing here; that is for others to complain about.
@@ -165,7 +167,7 @@ impl Evidence {
         };
         for (inside, source) in files.iter().filter(|(inside, source)| may_be_code(inside, source))
         {
-            if let Some(code) = Code::read(source).map_err(unreadable(source))?
+            if let Some(code) = Code::read(natives, source).map_err(unreadable(source))?
                 && code.runs()
             {
                 let tags = Tags::of(inside);

@@ -28,6 +28,7 @@ pub use error::{AddonError, Lacking};
 pub use evidence::{Evidence, Library, Unreadable};
 
 use crate::config::Config;
+use crate::native::Natives;
 use crate::plan::TargetPlan;
 use crate::target::Targets;
 use crate::tree::Tree;
@@ -67,7 +68,12 @@ pub fn decide_all<'plan>(
 ///
 /// # Errors
 /// When a package still has nothing that the target can load.
-pub fn check_scripts(plan: &TargetPlan, expected: &[Lack], tree: &Tree) -> Result<(), AddonError> {
+pub fn check_scripts(
+    plan: &TargetPlan,
+    expected: &[Lack],
+    tree: &Tree,
+    natives: &Natives,
+) -> Result<(), AddonError> {
     let abi = plan.setting().abi;
     for lack in expected {
         let folder = lack.path.as_str();
@@ -75,7 +81,7 @@ pub fn check_scripts(plan: &TargetPlan, expected: &[Lack], tree: &Tree) -> Resul
             .below(folder)
             .filter_map(|(path, node)| Some((path.below(folder)?.parse().ok()?, node.clone())))
             .collect();
-        let made = Evidence::of(&package)
+        let made = Evidence::of(&package, natives)
             .map_err(|Unreadable { path, source }| AddonError::Read { path, source })?;
         let loads = |evidence: &Evidence| evidence.usable(&plan.platform, abi).is_some();
         if !made.get("").is_some_and(loads) {

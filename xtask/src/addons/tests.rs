@@ -9,6 +9,7 @@ use super::*;
 use crate::closure::{Closure, Origin, Package};
 use crate::config::{Addon, InstallScript, Located, Recipe, ScriptAction, Treatment};
 use crate::integrity::Integrity;
+use crate::native::Natives;
 use crate::store::Store;
 use crate::target::Targets;
 use crate::testing::{Sandbox, rendered};
@@ -89,7 +90,8 @@ impl Shelf {
     ) -> Decision {
         let target = Targets::built_in().find(target).expect("it is one").clone();
         let host = Targets::built_in().find("linux-x64").expect("it is one").platform;
-        let library = Library::read(&self.archives, &BTreeMap::new()).expect("readable");
+        let library =
+            Library::read(&self.archives, &BTreeMap::new(), &Natives::default()).expect("readable");
         let closure = self.closure(without);
         let setting = Setting {
             target: &target.name,

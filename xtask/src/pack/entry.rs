@@ -1,8 +1,8 @@
 //! The entries of an archive, in order.
 //!
-//! Files and links come sorted by the bytes of their paths. A folder comes right before the first entry in it,
-//! the archive's own folder first of all. So an unpacker always has the folder, and what belongs together is
-//! together.
+//! Files and links come by package, and within one by extension and name: what is alike stands together, where a
+//! compressor finds it. A folder comes right before the first entry in it, the archive's own folder first of all, so an
+//! unpacker always has the folder.
 
 use std::collections::HashSet;
 
@@ -50,17 +50,27 @@ impl<'tree> Entry<'tree> {
 
     /// The outermost npm package it belongs to, or else its first folder.
     pub(super) fn group(&self) -> &str {
-        const PACKAGES: &str = "node_modules/";
-        let path = self.path();
-        let start = path
-            .match_indices(PACKAGES)
-            .find(|(at, _)| *at == 0 || path.as_bytes()[at - 1] == b'/')
-            .map_or(0, |(at, _)| at + PACKAGES.len());
-        let name = &path[start..];
-        let depth = if start > 0 && name.starts_with('@') { 2 } else { 1 };
-        let end = name.match_indices('/').nth(depth - 1).map_or(name.len(), |(at, _)| at);
-        &path[..start + end]
+        group(self.path())
     }
+}
+
+fn group(path: &str) -> &str {
+    const PACKAGES: &str = "node_modules/";
+    let start = path
+        .match_indices(PACKAGES)
+        .find(|(at, _)| *at == 0 || path.as_bytes()[at - 1] == b'/')
+        .map_or(0, |(at, _)| at + PACKAGES.len());
+    let name = &path[start..];
+    let depth = if start > 0 && name.starts_with('@') { 2 } else { 1 };
+    let end = name.match_indices('/').nth(depth - 1).map_or(name.len(), |(at, _)| at);
+    &path[..start + end]
+}
+
+/// Group, extension, name, path. A leading dot begins a name, not an extension.
+fn place(path: &BundlePath) -> (&str, &str, &str, &str) {
+    let name = path.name();
+    let dot = name.rfind('.').filter(|dot| *dot > 0);
+    (group(path.as_str()), dot.map_or("", |dot| &name[dot..]), name, path.as_str())
 }
 
 /// The entries of `tree` below one folder.
@@ -74,7 +84,9 @@ pub(super) fn list<'tree>(tree: &'tree Tree, folder: &str) -> Result<Vec<Entry<'
     let mut entries = Vec::with_capacity(tree.len() + tree.len() / 4);
     entries.push(Entry { name: folder.to_owned(), folder: folder.len(), kind: Kind::Folder });
     let mut folders = HashSet::new();
-    for (path, node) in tree.iter() {
+    let mut nodes: Vec<_> = tree.iter().collect();
+    nodes.sort_by_cached_key(|&(path, _)| place(path));
+    for (path, node) in nodes {
         for (end, _) in path.as_str().match_indices('/') {
             let parent = &path.as_str()[..end];
             if folders.insert(parent) {
@@ -143,17 +155,50 @@ mod tests {
             names,
             [
                 "app-1.0.0",
-                "app-1.0.0/a-b",
-                "app-1.0.0/a-b/c",
-                "app-1.0.0/a.txt",
                 "app-1.0.0/a",
                 "app-1.0.0/a/b",
                 "app-1.0.0/a/b/c",
+                "app-1.0.0/a-b",
+                "app-1.0.0/a-b/c",
+                "app-1.0.0/a.txt",
                 "app-1.0.0/z",
             ]
         );
         assert_eq!(entries[0].path(), "");
         assert_eq!(entries[2].path(), "a-b/c");
+    }
+
+    #[test]
+    fn what_is_alike_stands_together() {
+        let mut tree = Tree::default();
+        for path in [
+            "app/node_modules/a/x/index.js",
+            "app/node_modules/a/index.js",
+            "app/node_modules/a/package.json",
+            "app/node_modules/a/x/package.json",
+            "app/node_modules/a/x/.npmrc",
+            "app/node_modules/a/x/a.js",
+            "app/node_modules/b/index.js",
+            "app/main.js",
+        ] {
+            link(&mut tree, path, "x");
+        }
+        let entries = list(&tree, "r").expect("a plain tree");
+        let links = entries.iter().filter(|entry| matches!(entry.kind, Kind::Link(_)));
+        let names: Vec<_> = links.map(Entry::path).collect();
+        assert_eq!(
+            names,
+            [
+                "app/main.js",
+                "app/node_modules/a/x/.npmrc",
+                "app/node_modules/a/x/a.js",
+                "app/node_modules/a/index.js",
+                "app/node_modules/a/x/index.js",
+                "app/node_modules/a/package.json",
+                "app/node_modules/a/x/package.json",
+                "app/node_modules/b/index.js",
+            ]
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, P
     };
     let count = stream::write(
         work,
-        |_| false,
+        |_, _| Ok(false),
         compress,
         |(bytes, part)| {
             sum.combine(&part);

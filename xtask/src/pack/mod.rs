@@ -29,6 +29,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::Digest;
 
 use crate::context::Context;
+use crate::native::Natives;
 use crate::report::Progress;
 use crate::tree::Tree;
 use entry::Entry;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub format: Format,
     /// The compressor's level: up to 22 for Zstandard, up to 9 for the others.
     pub level: u8,
+    /// The same for native code that is large enough to be compressed by itself; Zstandard only.
+    pub code_level: u8,
     /// How many bytes of the tar stream are compressed together, at most (a file's header and padding may go over).
     pub frame_size: NonZeroU32,
 }
@@ -83,17 +86,27 @@ impl Settings {
     /// The defaults of `format`.
     #[must_use]
     pub fn new(format: Format) -> Self {
-        // Zstandard: measured on OpenClaw's tree (docs/format.md has the table). 10 is where the curve bends: 9 takes a
-        // quarter less time for one percent more, 12 half as much more time for half a percent less.
+        // Zstandard: measured on OpenClaw's tree (docs/decisions/frames-and-level.md has the tables). For text 10 is where the
+        // curve bends, for machine code it is 8.
         // Deflate: 6 is where zlib's own curve bends.
-        let level = match format {
-            Format::TarZst => 10,
-            Format::TarGz | Format::Zip => 6,
+        let (level, code_level) = match format {
+            Format::TarZst => (10, 8),
+            Format::TarGz | Format::Zip => (6, 6),
         };
         // A frame is what is cached, fetched and decompressed at once, so it should be small; but what two frames have
         // in common is compressed twice: 8 MiB cost one percent more than 16. A decoder needs a frame's window and no more.
-        Self { format, level, frame_size: NonZeroU32::new(16 << 20).expect("it is not zero") }
+        let frame_size = NonZeroU32::new(16 << 20).expect("it is not zero");
+        Self { format, level, code_level, frame_size }
     }
+}
+
+/// What is known already.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Which files are native code.
+    pub natives: &'a Natives,
+    /// Frames that were compressed before; of `.tar.zst` only.
+    pub frames: Option<&'a FrameCache>,
 }
 
 /// An archive that was written.
@@ -111,7 +124,7 @@ pub struct Packed {
 
 /// Writes `tree` to the file `out`, as an archive of one folder named `folder`.
 ///
-/// `cache` saves work and changes nothing else.
+/// `known` saves work and changes nothing else.
 ///
 /// # Errors
 /// When the tree cannot be archived, a source file is damaged or `out` cannot be written. Nothing is left at `out`
@@ -121,7 +134,7 @@ pub fn write(
     tree: &Tree,
     folder: &str,
     settings: Settings,
-    cache: Option<&FrameCache>,
+    known: Known<'_>,
     out: &Utf8Path,
 ) -> Result<Packed, PackError> {
     let entries = entry::list(tree, folder)?;
@@ -129,7 +142,7 @@ pub fn write(
     let work = Work {
         entries: &entries,
         settings,
-        cache,
+        known,
         threads: context.jobs,
         progress: context.reporter.bytes("Packing", tree.size()),
         out,
@@ -149,8 +162,7 @@ pub fn write(
 struct Work<'plan, 'tree> {
     entries: &'plan [Entry<'tree>],
     settings: Settings,
-    /// Frames that were compressed before; of `.tar.zst` only.
-    cache: Option<&'plan FrameCache>,
+    known: Known<'plan>,
     threads: NonZeroUsize,
     /// Counts the bytes of files.
     progress: Progress,

@@ -9,8 +9,8 @@ use ::zstd::bulk::Compressor;
 use ::zstd::zstd_safe::CParameter;
 use gangway_artifact::Digest;
 
-use super::stream::{self, Piece};
-use super::{PackError, Work};
+use super::stream::{self, LargeFile, Piece};
+use super::{FrameCache, PackError, Work, source};
 
 /// No decoder needs more memory for its window: 16 MiB, a whole frame. Every decoder in use takes up to 128 MiB without
 /// being asked.
@@ -28,22 +28,36 @@ const WITH_CHECKSUMS: u8 = 0x80;
 /// Writes the archive to `out` and returns the number of frames.
 pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, PackError> {
     let mut entries = Vec::new();
-    let level = i32::from(work.settings.level);
-    let make = |piece: Piece<'_, '_>| {
+    let make = |piece: Piece<'_, '_>, level| {
         compress(&piece.plain()?, level).map_err(|error| work.compress_error(error))
     };
-    let compress = |piece: Piece<'_, '_>| match work.cache {
-        Some(cache) => cache.obtain(&key(&piece.key(), level), || make(piece)),
-        None => make(piece),
+    let compress = |piece: Piece<'_, '_>| {
+        let level = work.level(piece.large_file())?;
+        match work.known.frames {
+            Some(cache) => cache.obtain(&key(&piece.key(), level), || make(piece, level)),
+            None => make(piece, level),
+        }
     };
-    let is_kept =
-        |content: &Digest| work.cache.is_some_and(|cache| cache.has(&key(content, level)));
+    let is_kept = |file: LargeFile<'_>, part: &Digest| {
+        let has = |cache: &FrameCache| Ok(cache.has(&key(part, work.level(Some(file))?)));
+        work.known.frames.map_or(Ok(false), has)
+    };
     let count = stream::write(work, is_kept, compress, |frame| {
         entries.push(entry(&frame));
         out.write_all(&frame).map_err(|error| work.write_error(error))
     })?;
     out.write_all(&table(&entries)).map_err(|error| work.write_error(error))?;
     Ok(count)
+}
+
+impl Work<'_, '_> {
+    /// The level for a part of this file, or else for a piece with many.
+    fn level(&self, large: Option<LargeFile<'_>>) -> Result<i32, PackError> {
+        let Some(LargeFile { path, source }) = large else { return Ok(self.settings.level.into()) };
+        let identity = self.known.natives.identity(source);
+        let is_code = identity.map_err(|error| source::read_error(path, source, error))?.is_some();
+        Ok(i32::from(if is_code { self.settings.code_level } else { self.settings.level }))
+    }
 }
 
 /// The key of a frame: its content, and everything the compressor is told.

@@ -62,7 +62,7 @@ pub(super) fn read(
     file.finish()
 }
 
-fn read_error(path: &BundlePath, source: &Source, error: io::Error) -> PackError {
+pub(super) fn read_error(path: &BundlePath, source: &Source, error: io::Error) -> PackError {
     PackError::Read { path: path.clone(), source_path: source.path(), error }
 }
 

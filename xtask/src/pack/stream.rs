@@ -26,19 +26,25 @@ enum Content<'plan, 'tree> {
     End,
 }
 
+/// A file that has pieces to itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LargeFile<'tree> {
+    pub(super) path: &'tree BundlePath,
+    pub(super) source: &'tree Source,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Part<'tree> {
-    path: &'tree BundlePath,
-    source: &'tree Source,
+    file: LargeFile<'tree>,
     offset: u64,
     length: u64,
 }
 
 /// Makes the tar stream, has each piece of it compressed by `compress` and gives the results to `take`, in order.
-/// `is_kept` says of a piece's content whether `compress` will not need its bytes. Returns the number of pieces.
+/// `is_kept` says of a large file and the content of a part of it whether `compress` will not need its bytes. Returns the number of pieces.
 pub(super) fn write<C: Send>(
     work: &Work<'_, '_>,
-    is_kept: impl Fn(&Digest) -> bool + Send,
+    is_kept: impl Fn(LargeFile<'_>, &Digest) -> Result<bool, PackError> + Send,
     compress: impl Fn(Piece<'_, '_>) -> Result<C, PackError> + Sync,
     mut take: impl FnMut(C) -> Result<(), PackError>,
 ) -> Result<usize, PackError> {
@@ -79,6 +85,14 @@ impl Piece<'_, '_> {
         }
     }
 
+    /// The file it is a part of, if it is one.
+    pub(super) fn large_file(&self) -> Option<LargeFile<'_>> {
+        match &self.content {
+            Content::Part { part, .. } => Some(part.file),
+            Content::Entries(_) | Content::End => None,
+        }
+    }
+
     /// The piece's bytes.
     pub(super) fn plain(self) -> Result<Vec<u8>, PackError> {
         match self.content {
@@ -105,28 +119,28 @@ impl Piece<'_, '_> {
 
 impl Part<'_> {
     fn key(&self) -> Digest {
-        let Self { source, offset, length, .. } = self;
+        let Self { file: LargeFile { source, .. }, offset, length } = self;
         Digest::of(format!("part\n{} {offset} {length} {}", source.sha256, source.size))
     }
 
     fn is_last(&self) -> bool {
-        self.offset + self.length == self.source.size
+        self.offset + self.length == self.file.source.size
     }
 
     /// Appends the padding after a file's last part.
     fn pad(&self, plain: &mut Vec<u8>) {
         if self.is_last() {
-            plain.resize(plain.len() + header::padding(self.source.size), 0);
+            plain.resize(plain.len() + header::padding(self.file.source.size), 0);
         }
     }
 
     /// Reads the whole file for one part of it: only so can its digest be checked.
     fn read_alone(&self) -> Result<Vec<u8>, PackError> {
-        let mut file = Verified::open(self.path, self.source)?;
+        let mut file = Verified::open(self.file.path, self.file.source)?;
         let mut plain = Vec::new();
         file.skip(self.offset)?;
         file.read(self.length, &mut plain)?;
-        file.skip(self.source.size - self.offset - self.length)?;
+        file.skip(self.file.source.size - self.offset - self.length)?;
         file.finish()?;
         self.pad(&mut plain);
         Ok(plain)
@@ -141,7 +155,10 @@ struct Reading<'tree, F> {
     is_kept: F,
 }
 
-impl<'tree, F: Fn(&Digest) -> bool> Reading<'tree, F> {
+impl<'tree, F> Reading<'tree, F>
+where
+    F: Fn(LargeFile<'_>, &Digest) -> Result<bool, PackError>,
+{
     fn piece<'plan>(
         &mut self,
         frame: &Frame<'plan, 'tree>,
@@ -150,7 +167,7 @@ impl<'tree, F: Fn(&Digest) -> bool> Reading<'tree, F> {
             Frame::Entries(entries) => Content::Entries(entries),
             Frame::End => Content::End,
             Frame::Part { path, source, offset, length } => {
-                let part = Part { path, source, offset, length };
+                let part = Part { file: LargeFile { path, source }, offset, length };
                 let plain = self.read(part)?;
                 Content::Part { part, plain }
             }
@@ -163,8 +180,8 @@ impl<'tree, F: Fn(&Digest) -> bool> Reading<'tree, F> {
         let mut file = match self.open.take() {
             Some(file) => file,
             // A file that is opened is read to its end, so an unopened one is at its first part or wholly kept.
-            None if part.offset > 0 || self.keeps_all(part) => return Ok(None),
-            None => Verified::open(part.path, part.source)?,
+            None if part.offset > 0 || self.keeps_all(part)? => return Ok(None),
+            None => Verified::open(part.file.path, part.file.source)?,
         };
         let mut plain = Vec::new();
         file.read(part.length, &mut plain)?;
@@ -177,9 +194,13 @@ impl<'tree, F: Fn(&Digest) -> bool> Reading<'tree, F> {
         Ok(Some(plain))
     }
 
-    fn keeps_all(&self, first: Part<'tree>) -> bool {
-        cut::parts(first.source.size, self.frame_size)
-            .all(|(offset, length)| (self.is_kept)(&Part { offset, length, ..first }.key()))
+    fn keeps_all(&self, first: Part<'tree>) -> Result<bool, PackError> {
+        for (offset, length) in cut::parts(first.file.source.size, self.frame_size) {
+            if !(self.is_kept)(first.file, &Part { offset, length, ..first }.key())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

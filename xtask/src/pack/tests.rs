@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use gangway_artifact::BundlePath;
 use miette::Diagnostic as _;
@@ -54,9 +55,14 @@ impl Fixture {
 
     fn pack(&self, format: Format, jobs: usize) -> Packed {
         let out = self.folder.join(format!("out-{jobs}.{}", format.extension()));
-        write(&self.context(jobs), &self.tree, "app-1.0.0", small(format), None, &out)
+        write(&self.context(jobs), &self.tree, "app-1.0.0", small(format), known(None), &out)
             .expect("it packs")
     }
+}
+
+fn known(frames: Option<&FrameCache>) -> Known<'_> {
+    static NATIVES: LazyLock<Natives> = LazyLock::new(Natives::default);
+    Known { natives: &NATIVES, frames }
 }
 
 /// Small frames, so that small trees have several.
@@ -64,6 +70,7 @@ fn small(format: Format) -> Settings {
     Settings {
         frame_size: NonZeroU32::new(10_000).expect("not zero"),
         level: 3,
+        code_level: 2,
         ..Settings::new(format)
     }
 }
@@ -279,7 +286,7 @@ fn large_files_have_the_same_frames_in_every_archive() {
     let fixture = various();
     let frames = |folder: &str| {
         let out = fixture.folder.join("x.tar.zst");
-        write(&fixture.context(2), &fixture.tree, folder, small(Format::TarZst), None, &out)
+        write(&fixture.context(2), &fixture.tree, folder, small(Format::TarZst), known(None), &out)
             .expect("it packs");
         fs_err::read(out).expect("it was written")
     };
@@ -333,7 +340,7 @@ fn tar_reads_it() {
 /// The error of packing `fixture`, and proof that nothing was left.
 fn failure(fixture: &Fixture, format: Format) -> PackError {
     let out = fixture.folder.join("out/archive");
-    let error = write(&fixture.context(2), &fixture.tree, "app", small(format), None, &out)
+    let error = write(&fixture.context(2), &fixture.tree, "app", small(format), known(None), &out)
         .expect_err("it fails");
     assert_eq!(fixture.folder.join("out").read_dir_utf8().expect("it was made").count(), 0);
     error
@@ -386,7 +393,7 @@ fn pack_cached(fixture: &Fixture, name: &str) -> (Result<Packed, PackError>, (u6
     let cache = FrameCache::open(&store).expect("the store is there");
     let settings = small(Format::TarZst);
     let out = fixture.folder.join(name);
-    let packed = write(&context, &fixture.tree, "app-1.0.0", settings, Some(&cache), &out);
+    let packed = write(&context, &fixture.tree, "app-1.0.0", settings, known(Some(&cache)), &out);
     (packed, cache.bytes())
 }
 
@@ -440,7 +447,7 @@ fn a_full_disk_is_told() {
         let work = Work {
             entries: &entries,
             settings: small(format),
-            cache: None,
+            known: known(None),
             threads: NonZeroUsize::MIN,
             progress: Reporter::silent().bytes("Packing", 0),
             out: "out/a".into(),
@@ -464,7 +471,8 @@ fn an_archive_that_is_there_stays_when_the_next_one_fails() {
     let Some(Node::File(source)) = fixture.tree.get("app/block") else { panic!("a file") };
     fs_err::write(source.path(), "damage").expect("ours");
     let context = fixture.context(2);
-    let again = write(&context, &fixture.tree, "app-1.0.0", small(Format::Zip), None, &packed.path);
+    let again =
+        write(&context, &fixture.tree, "app-1.0.0", small(Format::Zip), known(None), &packed.path);
     assert!(matches!(again, Err(PackError::Damaged { .. })));
     let bytes = fs_err::read(&packed.path).expect("it is still there");
     assert_eq!(Digest::of(bytes), packed.sha256);

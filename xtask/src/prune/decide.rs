@@ -12,6 +12,7 @@ use super::package::{Package, PackageFile, is_declaration, packages};
 use super::references;
 use super::rules::{RULES, Test};
 use crate::licenses::is_license;
+use crate::native::Natives;
 use crate::tree::Tree;
 
 /// A file to take out.
@@ -29,9 +30,10 @@ pub(super) fn decide(
     switched_on: &[bool],
     keep: &GlobSet,
     platform: &Platform,
+    natives: &Natives,
 ) -> Result<Vec<Removal>, PruneError> {
     let packages = packages(tree);
-    let decision = Decision { switched_on, keep, platform };
+    let decision = Decision { switched_on, keep, platform, natives };
     let per_package: Vec<Findings<'_>> = packages
         .into_par_iter()
         .map(|package| decision.package(&package))
@@ -72,6 +74,7 @@ struct Decision<'run> {
     switched_on: &'run [bool],
     keep: &'run GlobSet,
     platform: &'run Platform,
+    natives: &'run Natives,
 }
 
 impl Decision<'_> {
@@ -121,7 +124,10 @@ impl Decision<'_> {
                     let is_source = is_named && !is_declaration(file.path.name());
                     is_source && !self.may_load_typescript(package)?
                 }
-                Test::Foreign => native::is_foreign(file, is_named, &check.folders, self.platform)?,
+                Test::Foreign => {
+                    let (platform, natives) = (self.platform, self.natives);
+                    native::is_foreign(file, is_named, &check.folders, platform, natives)?
+                }
                 Test::Tests => false,
             };
             if goes && !RULES.spares(number, package.name, file.inside) {

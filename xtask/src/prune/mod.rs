@@ -21,6 +21,7 @@ use globset::{GlobSet, GlobSetBuilder};
 use indicatif::{DecimalBytes, HumanCount};
 
 use crate::config::{self, Engine};
+use crate::native::Natives;
 use crate::tree::{Source, Tree};
 
 pub use error::{Finding, PruneError};
@@ -57,10 +58,11 @@ pub fn apply(
     config: &config::Prune,
     platform: &Platform,
     engine: Option<Engine>,
+    natives: &Natives,
 ) -> Result<Summary, PruneError> {
     let switched_on = switches(config, engine)?;
     let keep = Keep::new(config)?;
-    let removals = decide::decide(tree, &switched_on, &keep.all, platform)?;
+    let removals = decide::decide(tree, &switched_on, &keep.all, platform, natives)?;
     let findings = keep.findings(config, tree);
     let mut summaries: Vec<_> =
         rules().iter().map(|rule| RuleSummary { name: rule.name, files: 0, bytes: 0 }).collect();
@@ -236,8 +238,11 @@ mod tests {
             let before = self.tree.clone();
             let keep = Keep::new(config).expect("fine");
             let switches = switches(config, Some(Engine::Node)).expect("fine");
-            let removals = decide::decide(&before, &switches, &keep.all, &LINUX).expect("readable");
-            apply(&mut self.tree, config, &LINUX, Some(Engine::Node)).expect("readable");
+            let removals =
+                decide::decide(&before, &switches, &keep.all, &LINUX, &Natives::default())
+                    .expect("readable");
+            apply(&mut self.tree, config, &LINUX, Some(Engine::Node), &Natives::default())
+                .expect("readable");
             let gone = before.iter().filter(|(path, _)| self.tree.get(path.as_str()).is_none());
             let mut list = String::new();
             for ((path, _), removal) in std::iter::zip(gone, &removals) {
@@ -395,9 +400,14 @@ mod tests {
     #[test]
     fn the_summary_is_a_table() {
         let mut stage = Stage::new(&[("node_modules/a/index.d.ts", "12345")]);
-        let summary =
-            apply(&mut stage.tree, &switching("tooling", true), &LINUX, Some(Engine::Node))
-                .expect("fine");
+        let summary = apply(
+            &mut stage.tree,
+            &switching("tooling", true),
+            &LINUX,
+            Some(Engine::Node),
+            &Natives::default(),
+        )
+        .expect("fine");
         insta::assert_snapshot!(summary, @"
         declarations        1 files  5 B
         source-maps         0 files  0 B
@@ -428,6 +438,7 @@ mod tests {
             &switching("declaration", true),
             &LINUX,
             Some(Engine::Node),
+            &Natives::default(),
         );
         insta::assert_snapshot!(rendered("[prune.rules]\ndeclaration = true\n", error.expect_err("unknown")), @"
          × there is no prune rule `declaration`
@@ -439,8 +450,13 @@ mod tests {
           ╰────
          help: did you mean `declarations`?
         ");
-        let error =
-            apply(&mut Tree::default(), &switching("everything", true), &LINUX, Some(Engine::Node));
+        let error = apply(
+            &mut Tree::default(),
+            &switching("everything", true),
+            &LINUX,
+            Some(Engine::Node),
+            &Natives::default(),
+        );
         insta::assert_snapshot!(rendered("[prune.rules]\neverything = true\n", error.expect_err("unknown")), @"
          × there is no prune rule `everything`
           ╭─[gangway.toml:2:1]
@@ -455,7 +471,13 @@ mod tests {
 
     #[test]
     fn a_pattern_that_is_none_is_an_error() {
-        let error = apply(&mut Tree::default(), &keeping(&["a/{b"]), &LINUX, Some(Engine::Node));
+        let error = apply(
+            &mut Tree::default(),
+            &keeping(&["a/{b"]),
+            &LINUX,
+            Some(Engine::Node),
+            &Natives::default(),
+        );
         insta::assert_snapshot!(rendered("keep = ['a/{b']\n", error.expect_err("malformed")), @"
          × cannot read the pattern `a/{b`
          ╰─▶ error parsing glob 'a/{b': unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)
@@ -470,8 +492,14 @@ mod tests {
     #[test]
     fn a_pattern_that_keeps_nothing_is_worth_a_word() {
         let mut stage = Stage::new(&[("node_modules/a/index.d.ts", ""), ("src/b.d.ts", "")]);
-        let summary = apply(&mut stage.tree, &keeping(&["src/*.d.ts"]), &LINUX, Some(Engine::Node))
-            .expect("fine");
+        let summary = apply(
+            &mut stage.tree,
+            &keeping(&["src/*.d.ts"]),
+            &LINUX,
+            Some(Engine::Node),
+            &Natives::default(),
+        )
+        .expect("fine");
         let [finding] = &summary.findings[..] else { panic!("{:?}", summary.findings) };
         insta::assert_snapshot!(rendered("keep = ['src/*.d.ts']\n", finding.clone()), @"
          ⚠ the pattern `src/*.d.ts` keeps nothing: no file of a dependency matches it

@@ -8,6 +8,7 @@ use gangway_artifact::{Libc, Os, Platform};
 use super::error::PruneError;
 use super::package::PackageFile;
 use crate::addons::{Code, Fit, is_script};
+use crate::native::Natives;
 
 /// Whether a file is of no use on `platform`. `is_native`: its name is that of native code. `parents`: the names of
 /// folders below which folders are named for platforms.
@@ -16,6 +17,7 @@ pub(super) fn is_foreign(
     is_native: bool,
     parents: &[String],
     platform: &Platform,
+    natives: &Natives,
 ) -> Result<bool, PruneError> {
     let in_foreign_folder = is_in_foreign_folder(file.inside, parents, platform);
     let is_program = file.source.executable && !is_script(file.path.name());
@@ -23,7 +25,7 @@ pub(super) fn is_foreign(
         return Ok(false);
     }
     let fault = |error| PruneError::Read { path: file.source.path(), source: error };
-    let code = Code::read(file.source).map_err(fault)?;
+    let code = Code::read(natives, file.source).map_err(fault)?;
     Ok(match code.map_or(Fit::NoCode, |code| code.fit(platform)) {
         Fit::Own => false,
         Fit::Foreign => true,

@@ -8,10 +8,12 @@
 
 mod decide;
 mod error;
+mod ground;
 mod lifecycle;
 mod run;
 
 pub use decide::{Decision, Job, decide};
 pub use error::ScriptError;
+pub use ground::Grounds;
 pub use lifecycle::{Event, Lifecycle};
-pub use run::{Interpreter, run};
+pub use run::{Interpreter, Surroundings, run};

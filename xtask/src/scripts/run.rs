@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::decide::Job;
 use super::error::ScriptError;
+use super::ground::Grounds;
 use super::lifecycle::{Event, Lifecycle};
 use crate::capture::{self, Changes};
 use crate::confine::{Access, Confinement};
@@ -32,6 +33,19 @@ pub struct Interpreter<'runtime> {
     pub platform: &'runtime Platform,
 }
 
+/// Where scripts are run.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The outside world.
+    pub context: &'a Context,
+    /// The store.
+    pub store: &'a Store,
+    /// Whether a fence is required.
+    pub confinement: Confinement,
+    /// What other targets' scripts were run on.
+    pub grounds: &'a Grounds,
+}
+
 /// A job and its package's scripts.
 struct Work<'job> {
     job: &'job Job,
@@ -44,13 +58,12 @@ struct Work<'job> {
 /// # Errors
 /// When a script fails, wants what it may not have, or leaves what cannot be bundled.
 pub fn run(
-    context: &Context,
-    store: &Store,
+    surroundings: Surroundings<'_>,
     interpreter: Interpreter<'_>,
     tree: &Tree,
     jobs: &[Job],
-    confinement: Confinement,
 ) -> Result<Tree, ScriptError> {
+    let Surroundings { store, confinement, .. } = surroundings;
     let mut result = tree.clone();
     let work = read(tree, jobs)?;
     if work.is_empty() {
@@ -60,7 +73,7 @@ pub fn run(
     let changes = match Changes::recall(store, &key)? {
         Some(changes) => changes,
         None => {
-            let changes = execute(context, store, interpreter, tree, &work, confinement)?;
+            let changes = execute(surroundings, interpreter, tree, &work)?;
             changes.remember(store, &key)?;
             changes
         }
@@ -113,23 +126,21 @@ fn key(
 }
 
 fn execute(
-    context: &Context,
-    store: &Store,
+    surroundings: Surroundings<'_>,
     interpreter: Interpreter<'_>,
     tree: &Tree,
     work: &[Work<'_>],
-    confinement: Confinement,
 ) -> Result<Changes, ScriptError> {
+    let Surroundings { context, store, confinement, .. } = surroundings;
     let workshop = Workshop::open(context, store, confinement, Ground::Layers)?;
     let is_layered = workshop.layers().is_some();
-    let changes = match perform_all(context, store, workshop, interpreter, tree, work, confinement)
-    {
+    let changes = match perform_all(surroundings, workshop, interpreter, tree, work) {
         // An overlay cannot do all that a plain folder can: rename a folder that was there before, for one. On private
         // copies it shows whether the script is at fault.
         Err(error @ ScriptError::Failed { .. }) if is_layered => {
             tracing::info!(%error, "trying once more on private copies");
             let workshop = Workshop::open(context, store, confinement, Ground::Copies)?;
-            perform_all(context, store, workshop, interpreter, tree, work, confinement)?
+            perform_all(surroundings, workshop, interpreter, tree, work)?
         }
         done => done?,
     };
@@ -140,20 +151,25 @@ fn execute(
 }
 
 fn perform_all(
-    context: &Context,
-    store: &Store,
+    surroundings: Surroundings<'_>,
     mut workshop: Workshop<'_>,
     interpreter: Interpreter<'_>,
     tree: &Tree,
     work: &[Work<'_>],
-    confinement: Confinement,
 ) -> Result<Changes, ScriptError> {
+    let Surroundings { context, store, confinement, grounds } = surroundings;
     let progress = context.reporter.count("Scripts", work.len() as u64);
     let regions: Vec<&str> = match confinement {
         Confinement::Required => work.iter().flat_map(|work| folders(work.job)).collect(),
         Confinement::Unconfined => vec![""],
     };
-    lay_out(&workshop, interpreter, tree, &regions, confinement)?;
+    // Before the workshop, so that it goes away after it.
+    let ground = workshop.layers().map(|_| grounds.lay(store, tree)).transpose()?;
+    match &ground {
+        Some(ground) => workshop.lie_over(ground.folder()),
+        None => lay_out_copies(&workshop, tree, &regions)?,
+    }
+    lay_out_tools(&workshop, interpreter, confinement)?;
     for event in Event::ALL {
         for work in work {
             if let Some(script) = work.lifecycle.commands.get(&event) {
@@ -173,25 +189,26 @@ fn folders(job: &Job) -> impl Iterator<Item = &str> {
     std::iter::once(&job.path).chain(&job.writes).map(BundlePath::as_str)
 }
 
-/// Writes the tree out: as links to the store, but what scripts may write to without an overlay over it as private copies.
-fn lay_out(
+/// Writes the tree out without an overlay over it: what scripts may write to as private copies, the rest as links.
+fn lay_out_copies(
     workshop: &Workshop<'_>,
-    interpreter: Interpreter<'_>,
     tree: &Tree,
     regions: &[&str],
+) -> Result<(), ScriptError> {
+    let (mut private, mut shared) = (tree.clone(), tree.clone());
+    let is_private = |path: &BundlePath| regions.iter().any(|region| capture::covers(region, path));
+    private.retain(|path, _| is_private(path));
+    shared.retain(|path, _| !is_private(path));
+    layout::write(&shared, &workshop.app(), Method::Link)?;
+    layout::write(&private, &workshop.app(), Method::Copy)?;
+    Ok(())
+}
+
+fn lay_out_tools(
+    workshop: &Workshop<'_>,
+    interpreter: Interpreter<'_>,
     confinement: Confinement,
 ) -> Result<(), ScriptError> {
-    if workshop.layers().is_some() {
-        layout::write(tree, &workshop.app(), Method::Link)?;
-    } else {
-        let (mut private, mut shared) = (tree.clone(), tree.clone());
-        let is_private =
-            |path: &BundlePath| regions.iter().any(|region| capture::covers(region, path));
-        private.retain(|path, _| is_private(path));
-        shared.retain(|path, _| !is_private(path));
-        layout::write(&shared, &workshop.app(), Method::Link)?;
-        layout::write(&private, &workshop.app(), Method::Copy)?;
-    }
     let mut tools = Tree::default();
     let node = BundlePath::new("bin/node").expect("it is one");
     tools.insert(node, Node::File(interpreter.executable.clone()));

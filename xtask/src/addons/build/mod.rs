@@ -27,6 +27,7 @@ use crate::context::Context;
 use crate::fetch::{Place, Request};
 use crate::integrity::Integrity;
 use crate::layout::{self, Method};
+use crate::native::Natives;
 use crate::process::Command;
 use crate::store::Store;
 use crate::target::Target;
@@ -274,6 +275,7 @@ fn command(
 
 /// What was made that something loads: not what it was linked from.
 fn products(bench: &Bench<'_>, job: &Job, made: &Changes) -> Result<Changes, AddonError> {
+    let natives = Natives::default();
     let mut products = Tree::default();
     for (path, source) in made.present.files() {
         let inside = path.below(job.path.as_str()).unwrap_or_default();
@@ -282,7 +284,8 @@ fn products(bench: &Bench<'_>, job: &Job, made: &Changes) -> Result<Changes, Add
             continue;
         }
         let read = |source: std::io::Error| AddonError::Read { path: path.as_str().into(), source };
-        let fit = Code::read(source).map_err(read)?.map(|code| code.fit(&bench.target.platform));
+        let fit = Code::read(&natives, source).map_err(read)?;
+        let fit = fit.map(|code| code.fit(&bench.target.platform));
         if fit == Some(Fit::Own) {
             products.insert(path.clone(), Node::File(source.clone()));
         }

@@ -4,6 +4,7 @@
 //! unpacked once, a runtime stripped once, a frame compressed once. One target is staged while another is packed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -17,11 +18,13 @@ use crate::context::Context;
 use crate::fetch;
 use crate::integrity::Integrity;
 use crate::launcher::{self, LauncherError};
+use crate::native::Natives;
 use crate::own_files::OwnFiles;
-use crate::pack::{self, Format, FrameCache, PackError, Settings};
+use crate::pack::{self, Format, FrameCache, Known, PackError, Settings};
 use crate::plan::{self, Inputs, Plan, TargetPlan};
 use crate::registry::Registry;
 use crate::runtime::Mirrors;
+use crate::scripts::Grounds;
 use crate::services::Sources;
 use crate::stage::{self, Materials, Staged};
 use crate::store::Store;
@@ -81,7 +84,8 @@ pub(super) fn all(
 ) -> Result<(), BundleError> {
     let Command { context, config, options, inputs, plan, own, store, .. } = *command;
     let (mut work, fetched) = fetch(command, work, outcome)?;
-    let library = Library::read(&fetched, &own.folders)
+    let natives = Natives::default();
+    let library = Library::read(&fetched, &own.folders, &natives)
         .map_err(|Unreadable { path, source }| AddonError::Read { path, source })?;
     let addons = addons::decide_all(config, work.iter().map(|work| work.plan), &library);
     work.retain(|work| !addons.failures.contains_key(&work.plan.target));
@@ -90,6 +94,7 @@ pub(super) fn all(
         error: error.into(),
     };
     outcome.failures.extend(addons.failures.into_iter().map(failed));
+    let grounds = Grounds::default();
     let materials = Materials {
         context,
         config,
@@ -97,6 +102,8 @@ pub(super) fn all(
         fetched: &fetched,
         own,
         addons: &addons.decisions,
+        natives: &natives,
+        grounds: &grounds,
         services: command.services,
         lock: &inputs.lock,
         confinement: options.confinement,
@@ -109,11 +116,16 @@ pub(super) fn all(
     let is_one_of_many = options.targets.len() > 1;
     let queue = Mutex::new(work.into_iter());
     let outcome = Mutex::new(outcome);
-    let worker = || {
+    let to_stage = AtomicUsize::new(lock(&queue).len());
+    let worker = |when_all_are_staged: &dyn Fn()| {
         loop {
             let next = lock(&queue).next();
             let Some(work) = next else { return };
-            let made = make(&materials, options, &work, &outputs, &frames);
+            let staged = stage(&materials, &work, &outputs);
+            if to_stage.fetch_sub(1, Ordering::Relaxed) == 1 {
+                when_all_are_staged();
+            }
+            let made = staged.and_then(|staged| make(&materials, options, &work, &staged, &frames));
             if is_one_of_many {
                 report(context, &work, &made);
             }
@@ -130,7 +142,8 @@ pub(super) fn all(
     };
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
-            scope.spawn(worker);
+            // What only staging needs is removed while the last bundle is packed.
+            scope.spawn(|| worker(&|| drop(scope.spawn(|| grounds.clear()))));
         }
     });
     let (compressed, reused) = frames.bytes();
@@ -209,20 +222,26 @@ fn fetch<'a>(
     Ok((possible, fetched))
 }
 
-/// Stages a target once and packs it in every format that is missing.
+fn stage(
+    materials: &Materials<'_>,
+    work: &Work<'_>,
+    outputs: &Tree,
+) -> Result<Staged, BundleError> {
+    let _staging = materials.context.reporter.spinner("Staging", work.plan.target.to_string());
+    Ok(stage::tree(materials, work.plan, outputs, &work.launcher)?)
+}
+
+/// Packs a staged target in every format that is missing.
 fn make(
     materials: &Materials<'_>,
     options: &Options,
     work: &Work<'_>,
-    outputs: &Tree,
+    staged: &Staged,
     frames: &FrameCache,
 ) -> Result<Vec<Bundle>, BundleError> {
-    let staging = materials.context.reporter.spinner("Staging", work.plan.target.to_string());
-    let staged = stage::tree(materials, work.plan, outputs, &work.launcher)?;
-    drop(staging);
     let mut bundles = Vec::new();
     for (format, key) in &work.archives {
-        let bundle = pack(materials, options, work.plan, &staged, *format, frames)?;
+        let bundle = pack(materials, options, work.plan, staged, *format, frames)?;
         record::save(materials.context, key, &bundle);
         bundles.push(bundle);
     }
@@ -257,7 +276,7 @@ fn pack(
         &staged.tree,
         &materials.config.app.name,
         Settings::new(format),
-        Some(frames),
+        Known { natives: materials.natives, frames: Some(frames) },
         &archive,
     ) {
         Err(PackError::Damaged { source_path, .. }) if materials.store.discard(&source_path)? => {

@@ -10,6 +10,7 @@ use gangway_artifact::{BundlePath, Platform, PythonVersion};
 
 use super::PythonError;
 use crate::addons::{Code, Fit};
+use crate::native::Natives;
 use crate::store::Store;
 use crate::tree::{Node, Source, Tree};
 
@@ -34,8 +35,12 @@ pub(super) struct PathFiles {
 }
 
 /// Whether a file is native code that `platform` cannot run.
-fn is_foreign(source: &Source, platform: &Platform) -> Result<bool, PythonError> {
-    let code = Code::read(source).map_err(|error| unreadable(source, error))?;
+fn is_foreign(
+    natives: &Natives,
+    source: &Source,
+    platform: &Platform,
+) -> Result<bool, PythonError> {
+    let code = Code::read(natives, source).map_err(|error| unreadable(source, error))?;
     Ok(code.is_some_and(|code| code.fit(platform) == Fit::Foreign))
 }
 
@@ -45,9 +50,13 @@ pub(super) fn clean(
     mut tree: Tree,
     platform: &Platform,
 ) -> Result<Tree, PythonError> {
+    let natives = Natives::default();
     let mut dropped = BTreeSet::new();
     for (path, source) in tree.files() {
-        if is_installers(path) || is_script(path, source)? || is_foreign(source, platform)? {
+        if is_installers(path)
+            || is_script(path, source)?
+            || is_foreign(&natives, source, platform)?
+        {
             dropped.insert(path.clone());
         }
     }

@@ -1,0 +1,90 @@
+//! What is known of files of native code, by their digests: whatever stage or target asks, the bytes are read once.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gangway_abi::{Facts, Identity, Kind};
+use gangway_artifact::Digest;
+
+use crate::tree::Source;
+
+/// How much of a file tells what it is, in bytes.
+const HEAD: u64 = 4096;
+
+/// What was read so far.
+#[derive(Debug, Default)]
+pub struct Natives {
+    identities: Mutex<HashMap<Digest, Option<Arc<Identity>>>>,
+    facts: Mutex<HashMap<Digest, Option<Arc<Facts>>>>,
+}
+
+impl Natives {
+    /// What the first bytes of a file say; `None` if it is not native code.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn identity(&self, source: &Source) -> io::Result<Option<Arc<Identity>>> {
+        remembered(&self.identities, source, || {
+            let mut head = Vec::new();
+            fs_err::File::open(source.path())?.take(HEAD).read_to_end(&mut head)?;
+            Ok(gangway_abi::identify(&head))
+        })
+    }
+
+    /// What a whole file says; `None` if it is not native code, or is an object file, which nothing loads.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn facts(&self, source: &Source) -> io::Result<Option<Arc<Facts>>> {
+        match self.identity(source)? {
+            Some(identity) if identity.kind != Kind::Object => {}
+            _ => return Ok(None),
+        }
+        remembered(&self.facts, source, || Ok(gangway_abi::read(&fs_err::read(source.path())?)))
+    }
+}
+
+/// Two threads that ask at the same time may both read: that is rare, and no harm.
+fn remembered<T>(
+    known: &Mutex<HashMap<Digest, Option<Arc<T>>>>,
+    source: &Source,
+    read: impl FnOnce() -> io::Result<Option<T>>,
+) -> io::Result<Option<Arc<T>>> {
+    // A thread that panicked left whole values behind.
+    let known = || known.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = known().get(&source.sha256) {
+        return Ok(found.clone());
+    }
+    let found = read()?.map(Arc::new);
+    known().insert(source.sha256, found.clone());
+    Ok(found)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use camino::Utf8PathBuf;
+
+    use super::*;
+
+    /// This test's own program.
+    fn program() -> Source {
+        let path = std::env::current_exe().expect("a test is a program");
+        let path = Utf8PathBuf::try_from(path).expect("build folders are UTF-8");
+        let file = fs_err::File::open(&path).expect("it runs");
+        let (sha256, size) = Digest::of_reader(file).expect("readable");
+        Source::new(path, size, true, sha256)
+    }
+
+    #[test]
+    fn the_same_bytes_are_read_once() {
+        let natives = Natives::default();
+        let program = program();
+        let facts = natives.facts(&program).expect("readable").expect("a program is native code");
+        let elsewhere = Source::new("/nowhere", program.size, true, program.sha256);
+        let again = natives.facts(&elsewhere).expect("no file is opened").expect("as before");
+        assert!(Arc::ptr_eq(&facts, &again));
+        let other = Source::new("/nowhere", 1, true, Digest::of("x"));
+        assert!(natives.facts(&other).is_err());
+    }
+}
