@@ -47,7 +47,13 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
         Command::Bench(arguments) => {
             let manifest = manifest(&context, &arguments.manifest, "openclaw")?;
             let host = Targets::built_in().host()?.clone();
-            print(&bench::run(&context, &config::load(&manifest)?, &host, arguments.runs)?)
+            let config = config::load(&manifest)?;
+            let mut printed = Ok(());
+            bench::run(&context, &config, &host, arguments.runs, |table| {
+                printed =
+                    std::mem::replace(&mut printed, Ok(())).and_then(|()| print(table.trim_end()));
+            })?;
+            printed
         }
         Command::Ci => Ok(ci::run(&context)?),
     };

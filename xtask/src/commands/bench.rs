@@ -2,7 +2,8 @@
 //!
 //! Everything is warmed up first: what is compared is the work, not the network. The peers are fetched like any other
 //! pinned archive, each has a home folder of its own, and the contenders of one comparison take turns, so that a slow
-//! minute of the machine hits all of them.
+//! minute of the machine hits all of them. What the builder makes goes into a cache of the bench's own: nothing of the
+//! user's is thrown away to be made again.
 
 mod launcher;
 mod measure;
@@ -73,7 +74,7 @@ pub enum BenchError {
     },
 }
 
-/// Measures everything `runs` times and returns the tables.
+/// Measures everything `runs` times and gives each table to `tell` as soon as it is whole.
 ///
 /// # Errors
 /// When a contender cannot be prepared or fails.
@@ -82,7 +83,8 @@ pub fn run(
     config: &Config,
     host: &Target,
     runs: u32,
-) -> Result<String, BenchError> {
+    mut tell: impl FnMut(&str),
+) -> Result<(), BenchError> {
     let Some(dependencies) = &config.dependencies else {
         return Err(BenchError::NoDependencies { manifest: config.path.clone() });
     };
@@ -93,27 +95,39 @@ pub fn run(
     let node = node(context, config, &store, host)?;
     let peers = Peers::prepare(context, &store, config, host, &node, &lockfile, folder)?;
 
-    let mut text =
-        format!("{} {}, {} runs each, medians\n", config.app.name, config.app.version, runs);
-    let layouts =
-        measure::compare(&context.reporter, "laying out", runs, &peers.layouts(context, config))?;
-    text += &table::render("Closure layout (warm caches, no scripts, production only)", &layouts);
-    let bundles = measure::compare(
-        &context.reporter,
-        "bundling",
-        runs.min(3),
-        &peers.bundles(context, config),
-    )?;
-    text += &table::render("Whole bundle (downloads cached, nothing packed before)", &bundles);
-    let again = measure::compare(
-        &context.reporter,
-        "bundling again",
-        runs,
-        &[peers.again(context, config)],
-    )?;
-    text += &table::render("Bundle again, nothing changed", &again);
-    text += &launcher::run(context, host, &node, folder, runs * 20)?;
-    Ok(text)
+    tell(&format!("{} {}, {} runs each, medians\n", config.app.name, config.app.version, runs));
+    let few = runs.min(3);
+    for (title, what, runs, contenders) in [
+        (
+            "Closure layout (warm caches, no scripts, production only)",
+            "laying out",
+            runs,
+            peers.layouts(context, config),
+        ),
+        (
+            "Whole bundle (downloads cached, nothing packed before)",
+            "bundling",
+            few,
+            peers.bundles(context, config, host),
+        ),
+        (
+            "Every target (downloads cached, nothing packed before)",
+            "bundling for every target",
+            few,
+            peers.targets(context, config, host),
+        ),
+        (
+            "Bundle again, nothing changed",
+            "bundling again",
+            runs,
+            vec![peers.again(context, config)],
+        ),
+    ] {
+        let measured = measure::compare(&context.reporter, what, runs, &contenders)?;
+        tell(&table::render(title, &measured));
+    }
+    tell(&launcher::run(context, host, &node, folder, runs * 20)?);
+    Ok(())
 }
 
 /// The pinned runtime's executable; every peer that is a script runs under it.

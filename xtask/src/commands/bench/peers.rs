@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::fetch::{self, Place, Request};
 use crate::layout::{self, Method};
+use crate::plan;
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::target::Target;
@@ -14,6 +15,9 @@ use crate::target::Target;
 const NPM: (&str, &str) = ("npm", "11.19.1");
 const PNPM: (&str, &str) = ("pnpm", "10.34.9");
 const BUN_VERSION: &str = "1.4.5";
+
+/// The folders of the cache that have what was made; every run makes it again.
+const MADE: [&str; 3] = ["bundles-v1", "derived-v1", "frames-v1"];
 
 /// The peers' programs, and a project for each of them.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ impl Peers {
             peers.project(name, config, lockfile)?;
         }
         peers.import(context)?;
+        share_cache(&context.cache, &folder.join("cache"))
+            .map_err(|source| BenchError::Prepare { path: folder.join("cache"), source })?;
         Ok(peers)
     }
 
@@ -90,8 +96,13 @@ impl Peers {
     }
 
     /// From lockfile to archive, runtime included.
-    pub(super) fn bundles(&self, context: &Context, config: &Config) -> Vec<Contender> {
-        let name = format!("{}-{}", config.app.name, config.app.version);
+    pub(super) fn bundles(
+        &self,
+        context: &Context,
+        config: &Config,
+        host: &Target,
+    ) -> Vec<Contender> {
+        let name = plan::bundle_name(config, &host.name);
         let out = self.folder.join("out");
         let archive = self.folder.join("tar/all.tar.zst");
         let tar =
@@ -101,8 +112,8 @@ impl Peers {
         vec![
             Contender {
                 set_aside: vec![out.clone()],
-                forget: ["bundles-v1", "derived-v1"].map(|name| context.cache.join(name)).to_vec(),
-                product: Some(out.join(format!("{name}-linux-x64.tar.zst"))),
+                forget: self.made(),
+                product: Some(out.join(format!("{name}.tar.zst"))),
                 ..self.again(context, config)
             },
             Contender {
@@ -116,6 +127,31 @@ impl Peers {
                 ..self.contender(context, "tar", "npm ci + tar --zstd")
             },
         ]
+    }
+
+    /// One target, and all there are.
+    pub(super) fn targets(
+        &self,
+        context: &Context,
+        config: &Config,
+        host: &Target,
+    ) -> Vec<Contender> {
+        let contender = |name: String, arguments: &[&str]| {
+            let mut contender = self.again(context, config);
+            contender.steps[0].extend(arguments.iter().map(|&argument| argument.to_owned()));
+            let (set_aside, forget) = (vec![self.folder.join("out")], self.made());
+            Contender { name, set_aside, forget, ..contender }
+        };
+        let host = host.name.as_str();
+        vec![
+            contender(format!("gangway bundle --target {host}"), &["--target", host]),
+            contender("gangway bundle --all".to_owned(), &["--all"]),
+        ]
+    }
+
+    /// What is in the cache because it was made, not fetched.
+    fn made(&self) -> Vec<Utf8PathBuf> {
+        MADE.map(|name| self.folder.join("cache").join(name)).to_vec()
     }
 
     /// The bundle of the run before, still there.
@@ -165,7 +201,7 @@ impl Peers {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         if project == "gangway" {
-            environment.push(("GANGWAY_CACHE".to_owned(), context.cache.to_string()));
+            environment.push(("GANGWAY_CACHE".to_owned(), self.folder.join("cache").to_string()));
         } else {
             environment.push(("HOME".to_owned(), home.to_string()));
             environment.push(("PATH".to_owned(), self.path.clone()));
@@ -212,6 +248,18 @@ impl Peers {
         }
         Ok(())
     }
+}
+
+/// Makes a cache that has what the other has, but for what is made: that would have to be thrown away.
+fn share_cache(of: &Utf8Path, cache: &Utf8Path) -> std::io::Result<()> {
+    fs_err::create_dir_all(cache)?;
+    for entry in of.read_dir_utf8()? {
+        let entry = entry?;
+        if !MADE.contains(&entry.file_name()) && entry.file_name() != "tmp" {
+            layout::make_link(entry.path().as_str(), &cache.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Fetches a package and lays it out; the store's own files are not for running scripts from.
