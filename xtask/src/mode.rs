@@ -80,20 +80,32 @@ pub fn open_folders(_folder: &Utf8Path) -> io::Result<()> {
 /// When the system refuses, or something is there already.
 #[cfg(unix)]
 pub fn make_folder(path: &Utf8Path) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    make_folder_in(rustix::fs::CWD, path.as_str())
+}
+
+/// Makes the folder `name` in an open one, with the mode 755, whatever the umask.
+///
+/// # Errors
+/// When the system refuses, or something is there already.
+#[cfg(unix)]
+pub fn make_folder_in(folder: std::os::fd::BorrowedFd<'_>, name: &str) -> io::Result<()> {
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::{AtFlags, Mode};
     /// Whether a folder was seen that the umask did not touch. Of thousands of folders only the first is looked at: the umask
     /// belongs to the process, and nothing in the builder changes it.
     static AS_ASKED: AtomicBool = AtomicBool::new(false);
-    std::fs::DirBuilder::new().mode(0o755).create(path)?;
+    let mode = Mode::from_raw_mode(0o755);
+    rustix::fs::mkdirat(folder, name, mode)?;
     if AS_ASKED.load(Ordering::Relaxed) {
         return Ok(());
     }
-    if std::fs::metadata(path)?.permissions().mode() & 0o777 == 0o755 {
+    let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if Mode::from_raw_mode(found.st_mode & 0o777) == mode {
         AS_ASKED.store(true, Ordering::Relaxed);
         return Ok(());
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+    Ok(rustix::fs::chmodat(folder, name, mode, AtFlags::empty())?)
 }
 
 /// Makes a folder.

@@ -4,6 +4,7 @@
 //! [`BundlePath`]s, which lead nowhere else. What is there already is never replaced; a clash is an error.
 
 mod change;
+mod place;
 
 use std::fs::{self, File};
 use std::io;
@@ -14,6 +15,7 @@ use miette::Diagnostic;
 use rayon::prelude::*;
 
 pub use change::change;
+use place::{Origin, Place};
 
 use crate::mode;
 use crate::tree::{Node, Source, Tree};
@@ -99,7 +101,8 @@ pub fn write(tree: &Tree, folder: &Utf8Path, method: Method) -> Result<(), Layou
             .map_err(|source| LayoutError::Folder { path: above.to_owned(), source })?;
     }
     let entries: Vec<Entry<'_>> = tree.iter().map(|(path, node)| (path.as_str(), node)).collect();
-    write_folder(folder, &entries, 0, method)
+    let place = Place::make(None, folder.to_owned())?;
+    fill(&place, &entries, 0, method, None)
 }
 
 /// A path and what is there.
@@ -108,19 +111,19 @@ type Entry<'tree> = (&'tree str, &'tree Node);
 /// Fewer entries than this are not worth another thread.
 const WORTH_A_THREAD: usize = 64;
 
-/// Makes `folder` and in it `entries`, which are sorted and have their first `depth` bytes in common. Folders next to each
-/// other are made side by side: making them costs the kernel as much as linking their files. The files of one folder are
-/// linked one after the other, because the kernel locks a folder for each.
-fn write_folder(
-    folder: &Utf8Path,
-    entries: &[Entry<'_>],
+/// Makes `entries` in a folder; they are sorted and have their first `depth` bytes in common. Folders next to each other are
+/// filled side by side: making them costs the kernel as much as linking their files. The files of one folder are linked one
+/// after the other, because the kernel locks a folder for each.
+fn fill<'tree>(
+    place: &Place,
+    entries: &[Entry<'tree>],
     depth: usize,
     method: Method,
+    above: Option<&Origin<'tree>>,
 ) -> Result<(), LayoutError> {
-    make_folder(folder)?;
-    let mut linker = Linker::new(folder);
+    let mut linker = Linker { place, above, origin: None };
     // What is below one folder stands together, because it shares a prefix.
-    let mut subfolders: Vec<(&str, &[Entry<'_>])> = Vec::new();
+    let mut subfolders: Vec<(&str, &[Entry<'tree>])> = Vec::new();
     for part in
         entries.chunk_by(|(a, _), (b, _)| match (subfolder(&a[depth..]), subfolder(&b[depth..])) {
             (Some(a), Some(b)) => a == b,
@@ -130,12 +133,13 @@ fn write_folder(
         let (path, node) = part[0];
         match subfolder(&path[depth..]) {
             Some(name) => subfolders.push((name, part)),
-            None => write_node(&mut linker, folder, &path[depth..], node, method)?,
+            None => write_node(&mut linker, &path[depth..], node, method)?,
         }
     }
-    drop(linker);
-    let write = |(name, part): &(&str, &[Entry<'_>])| {
-        write_folder(&folder.join(name), part, depth + name.len() + 1, method)
+    let origin = linker.origin;
+    let write = |(name, part): &(&str, &[Entry<'tree>])| {
+        let place = Place::make(Some(place), place.path.join(name))?;
+        fill(&place, part, depth + name.len() + 1, method, origin.as_ref().or(above))
     };
     if entries.len() < WORTH_A_THREAD {
         subfolders.iter().try_for_each(write)
@@ -149,30 +153,17 @@ fn subfolder(path: &str) -> Option<&str> {
     path.split_once('/').map(|(name, _)| name)
 }
 
-/// Makes one folder with mode 755. A folder that is there already is taken as it is; a link to one is not.
-fn make_folder(path: &Utf8Path) -> Result<(), LayoutError> {
-    let failed = |source| LayoutError::Folder { path: path.to_owned(), source };
-    match mode::make_folder(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let found = fs::symlink_metadata(path).map_err(failed)?;
-            if found.is_dir() { Ok(()) } else { Err(failed(error)) }
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
 fn write_node<'tree>(
-    linker: &mut Linker<'tree>,
-    folder: &Utf8Path,
+    linker: &mut Linker<'_, 'tree>,
     name: &str,
     node: &'tree Node,
     method: Method,
 ) -> Result<(), LayoutError> {
-    let place = || folder.join(name);
+    let place = || linker.place.path.join(name);
     match node {
         Node::File(source) => write_file(linker, source, name, method).map_err(|error| {
-            LayoutError::File { path: place(), from: source.path(), source: error }
+            let path = linker.place.path.join(name);
+            LayoutError::File { path, from: source.path(), source: error }
         }),
         Node::Link(target) => make_link(target, &place()).map_err(|source| LayoutError::Link {
             path: place(),
@@ -183,7 +174,7 @@ fn write_node<'tree>(
 }
 
 fn write_file<'tree>(
-    linker: &mut Linker<'tree>,
+    linker: &mut Linker<'_, 'tree>,
     source: &'tree Source,
     name: &str,
     method: Method,
@@ -195,7 +186,7 @@ fn write_file<'tree>(
             Err(error) => return Err(error),
         }
     }
-    let place = linker.folder.join(name);
+    let place = linker.place.path.join(name);
     let mut from = File::open(source.path())?;
     let mut to = File::create_new(&place)?;
     // Lets the kernel copy: it shares blocks where the file system has reflinks.
@@ -203,48 +194,13 @@ fn write_file<'tree>(
     mode::set(&to, source.executable)
 }
 
-/// Makes hard links in one folder. Files that lie together in the store come one after the other, so both folders are
-/// looked up once rather than for every file: half of the kernel's work for a link is finding its way there.
-struct Linker<'folder> {
-    folder: &'folder Utf8Path,
-    #[cfg(unix)]
-    to: Option<File>,
-    #[cfg(unix)]
-    from: Option<((&'folder str, &'folder str), File)>,
-}
-
-#[cfg(unix)]
-impl<'folder> Linker<'folder> {
-    fn new(folder: &'folder Utf8Path) -> Self {
-        Self { folder, to: None, from: None }
-    }
-
-    fn link(&mut self, source: &'folder Source, name: &str) -> io::Result<()> {
-        let (folder, below) = source.place();
-        let (below, file) = below.rsplit_once('/').unwrap_or(("", below));
-        // As texts: to compare paths by their components would cost more than to split them.
-        let parent = (folder.as_str(), below);
-        let to = match &mut self.to {
-            Some(to) => to,
-            empty => empty.insert(File::open(self.folder)?),
-        };
-        let from = match &mut self.from {
-            Some((known, from)) if *known == parent => from,
-            other => &mut other.insert((parent, File::open(folder.join(below))?)).1,
-        };
-        Ok(rustix::fs::linkat(from, file, to, name, rustix::fs::AtFlags::empty())?)
-    }
-}
-
-#[cfg(not(unix))]
-impl<'folder> Linker<'folder> {
-    fn new(folder: &'folder Utf8Path) -> Self {
-        Self { folder }
-    }
-
-    fn link(&mut self, source: &'folder Source, name: &str) -> io::Result<()> {
-        fs::hard_link(source.path(), self.folder.join(name))
-    }
+/// Makes hard links in one folder.
+struct Linker<'place, 'tree> {
+    place: &'place Place,
+    /// Where the files of the folder above came from.
+    above: Option<&'place Origin<'tree>>,
+    /// Where the last file came from.
+    origin: Option<Origin<'tree>>,
 }
 
 /// Another file system, too many links to one file, a file system without links, or a kernel that protects other
