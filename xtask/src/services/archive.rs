@@ -1,4 +1,4 @@
-//! Archives of finished programs: `.tar.gz`, `.tar.xz`, `.tar.zst`, `.tar`, `.zip`; or a bare program.
+//! Archives of finished programs and addons: `.tar.gz`, `.tar.xz`, `.tar.zst`, `.tar`, `.zip`; or a bare program.
 //!
 //! What it is, its first bytes say. Nothing is ever written under a name out of an archive: every file goes into the store by
 //! its digest, and its name becomes a [`BundlePath`] or is refused.
@@ -10,10 +10,14 @@ use camino::Utf8Path;
 use gangway_artifact::{BundlePath, PathError};
 
 use crate::store::{Store, StoreError};
-use crate::tree::{Node, Tree};
+use crate::tree::{Node, Source, Tree};
 
-/// The most that one archive may hold: some times what the largest service we know of has.
+/// The most bytes that one archive may hold: some times what the largest service we know of has.
 const LARGEST: u64 = 4 << 30;
+/// The most entries.
+const MOST: u64 = 200_000;
+/// The longest target of a link, which a zip file has as content.
+const LONGEST_LINK: u64 = 4096;
 
 /// Why an archive cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +43,7 @@ pub enum ArchiveError {
         path: String,
     },
     /// More than any service has.
-    #[error("it holds more than {LARGEST} bytes")]
+    #[error("it holds more than {LARGEST} bytes, or more than {MOST} entries")]
     TooLarge,
     /// The store refused it.
     #[error(transparent)]
@@ -50,7 +54,7 @@ pub enum ArchiveError {
 ///
 /// # Errors
 /// When it is damaged or hostile.
-pub(super) fn read(store: &Store, file: &Utf8Path, name: &str) -> Result<Tree, ArchiveError> {
+pub(crate) fn read(store: &Store, file: &Utf8Path, name: &str) -> Result<Tree, ArchiveError> {
     let mut reader =
         BufReader::with_capacity(128 << 10, File::open(file).map_err(ArchiveError::Malformed)?);
     let start = reader.fill_buf().map_err(ArchiveError::Malformed)?.to_vec();
@@ -76,11 +80,13 @@ pub(super) fn read(store: &Store, file: &Utf8Path, name: &str) -> Result<Tree, A
 }
 
 fn tar(store: &Store, reader: impl Read) -> Result<Tree, ArchiveError> {
-    let mut archive = tar::Archive::new(reader);
+    // Extended headers count too: they are read into memory.
+    let mut archive = tar::Archive::new(reader.take(LARGEST));
     let mut tree = Tree::default();
-    let mut budget = LARGEST;
+    let mut budget = Budget::new(store)?;
     for entry in archive.entries().map_err(ArchiveError::Malformed)? {
         let mut entry = entry.map_err(ArchiveError::Malformed)?;
+        budget.entry()?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let kind = entry.header().entry_type();
         if kind.is_dir() || kind == tar::EntryType::XGlobalHeader {
@@ -92,8 +98,7 @@ fn tar(store: &Store, reader: impl Read) -> Result<Tree, ArchiveError> {
             link(&mut tree, path, String::from_utf8_lossy(&target).into_owned())?;
         } else if kind.is_file() || kind == tar::EntryType::Continuous {
             let executable = entry.header().mode().map_err(ArchiveError::Malformed)? & 0o111 != 0;
-            let bytes = bytes(&mut entry, &mut budget)?;
-            tree.insert(path, Node::File(store.add_bytes(&bytes, executable)?));
+            tree.insert(path, Node::File(budget.file(&mut entry, executable)?));
         } else {
             return Err(ArchiveError::Kind { path: name });
         }
@@ -105,29 +110,56 @@ fn zip(store: &Store, reader: BufReader<File>) -> Result<Tree, ArchiveError> {
     let malformed = |error: zip::result::ZipError| ArchiveError::Malformed(io::Error::other(error));
     let mut archive = zip::ZipArchive::new(reader).map_err(malformed)?;
     let mut tree = Tree::default();
-    let mut budget = LARGEST;
+    let mut budget = Budget::new(store)?;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(malformed)?;
+        budget.entry()?;
         if entry.is_dir() {
             continue;
         }
         let path = place(&entry.name().map_err(malformed)?)?;
         let mode = entry.unix_mode().unwrap_or(0);
-        let bytes = bytes(&mut entry, &mut budget)?;
         if mode & 0o170_000 == 0o120_000 {
-            link(&mut tree, path, String::from_utf8_lossy(&bytes).into_owned())?;
+            let mut target = Vec::new();
+            let mut text = entry.by_ref().take(LONGEST_LINK);
+            text.read_to_end(&mut target).map_err(ArchiveError::Malformed)?;
+            link(&mut tree, path, String::from_utf8_lossy(&target).into_owned())?;
         } else {
-            tree.insert(path, Node::File(store.add_bytes(&bytes, mode & 0o111 != 0)?));
+            tree.insert(path, Node::File(budget.file(&mut entry, mode & 0o111 != 0)?));
         }
     }
     Ok(tree)
 }
 
-fn bytes(from: &mut impl Read, budget: &mut u64) -> Result<Vec<u8>, ArchiveError> {
-    let mut bytes = Vec::new();
-    from.take(*budget + 1).read_to_end(&mut bytes).map_err(ArchiveError::Malformed)?;
-    *budget = budget.checked_sub(bytes.len() as u64).ok_or(ArchiveError::TooLarge)?;
-    Ok(bytes)
+/// What an archive may still hold, and the way of its files into the store: by the disk, since one of them may be larger than
+/// the memory there is.
+struct Budget<'store> {
+    store: &'store Store,
+    folder: tempfile::TempDir,
+    bytes: u64,
+    entries: u64,
+}
+
+impl<'store> Budget<'store> {
+    fn new(store: &'store Store) -> Result<Self, StoreError> {
+        Ok(Self { store, folder: store.temporary()?, bytes: LARGEST, entries: MOST })
+    }
+
+    fn entry(&mut self) -> Result<(), ArchiveError> {
+        self.entries = self.entries.checked_sub(1).ok_or(ArchiveError::TooLarge)?;
+        Ok(())
+    }
+
+    fn file(&mut self, from: &mut impl Read, executable: bool) -> Result<Source, ArchiveError> {
+        let folder =
+            Utf8Path::from_path(self.folder.path()).expect("the store's folders are UTF-8");
+        let path = folder.join("file");
+        let mut file = File::create(&path).map_err(ArchiveError::Malformed)?;
+        let mut from = from.take(self.bytes + 1);
+        let size = io::copy(&mut from, &mut file).map_err(ArchiveError::Malformed)?;
+        self.bytes = self.bytes.checked_sub(size).ok_or(ArchiveError::TooLarge)?;
+        Ok(self.store.add_file(&path, executable)?)
+    }
 }
 
 fn place(name: &str) -> Result<BundlePath, PathError> {

@@ -97,7 +97,7 @@ pub enum ServiceError {
     /// Other bytes than pinned.
     #[error("`{url}` is not what `gangway.lock` pins: it has the digest `{found}`, not `{pinned}`")]
     #[diagnostic(help(
-        "nothing of it was used. Find out why the file was replaced; `cargo xtask lock --upgrade` pins the new one"
+        "nothing of it was used. Find out why the file was replaced; `cargo xtask lock --update` pins the new one"
     ))]
     Digest { url: String, found: String, pinned: String },
     /// The network must not be used.
