@@ -20,7 +20,7 @@ use crate::http::{Downloaded, redacted};
 use crate::integrity::Integrity;
 use crate::registry::{Registry, RegistryError, Wanted};
 use crate::store::{Store, StoreError, UnpackError};
-use crate::tree::Tree;
+use crate::tree::{Source, Tree};
 
 /// Enough to hide the way to the registry and back; registries throttle clients that want more.
 const DOWNLOADS: usize = 32;
@@ -95,6 +95,25 @@ pub fn all(
     let fetched = context.block_on(fetch(context, store, registry, &missing))?;
     trees.extend(fetched);
     Ok(trees)
+}
+
+/// Downloads what is at `url` into the store, as it is. The caller compares its digest, or pins it.
+///
+/// # Errors
+/// When it cannot be had or kept.
+pub async fn file<E: From<RegistryError> + From<StoreError>>(
+    store: &Store,
+    registry: &Registry,
+    what: &str,
+    url: &Url,
+) -> Result<Source, E> {
+    let held = store.temporary()?;
+    let folder = Utf8Path::from_path(held.path()).expect("the store's folders are UTF-8");
+    let file = folder.join("download");
+    // Only says which algorithm to hash with; the digest is that of the file in the store.
+    let algorithm = Integrity::from_sha256([0; 32]);
+    registry.download(what, url, &file, &algorithm).await?;
+    Ok(store.add_file(&file, false)?)
 }
 
 /// Without a network only the user's own files can be had.

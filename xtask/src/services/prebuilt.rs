@@ -7,7 +7,6 @@ use crate::capture::Changes;
 use crate::config::{Config, Prebuilt, PrebuiltPlace, Service, ServiceSource};
 use crate::context::Context;
 use crate::http::redacted;
-use crate::integrity::Integrity;
 use crate::lock::{Lock, LockedService};
 use crate::mode;
 use crate::registry::Registry;
@@ -87,14 +86,7 @@ fn download(
     service: &Service,
     url: &url::Url,
 ) -> Result<Source, ServiceError> {
-    let folder = store.temporary()?;
-    let file = camino::Utf8Path::from_path(folder.path()).expect("the store's folders are UTF-8");
-    let file = file.join("download");
-    // Only says which algorithm to hash with; the digest is that of the file in the store.
-    let algorithm = Integrity::from_sha256([0; 32]);
-    let download = registry.download(&service.name.value, url, &file, &algorithm);
-    context.block_on(download)?;
-    Ok(store.add_file(&file, false)?)
+    context.block_on(crate::fetch::file(store, registry, &service.name.value, url))
 }
 
 /// What is to be downloaded for the target.
