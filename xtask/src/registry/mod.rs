@@ -33,6 +33,8 @@ const ABBREVIATED: &str =
 pub struct Registry {
     registries: ResolvedNpmRc,
     settings: Settings,
+    /// Everything else that the files and the environment say.
+    named: BTreeMap<String, String>,
     /// Made when it is first needed: reading the certificate authorities takes longer than finding that nothing is missing.
     client: OnceLock<Client>,
     offline: bool,
@@ -99,12 +101,21 @@ impl Registry {
         Ok(Self {
             registries: configuration.registries,
             settings: configuration.settings,
+            named: configuration.named,
             client: OnceLock::new(),
             offline: context.offline,
             environment: context.environment.clone(),
             folder: folder.to_owned(),
             python_index: OnceLock::new(),
         })
+    }
+
+    /// A setting of npm's that is not empty, from its files or an `npm_config_*` variable. `-`, `_` and case are the same, as
+    /// they are to the programs that npm hands its settings to.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        let value = self.named.get(&npmrc::plain_name(name))?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
     fn client(&self) -> Result<&Client, RegistryError> {

@@ -28,6 +28,13 @@ const PREFIX: &str = "npm_config_";
 pub(super) struct Configuration {
     pub(super) registries: ResolvedNpmRc,
     pub(super) settings: Settings,
+    /// The value of each setting, by its [`plain_name`].
+    pub(super) named: BTreeMap<String, String>,
+}
+
+/// A setting's name without what npm's files and its variables write differently.
+pub(super) fn plain_name(name: &str) -> String {
+    name.replace('_', "-").to_lowercase()
 }
 
 /// Reads the files and the environment for a project in `folder`.
@@ -49,15 +56,24 @@ pub(super) fn load(context: &Context, folder: &Utf8Path) -> Result<Configuration
     let text = texts.join("\n");
     let mut npmrc = NpmRc::parse(&environment, &text).unwrap_or_default();
     let mut plain = plain_values(&text, &environment);
+    // Addresses of registries have credentials behind them, which are nobody's setting.
+    let is_setting = |name: &String| !name.starts_with("//");
+    let last =
+        |(name, values): (&String, &Vec<String>)| Some((plain_name(name), values.last()?.clone()));
+    let mut named: BTreeMap<_, _> =
+        plain.iter().filter(|(name, _)| is_setting(name)).filter_map(last).collect();
     for (key, value) in environment.overrides() {
         apply(&mut npmrc, &key, value);
+        if is_setting(&key) {
+            named.insert(plain_name(&key), value.to_owned());
+        }
         plain.insert(key, vec![value.to_owned()]);
     }
     let default = Url::parse(deno_npmrc::NPM_DEFAULT_REGISTRY).expect("npm's own registry");
     let registries = npmrc
         .as_resolved(&NpmRegistryUrl { url: default, from_env: false })
         .map_err(|source| RegistryError::Address(source.into()))?;
-    Ok(Configuration { registries, settings: settings(context, &plain) })
+    Ok(Configuration { registries, settings: settings(context, &plain), named })
 }
 
 /// The configuration files, weakest first.
