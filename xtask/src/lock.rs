@@ -1,4 +1,5 @@
-//! `gangway.lock`: the exact runtimes and build tools, with the digests of what is downloaded and of what is run.
+//! `gangway.lock`: the exact runtimes, build tools and downloaded binaries, with the digests of what is downloaded and of what
+//! is run.
 //!
 //! It names a package, a version and digests, never the address of a registry: which server serves a package is each
 //! machine's own configuration, and the digest makes it all the same. `cargo xtask lock` writes it; `bundle` only
@@ -36,6 +37,9 @@ pub struct Lock {
     /// One for each downloaded service and target.
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<LockedService>,
+    /// One for each package with a downloaded binary, and target.
+    #[serde(default, rename = "addon", skip_serializing_if = "Vec::is_empty")]
+    pub addons: Vec<LockedAddon>,
 }
 
 /// A runtime, pinned.
@@ -125,6 +129,24 @@ pub struct LockedService {
     pub sha256: Digest,
 }
 
+/// A package's binary, pinned. Where it is follows from its package.json, the runtime, and each machine's own mirrors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedAddon {
+    /// The package's name.
+    pub package: String,
+    /// Its exact version.
+    pub version: String,
+    /// The target it is for.
+    pub target: TargetName,
+    /// What it was made for: `node-v137` (the ABI of Node), `napi-v6` (Node-API).
+    pub interface: String,
+    /// The archive's length in bytes.
+    pub size: u64,
+    /// The archive's digest.
+    pub sha256: Digest,
+}
+
 /// A lock that cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum LockError {
@@ -187,7 +209,13 @@ impl Lock {
     /// An empty lock.
     #[must_use]
     pub fn new() -> Self {
-        Self { version: VERSION, runtimes: Vec::new(), tools: Vec::new(), services: Vec::new() }
+        Self {
+            version: VERSION,
+            runtimes: Vec::new(),
+            tools: Vec::new(),
+            services: Vec::new(),
+            addons: Vec::new(),
+        }
     }
 
     /// Reads the lock beside the manifest.
@@ -236,6 +264,9 @@ impl Lock {
         self.runtimes.sort_by(|a, b| (&a.engine, &a.target).cmp(&(&b.engine, &b.target)));
         self.tools.sort_by(|a, b| (&a.name, &a.target).cmp(&(&b.name, &b.target)));
         self.services.sort_by(|a, b| (&a.name, &a.target).cmp(&(&b.name, &b.target)));
+        self.addons.sort_by(|a, b| {
+            (&a.package, &a.version, &a.target).cmp(&(&b.package, &b.version, &b.target))
+        });
         let text = self.to_string();
         let write = || {
             let mut file = tempfile::NamedTempFile::new_in(&config.folder)?;
@@ -342,6 +373,15 @@ impl Lock {
             Some(_) => Err("it pins another URL"),
             None => Err("there is no pin"),
         }
+    }
+
+    /// The binary of a package that is pinned for a target.
+    #[must_use]
+    pub fn addon(&self, package: &str, version: &str, target: &TargetName) -> Option<&LockedAddon> {
+        let is_it = |pin: &&LockedAddon| {
+            pin.package == package && pin.version == version && pin.target == *target
+        };
+        self.addons.iter().find(is_it)
     }
 
     /// One build tool of the manifest, pinned for the platform that runs it.

@@ -131,6 +131,7 @@ fn told(context: &Context, outcome: bundle::Outcome, json: bool) -> miette::Resu
 
 fn lock_command(context: &Context, arguments: &cli::Lock, json: bool) -> miette::Result<()> {
     let (config, targets) = gateway(context, &arguments.manifest, arguments.runtime.as_ref())?;
+    addons::check_targets(&config, &targets)?;
     let host = targets.host()?;
     let chosen = match arguments.targets.as_slice() {
         [] => targets.iter().cloned().collect(),

@@ -174,11 +174,19 @@ impl Inputs {
     /// # Errors
     /// When something is missing or cannot be read.
     pub fn load(config: &Config) -> Result<Self, PlanError> {
+        Self::with(config, Lock::load(config)?)
+    }
+
+    /// As [`Inputs::load`], with a lock that need not be the one on disk.
+    ///
+    /// # Errors
+    /// When something is missing or cannot be read.
+    pub fn with(config: &Config, lock: Lock) -> Result<Self, PlanError> {
         let dependencies = config.dependencies.as_ref();
         let lockfile = dependencies.map(|found| config.folder.join(&found.lockfile.value));
         let lockfile = lockfile.map(read).transpose()?;
         Ok(Self {
-            lock: Lock::load(config)?,
+            lock,
             member: dependencies.map(|found| found.member.clone()).unwrap_or_default(),
             patches: match &lockfile {
                 Some((path, text)) => patches(path, text)?,

@@ -11,6 +11,7 @@ use gangway_artifact::{BundlePath, Platform, TargetName};
 use super::abi::NodeAbi;
 use super::code::Fit;
 use super::evidence::{Evidence, Library};
+use super::prebuilt::Published;
 use crate::closure::{Closure, Origin, Package};
 use crate::config::{Addon, BuildSystem, InstallScript, Recipe, ScriptAction, Treatment};
 
@@ -51,6 +52,8 @@ pub struct Lack {
     pub because: String,
     /// What its sources are compiled with, if it brings any.
     pub sources: Option<BuildSystem>,
+    /// Whether its binaries can be downloaded, for some targets at least.
+    pub is_published: bool,
 }
 
 /// Something to do for one package on one target.
@@ -70,6 +73,10 @@ pub struct Job {
     pub members: Vec<BundlePath>,
     /// Its own files of native code.
     pub binaries: Vec<BundlePath>,
+    /// Whether the target can load what is there already.
+    pub loads: bool,
+    /// How its binaries are published, if they can be downloaded.
+    pub published: Option<Published>,
 }
 
 impl Job {
@@ -78,8 +85,14 @@ impl Job {
     pub fn recipe(&self) -> Option<&Recipe> {
         match &self.treatment {
             Treatment::Build(recipe) => Some(recipe),
-            Treatment::Omit { .. } => None,
+            Treatment::Prebuilt { .. } | Treatment::Omit { .. } => None,
         }
+    }
+
+    /// Whether a binary is downloaded for it: what is there already needs none.
+    #[must_use]
+    pub fn is_downloaded(&self) -> bool {
+        matches!(self.treatment, Treatment::Prebuilt { .. }) && !self.loads
     }
 }
 
@@ -133,8 +146,9 @@ pub fn decide(
         let verdict = judge(setting, unit, &present);
         let entry = addons.iter().find(|addon| addon.is_about(unit.name, setting.target.as_str()));
         match (verdict, entry) {
-            (Verdict::Loads | Verdict::Lacks(_), Some(entry)) => {
-                decision.jobs.push(job(unit, &present, entry));
+            (verdict @ (Verdict::Loads | Verdict::Lacks(_)), Some(entry)) => {
+                let loads = matches!(verdict, Verdict::Loads);
+                decision.jobs.push(job(unit, &present, entry, loads));
             }
             (Verdict::Lacks(because), None) => {
                 let lack = lack(unit, because);
@@ -238,10 +252,11 @@ fn lack(unit: &Unit<'_>, because: String) -> Lack {
         path: unit.path.clone(),
         because,
         sources: unit.evidence.sources,
+        is_published: unit.evidence.published.is_some(),
     }
 }
 
-fn job(unit: &Unit<'_>, present: &[&Unit<'_>], entry: &Addon) -> Job {
+fn job(unit: &Unit<'_>, present: &[&Unit<'_>], entry: &Addon, loads: bool) -> Job {
     let inside = |path: &str| unit.path.join(path).ok();
     Job {
         name: unit.name.to_owned(),
@@ -251,6 +266,8 @@ fn job(unit: &Unit<'_>, present: &[&Unit<'_>], entry: &Addon) -> Job {
         sources: unit.evidence.sources,
         members: present.iter().map(|member| member.path.clone()).collect(),
         binaries: unit.evidence.binaries.iter().filter_map(|binary| inside(&binary.path)).collect(),
+        loads,
+        published: unit.evidence.published.clone(),
     }
 }
 

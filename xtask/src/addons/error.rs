@@ -9,6 +9,7 @@ use gangway_artifact::TargetName;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 use super::decide::Lack;
+use super::prebuilt::PrebuiltError;
 use crate::capture::CaptureError;
 use crate::layout::LayoutError;
 use crate::store::StoreError;
@@ -91,6 +92,10 @@ pub enum AddonError {
         /// Why.
         source: Box<WorkshopError>,
     },
+    /// A binary that is downloaded.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Prebuilt(Box<PrebuiltError>),
     /// There are no compilers.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -130,6 +135,12 @@ pub enum AddonError {
     },
 }
 
+impl From<PrebuiltError> for AddonError {
+    fn from(error: PrebuiltError) -> Self {
+        Self::Prebuilt(Box::new(error))
+    }
+}
+
 /// What is missing on one target.
 #[derive(Debug)]
 pub struct Lacking {
@@ -149,8 +160,8 @@ impl Lacking {
         let advice = |target: &TargetName| match &first {
             Some(first) if first != target => format!("the tables to paste are those of `{first}`"),
             _ => format!(
-                "decide for each in gangway.toml: `action = \"build\"` compiles its sources for the target, `action = \
-                 \"omit\"` leaves its native code out\n\n{tables}"
+                "decide for each in gangway.toml: `action = \"prebuilt\"` takes what its makers publish (`cargo xtask lock` pins it), `action = \
+                 \"build\"` compiles its sources for the target, `action = \"omit\"` leaves its native code out\n\n{tables}"
             ),
         };
         let lacking = |(target, lacks)| Self { advice: advice(&target), target, lacks };
@@ -192,14 +203,19 @@ pub(super) fn tables(targets: &BTreeMap<TargetName, Vec<Lack>>) -> String {
 
 /// What can be done for a package: the first that works, and the others as comments to switch to.
 fn ways(lack: &Lack) -> String {
-    let omit = ["action = \"omit\"", "reason = \"\"    # why the gateway works without it"];
-    match lack.sources {
-        Some(system) => format!(
-            "action = \"build\"    # with {}; or\n# {}\n# {}",
-            system.as_str(),
-            omit[0],
-            omit[1]
-        ),
-        None => format!("{}    # it has no `binding.gyp` to build\n{}", omit[0], omit[1]),
+    let mut ways = Vec::new();
+    if lack.is_published {
+        ways.push("action = \"prebuilt\"    # what its install script would download".to_owned());
     }
+    if let Some(system) = lack.sources {
+        ways.push(format!("action = \"build\"    # with {}", system.as_str()));
+    }
+    let none = if ways.is_empty() { "    # it has no `binding.gyp` to build" } else { "" };
+    ways.push(format!(
+        "action = \"omit\"{none}\nreason = \"\"    # why the gateway works without it"
+    ));
+    let first = ways.remove(0);
+    let others = ways.iter().flat_map(|way| way.lines()).map(|line| format!("\n# {line}"));
+    let or = if ways.is_empty() { "" } else { "; or" };
+    format!("{first}{or}{}", others.collect::<String>())
 }

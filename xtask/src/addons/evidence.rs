@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::abi::{NodeAbi, Tags};
 use super::code::{Code, Fit, is_script};
 use super::names::names_platform;
+use super::prebuilt::Published;
 use crate::config::BuildSystem;
 use crate::integrity::Integrity;
 use crate::native::Natives;
@@ -63,6 +64,8 @@ pub struct Evidence {
     pub sources: Option<BuildSystem>,
     /// The package of WebAssembly its loader falls back to (napi-rs).
     pub fallback: Option<String>,
+    /// How its binaries are published, if they can be downloaded.
+    pub published: Option<Published>,
 }
 
 /// A file of native code.
@@ -151,15 +154,18 @@ impl Evidence {
 
     fn of_package(files: &[(&str, &Source)], natives: &Natives) -> Result<Self, Unreadable> {
         let file = |name: &str| files.iter().find(|(inside, _)| *inside == name);
-        let manifest = match file("package.json") {
-            // One that is malformed says nothing here; that is for others to complain about.
-            Some((_, source)) => serde_json::from_slice(&bytes(source)?).unwrap_or_default(),
-            None => Value::Null,
+        let text = match file("package.json") {
+            Some((_, source)) => bytes(source)?,
+            None => Vec::new(),
         };
+        // One that is malformed says nothing here; that is for others to complain about.
+        let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let published = Published::read(&manifest, &String::from_utf8_lossy(&text));
         let has_gyp = file("binding.gyp").is_some();
         let mut evidence = Self {
-            name: text(&manifest["name"]),
-            version: text(&manifest["version"]),
+            name: string(&manifest["name"]),
+            version: string(&manifest["version"]),
+            published,
             claim: claim(&manifest, has_gyp),
             platform_packages: platform_packages(&manifest),
             sources: has_gyp.then_some(BuildSystem::NodeGyp),
@@ -251,7 +257,7 @@ fn fallback(
     Ok(None)
 }
 
-fn text(value: &Value) -> String {
+fn string(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 

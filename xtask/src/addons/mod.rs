@@ -4,7 +4,8 @@
 //! the manifest says; [`apply()`] does that to a target's tree. Where something is missing and the manifest is silent, one
 //! error names every package on every target with the ways out.
 //!
-//! The folder's files: `code` (what a file runs on), `names` and `abi` (what names tell), `evidence`, `decide`, `apply`.
+//! The folder's files: `code` (what a file runs on), `names` and `abi` (what names tell), `evidence`, `decide`, `apply`; and
+//! where binaries come from that are not there: `prebuilt` (downloads), `build` (sources).
 
 mod abi;
 mod apply;
@@ -14,6 +15,7 @@ mod decide;
 mod error;
 mod evidence;
 mod names;
+pub mod prebuilt;
 
 use std::collections::BTreeMap;
 

@@ -16,7 +16,7 @@ use crate::testing::{Sandbox, rendered};
 use crate::tree::Node;
 
 /// The first bytes of an ELF library for x86-64 or AArch64.
-fn elf(machine: u8) -> Vec<u8> {
+pub(super) fn elf(machine: u8) -> Vec<u8> {
     let mut bytes = vec![0; 64];
     bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
     bytes[16] = 3;
@@ -24,7 +24,7 @@ fn elf(machine: u8) -> Vec<u8> {
     bytes
 }
 
-const X64: u8 = 62;
+pub(super) const X64: u8 = 62;
 const ARM64: u8 = 183;
 
 /// Packages in a store, and who gets which.
@@ -156,7 +156,8 @@ fn everything_that_is_missing_is_told_with_the_ways_out() {
     │   compiled 1.2.3: no binary is in it; its `install` script calls `prebuild-install`
     │   carrier 1.2.3: `prebuilds/linux-arm64/node.abi108.node` is made for the ABI 108 of Node, and the runtime has 137
     │   family 1.2.3: none of its 3 platform packages is for it
-    help: decide for each in gangway.toml: `action = "build"` compiles its sources for the target, `action = "omit"` leaves its native code out
+    help: decide for each in gangway.toml: `action = "prebuilt"` takes what its makers publish (`cargo xtask lock` pins it), `action = "build"` compiles its sources for the target, `action = "omit"`
+          leaves its native code out
           
           [[addon]]
           package = "carrier"
@@ -167,7 +168,8 @@ fn everything_that_is_missing_is_told_with_the_ways_out() {
           [[addon]]
           package = "compiled"
           targets = ["linux-arm64", "linux-x64", "windows-x64"]
-          action = "build"    # with node-gyp; or
+          action = "prebuilt"    # what its install script would download; or
+          # action = "build"    # with node-gyp
           # action = "omit"
           # reason = ""    # why the gateway works without it
           
@@ -209,6 +211,13 @@ fn what_the_manifest_decides_is_done_and_not_missing() {
         jobs,
         ["build node_modules/compiled", "omit node_modules/carrier", "omit node_modules/family"]
     );
+    // A download is for what is missing.
+    let prebuilt = |package| addon(package, &[], Treatment::Prebuilt { host: None });
+    let decision =
+        shelf.decide("linux-x64", &[], &[prebuilt("carrier"), prebuilt("compiled")], &[]);
+    let jobs: Vec<_> =
+        decision.jobs.iter().map(|job| (job.name.as_str(), job.is_downloaded())).collect();
+    assert_eq!(jobs, [("compiled", true), ("carrier", false)]);
     // Where the binary is there, the decision counts all the same.
     let addons = [omit("family", &[]), omit("compiled", &[])];
     let decision = shelf.decide("linux-x64", &[], &addons, &[]);

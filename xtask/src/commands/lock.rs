@@ -1,5 +1,6 @@
-//! `cargo xtask lock`: pins the runtimes and the build tools.
+//! `cargo xtask lock`: pins the runtimes, the build tools, and the binaries that packages and services download.
 
+mod addons;
 mod runtimes;
 
 use camino::Utf8PathBuf;
@@ -7,11 +8,13 @@ use gangway_artifact::Digest;
 use miette::Diagnostic;
 use nodejs_semver::Range;
 
+use crate::addons::AddonError;
 use crate::config::{Config, Located};
 use crate::context::Context;
 use crate::fetch::{self, FetchError, Place, Request};
 use crate::integrity::Integrity;
 use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
+use crate::plan::PlanError;
 use crate::registry::{Registry, RegistryError};
 use crate::runtime::{self, Mirrors, RuntimeError};
 use crate::services::{self, ServiceError};
@@ -76,6 +79,12 @@ pub enum LockCommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Services(#[from] ServiceError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Plan(Box<PlanError>),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Addons(#[from] AddonError),
     /// An archive without its executable.
     #[error("{archive} has no file `{executable}`")]
     NoExecutable { archive: String, executable: String },
@@ -98,6 +107,12 @@ pub enum LockCommandError {
 impl From<RuntimeError> for LockCommandError {
     fn from(error: RuntimeError) -> Self {
         Self::Runtime(Box::new(error))
+    }
+}
+
+impl From<PlanError> for LockCommandError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(Box::new(error))
     }
 }
 
@@ -173,6 +188,10 @@ pub fn run(
             });
         }
     }
+    lock.addons.extend(old.addons.iter().filter(|pin| !is_asked(&pin.target)).cloned());
+    let kept = (refresh == Refresh::Missing).then_some(&old);
+    let pinned = addons::pin(&session, targets, named, &lock, kept)?;
+    lock.addons.extend(pinned);
     let path = lock.save(config)?;
     Ok(Outcome { path, changed: lock != old, lock })
 }
@@ -262,6 +281,12 @@ impl Outcome {
             .services
             .iter()
             .map(|pin| format!("{} for {} from its URL", pin.name, pin.target));
-        runtimes.chain(tools).chain(services).collect()
+        let addons = self.lock.addons.iter().map(|pin| {
+            format!(
+                "{} {} for {}, made for {}",
+                pin.package, pin.version, pin.target, pin.interface
+            )
+        });
+        runtimes.chain(tools).chain(services).chain(addons).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use url::Url;
 
 use super::error::{FaultKind, Faults};
 use super::values::{empty, package_name, unique, variables};
@@ -24,6 +25,11 @@ pub struct Addon {
 /// What is done about a package's native code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {
+    /// What its makers publish beside the package is taken; the lock pins it.
+    Prebuilt {
+        /// Where to download it from instead of the package's own host.
+        host: Option<Url>,
+    },
     /// Its sources are compiled.
     Build(Recipe),
     /// It is left out.
@@ -46,6 +52,8 @@ pub struct Recipe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Action {
+    /// Take what the package's install script would download for the target; the lock pins it.
+    Prebuilt,
     /// Compile the package's sources for the target.
     Build,
     /// Leave the native code out.
@@ -74,6 +82,7 @@ impl Treatment {
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
+            Self::Prebuilt { .. } => "prebuilt",
             Self::Build(_) => "build",
             Self::Omit { .. } => "omit",
         }
@@ -128,14 +137,16 @@ fn shared(one: &Addon, other: &Addon) -> Option<String> {
 }
 
 fn addon(table: raw::Addon, faults: &mut Faults) -> Addon {
-    let raw::Addon { package, action, targets, reason, system, env } = table;
+    let raw::Addon { package, action, targets, host, reason, system, env } = table;
     package_name(&package, faults);
     let only_for = |action: Action| (action, action_name(action));
     let beside = match action {
+        Action::Prebuilt => "`action = \"prebuilt\"`",
         Action::Build => "`action = \"build\"`",
         Action::Omit => "`action = \"omit\"`",
     };
     let places = [
+        ("host", host.as_ref().map(|host| &host.span), only_for(Action::Prebuilt)),
         ("reason", reason.as_ref().map(|reason| &reason.span), only_for(Action::Omit)),
         ("system", system.as_ref().map(|system| &system.span), only_for(Action::Build)),
         ("env", env.as_ref().map(|env| &env.span), only_for(Action::Build)),
@@ -153,6 +164,9 @@ fn addon(table: raw::Addon, faults: &mut Faults) -> Addon {
     let targets = targets.map(|targets| targets.value).unwrap_or_default();
     unique("target", &targets, Clone::clone, faults);
     let treatment = match action {
+        Action::Prebuilt => {
+            Treatment::Prebuilt { host: host.and_then(|host| address(&host, faults)) }
+        }
         Action::Build => Treatment::Build(Recipe {
             system: system.map(|system| system.value),
             env: variables(env.map(|env| env.value).unwrap_or_default(), faults),
@@ -183,8 +197,22 @@ fn reason(
     reason.map(|reason| reason.value).unwrap_or_default()
 }
 
+/// The address of a host of binaries.
+fn address(host: &Located<String>, faults: &mut Faults) -> Option<Url> {
+    match Url::parse(&host.value) {
+        Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => Some(url),
+        _ => {
+            let kind = FaultKind::Address { text: host.value.clone() };
+            let help = "write the address that stands before the version: \"https://mirror.example.com/better-sqlite3\"";
+            faults.add(&host.span, kind, "no `https:` address").help(help);
+            None
+        }
+    }
+}
+
 fn action_name(action: Action) -> &'static str {
     match action {
+        Action::Prebuilt => "prebuilt",
         Action::Build => "build",
         Action::Omit => "omit",
     }

@@ -162,6 +162,9 @@ pub enum FaultKind {
     /// Not the path of a URL.
     #[error("`{}` is not the path of a URL: {reason}", path.escape_debug())]
     UrlPath { path: String, reason: &'static str },
+    /// Not the address of a server.
+    #[error("`{}` is not the address of a server", text.escape_debug())]
+    Address { text: String },
     /// No program takes such an argument or variable.
     #[error("`{key}` holds a NUL character")]
     Nul { key: &'static str },

@@ -198,6 +198,9 @@ pub(super) struct Addon {
     /// The targets this is about. Default: all.
     #[schemars(length(min = 1), example = ["linux-arm64-musl"])]
     pub(super) targets: Option<Located<Vec<Located<String>>>>,
+    /// With `prebuilt`: where to download from, in place of the package's own host.
+    #[schemars(example = &"https://mirror.example.com/better-sqlite3")]
+    pub(super) host: Option<Located<String>>,
     /// With `omit`: why the gateway works without it.
     #[schemars(example = &"only the voice plug-in loads it, and that is off")]
     pub(super) reason: Option<Located<String>>,

@@ -3,7 +3,7 @@
 //! Each kind makes a tree and names the program in it. What went in is read once, by [`sources`], before anything is built:
 //! it is part of every key, so a service is built again exactly when something it is made of has changed.
 
-mod archive;
+pub(crate) mod archive;
 mod command;
 mod error;
 mod prebuilt;

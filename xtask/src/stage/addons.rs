@@ -1,19 +1,22 @@
-//! Addons that are compiled while a bundle is staged.
+//! Addons that are downloaded, and those that are compiled while a bundle is staged.
 
 use super::{Materials, StageError, executable};
 use crate::addons::build;
+use crate::addons::prebuilt::{self, Supply};
 use crate::integrity::Integrity;
 use crate::plan::TargetPlan;
 use crate::tree::Tree;
 
-/// Compiles what the manifest wants compiled.
+/// Puts the downloads in their places, and compiles what the manifest wants compiled.
 pub(super) fn build(
     materials: &Materials<'_>,
     plan: &TargetPlan,
     app: &mut Tree,
 ) -> Result<(), StageError> {
-    let jobs = materials.addons[&plan.target].jobs.iter();
-    let jobs: Vec<_> = jobs.filter_map(|job| Some((job, job.recipe()?))).collect();
+    let jobs = &materials.addons[&plan.target].jobs;
+    let Materials { store, lock, config, .. } = *materials;
+    prebuilt::place(&Supply { store, lock, manifest: &config.path }, &plan.setting(), jobs, app)?;
+    let jobs: Vec<_> = jobs.iter().filter_map(|job| Some((job, job.recipe()?))).collect();
     let Some(runtime) = plan.script_runtime.as_ref().filter(|_| !jobs.is_empty()) else {
         return Ok(());
     };

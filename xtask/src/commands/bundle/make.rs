@@ -12,6 +12,7 @@ use gangway_artifact::{Digest, MANIFEST_FILE, TargetName};
 
 use super::record::{self, Key, Keys};
 use super::{Bundle, BundleError, Failure, Options, Outcome, Pruned};
+use crate::addons::prebuilt::Supply;
 use crate::addons::{self, AddonError, Library, Unreadable};
 use crate::config::Config;
 use crate::context::Context;
@@ -83,7 +84,8 @@ pub(super) fn all(
     outcome: &mut Outcome,
 ) -> Result<(), BundleError> {
     let Command { context, config, options, inputs, plan, own, store, .. } = *command;
-    let (mut work, fetched) = fetch(command, work, outcome)?;
+    let registry = Registry::load(context, &config.npmrc_folder())?;
+    let (mut work, fetched) = fetch(command, &registry, work, outcome)?;
     let natives = Natives::default();
     let library = Library::read(&fetched, &own.folders, &natives)
         .map_err(|Unreadable { path, source }| AddonError::Read { path, source })?;
@@ -95,6 +97,16 @@ pub(super) fn all(
     };
     outcome.failures.extend(addons.failures.into_iter().map(failed));
     let grounds = Grounds::default();
+    let supply = Supply { store, lock: &inputs.lock, manifest: &config.path };
+    work.retain(|work| {
+        let jobs = &addons.decisions[&work.plan.target].jobs;
+        let setting = work.plan.setting();
+        let fetched = addons::prebuilt::fetch(context, &registry, &supply, &setting, jobs);
+        let failure = fetched.err().map(|error| failed((work.plan.target.clone(), error)));
+        let has_all = failure.is_none();
+        outcome.failures.extend(failure);
+        has_all
+    });
     let materials = Materials {
         context,
         config,
@@ -190,25 +202,25 @@ type Fetched = BTreeMap<Integrity, Tree>;
 /// Has everything fetched. What cannot be had fails the targets that need it.
 fn fetch<'a>(
     command: &Command<'_>,
+    registry: &Registry,
     work: Vec<Work<'a>>,
     outcome: &mut Outcome,
 ) -> Result<(Vec<Work<'a>>, Fetched), BundleError> {
     let Command { context, config, inputs, plan, store, .. } = *command;
-    let registry = Registry::load(context, &config.npmrc_folder())?;
     let mirrors = Mirrors::from_context(context, &config.folder)?;
     let folder = inputs.lockfile_folder(config);
     let requests = |work: &Work<'_>| work.plan.requests(folder, &mirrors);
     let shared = plan.build_requests(folder, &mirrors);
     let everything = [shared.clone(), work.iter().flat_map(requests).collect()].concat();
-    match fetch::all(context, store, &registry, &everything) {
+    match fetch::all(context, store, registry, &everything) {
         Ok(fetched) => return Ok((work, fetched)),
         Err(error) if work.len() == 1 => return Err(error.into()),
         Err(error) => tracing::debug!(%error, "looking for the targets that lack something"),
     }
-    let mut fetched = fetch::all(context, store, &registry, &shared)?;
+    let mut fetched = fetch::all(context, store, registry, &shared)?;
     let mut possible = Vec::new();
     for work in work {
-        match fetch::all(context, store, &registry, &requests(&work)) {
+        match fetch::all(context, store, registry, &requests(&work)) {
             Ok(trees) => {
                 fetched.extend(trees);
                 possible.push(work);
