@@ -51,7 +51,7 @@ pub(super) fn pin(
     }
     for line in pinned.unpublished.lines() {
         session.context.reporter.warn(format!(
-            "no binary to download of {line}; `action = \"build\"` or \"omit\" in its \
+            "no binary to download of {line}; `action = \"build\"` or `\"omit\"` in its \
              [[addon]] can speak for that target instead"
         ));
     }
