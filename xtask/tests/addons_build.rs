@@ -30,7 +30,7 @@ fn better_sqlite3() {
     let script = "const Database = require('better-sqlite3');
         const row = new Database(':memory:').prepare('select sqlite_version() as version, 6 * 7 as answer').get();
         console.log(row.answer);";
-    check("better-sqlite3", "build/Release/better_sqlite3.node", script, "42\n");
+    check("natives", "better-sqlite3", "build/Release/better_sqlite3.node", script, "42\n");
 }
 
 #[test]
@@ -39,16 +39,27 @@ fn bufferutil() {
     let script = "const bytes = Buffer.from([1, 2]);
         require('bufferutil/build/Release/bufferutil.node').unmask(bytes, Buffer.from([1, 0, 0, 0]));
         console.log(bytes.join());";
-    check("bufferutil", "build/Release/bufferutil.node", script, "0,2\n");
+    check("natives", "bufferutil", "build/Release/bufferutil.node", script, "0,2\n");
 }
 
-/// Builds a package of `testdata/natives` for every Linux, and runs `script` with the one for this machine.
-fn check(package: &str, product: &str, script: &str, answer: &str) {
+#[test]
+#[ignore = "compiles libjpeg-turbo four times; needs zig, CMake, make and a fence"]
+fn jpeg_turbo_with_cmake() {
+    let script = "const jpeg = require('@julusian/jpeg-turbo');
+        const options = { format: jpeg.FORMAT_RGB, width: 8, height: 8, subsampling: jpeg.SAMP_444 };
+        const image = jpeg.compressSync(Buffer.alloc(8 * 8 * 3, 90), Buffer.alloc(jpeg.bufferSize(options)), options);
+        const back = jpeg.decompressSync(image, Buffer.alloc(8 * 8 * 3), { format: jpeg.FORMAT_RGB });
+        console.log(image.readUInt16BE(0).toString(16), back.width, Math.abs(back.data[0] - 90) < 3);";
+    check("cmake", "@julusian/jpeg-turbo", "build/Release/jpegturbo.node", script, "ffd8 8 true\n");
+}
+
+/// Builds a package of a project in `testdata` for every Linux, and runs `script` with the one for this machine.
+fn check(project: &str, package: &str, product: &str, script: &str, answer: &str) {
     let mut builder = Builder::new();
     builder.context.environment = std::env::vars().collect();
     let targets = Targets::built_in();
     let host = targets.host().expect("tests run on a target").clone();
-    let shop = Shop::open(&builder, &host);
+    let shop = Shop::open(&builder, project, &host);
     for name in LINUX {
         let target = targets.find(name).expect("it is built in");
         let tree = shop.build(&builder, package, target);
@@ -81,9 +92,9 @@ struct Shop {
 }
 
 impl Shop {
-    fn open(builder: &Builder, host: &Target) -> Self {
+    fn open(builder: &Builder, project: &str, host: &Target) -> Self {
         let xtask = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
-        let project = xtask.join("src/addons/testdata/natives");
+        let project = xtask.join("src/addons/testdata").join(project);
         let registry = Registry::load(&builder.context, &project).expect("npm's configuration");
         let gateway = xtask.parent().expect("it is in the workspace").join("examples/gateway");
         let config = config::load(&gateway.join("gangway.toml")).expect("it is committed");
@@ -155,5 +166,6 @@ impl Shop {
 fn keep(target: &str, package: &str, product: &Source) {
     let folder = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join("addons").join(target);
     fs_err::create_dir_all(&folder).expect("ours");
-    fs_err::copy(product.path(), folder.join(format!("{package}.node"))).expect("ours");
+    let name = package.replace('/', "+");
+    fs_err::copy(product.path(), folder.join(format!("{name}.node"))).expect("ours");
 }

@@ -79,7 +79,7 @@ pub enum AddonError {
     /// Sources that do not compile, or a fence that failed.
     #[error("building {name} {version} for `{target}` failed")]
     #[diagnostic(help(
-        "it has no network and may only write to its own folder; it needs `make` and Python 3 on this machine. `env` in its \
+        "it has no network and may only write to its own folder; it needs `make` and Python 3, or CMake, on this machine. `env` in its \
          `[[addon]]` sets variables such as CXXFLAGS"
     ))]
     Build {

@@ -16,6 +16,7 @@ use super::abi::{NodeAbi, Tags};
 use super::code::{Code, Fit, is_script};
 use super::names::names_platform;
 use super::prebuilt::Published;
+use super::script;
 use crate::config::BuildSystem;
 use crate::integrity::Integrity;
 use crate::native::Natives;
@@ -168,7 +169,7 @@ impl Evidence {
             published,
             claim: claim(&manifest, has_gyp),
             platform_packages: platform_packages(&manifest),
-            sources: has_gyp.then_some(BuildSystem::NodeGyp),
+            sources: sources(&manifest, |name| file(name).is_some()),
             ..Self::default()
         };
         for (inside, source) in files.iter().filter(|(inside, source)| may_be_code(inside, source))
@@ -210,6 +211,27 @@ fn may_be_code(inside: &str, source: &Source) -> bool {
     ends(&[".node", ".so", ".dylib", ".dll", ".exe"])
         || name.contains(".so.")
         || (source.executable && !is_script(&name))
+}
+
+/// What a package's sources are compiled with: what its install script calls, else what it has files for.
+fn sources(manifest: &Value, has: impl Fn(&str) -> bool) -> Option<BuildSystem> {
+    let (gyp, cmake) = (BuildSystem::NodeGyp, BuildSystem::CmakeJs);
+    let calls = |program: &str| {
+        let mut scripts = ["preinstall", "install", "postinstall"].into_iter();
+        scripts.any(|event| {
+            let script = manifest["scripts"][event].as_str().unwrap_or_default();
+            script::arguments(script, program).is_some()
+        })
+    };
+    let depends = manifest["dependencies"]["cmake-js"].is_string();
+    let order = match (calls("cmake-js"), calls("node-gyp")) {
+        (true, false) => [cmake, gyp],
+        _ => [gyp, cmake],
+    };
+    let is_whole = |system: &BuildSystem| {
+        has(system.file()) && (*system == gyp || depends || calls("cmake-js"))
+    };
+    order.into_iter().find(is_whole)
 }
 
 fn claim(manifest: &Value, has_gyp: bool) -> Option<String> {
@@ -307,6 +329,23 @@ mod tests {
             (json!({"devDependencies": {"prebuildify": "6"}}), false, None),
         ] {
             assert_eq!(claim(&manifest, has_gyp).as_deref(), expected, "{manifest}");
+        }
+    }
+
+    #[test]
+    fn what_sources_are_compiled_with() {
+        let (gyp, cmake) = (Some(BuildSystem::NodeGyp), Some(BuildSystem::CmakeJs));
+        let script = |text: &str| json!({"scripts": {"install": text}});
+        let both: &[&str] = &["binding.gyp", "CMakeLists.txt"];
+        for (manifest, files, expected) in [
+            (json!({}), &both[..1], gyp),
+            (json!({}), &both[1..], None),
+            (json!({"dependencies": {"cmake-js": "8"}}), &both[1..], cmake),
+            (script("prebuild-install -r napi || cmake-js compile --target x"), both, cmake),
+            (script("prebuild-install || node-gyp rebuild"), both, gyp),
+            (script("cmake-js compile"), &both[..1], gyp),
+        ] {
+            assert_eq!(sources(&manifest, |name| files.contains(&name)), expected, "{manifest}");
         }
     }
 

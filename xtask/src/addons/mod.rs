@@ -4,7 +4,7 @@
 //! the manifest says; [`apply()`] does that to a target's tree. Where something is missing and the manifest is silent, one
 //! error names every package on every target with the ways out.
 //!
-//! The folder's files: `code` (what a file runs on), `names` and `abi` (what names tell), `evidence`, `decide`, `apply`; and
+//! The folder's files: `code` (what a file runs on), `names`, `abi` and `script` (what texts tell), `evidence`, `decide`, `apply`; and
 //! where binaries come from that are not there: `prebuilt` (downloads), `build` (sources).
 
 mod abi;
@@ -16,6 +16,7 @@ mod error;
 mod evidence;
 mod names;
 pub mod prebuilt;
+mod script;
 
 use std::collections::BTreeMap;
 

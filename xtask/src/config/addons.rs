@@ -66,6 +66,8 @@ pub(super) enum Action {
 pub enum BuildSystem {
     /// node-gyp: the package has a `binding.gyp`.
     NodeGyp,
+    /// CMake, as cmake-js calls it: the package has a `CMakeLists.txt`.
+    CmakeJs,
 }
 
 impl Addon {
@@ -95,6 +97,16 @@ impl BuildSystem {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NodeGyp => "node-gyp",
+            Self::CmakeJs => "cmake-js",
+        }
+    }
+
+    /// The file it reads.
+    #[must_use]
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::NodeGyp => "binding.gyp",
+            Self::CmakeJs => "CMakeLists.txt",
         }
     }
 }

@@ -15,6 +15,12 @@ pub enum ToolchainError {
         "run `pip install ziglang`, or put the `zig` of https://ziglang.org/download on the PATH"
     ))]
     NoZig { wanted: String },
+    /// No CMake.
+    #[error("CMake is not installed; it configures {wanted}")]
+    #[diagnostic(help(
+        "run `pip install cmake` or `uv tool install cmake`, or install your system's package `cmake`"
+    ))]
+    NoCmake { wanted: String },
     /// No Cargo or rustc.
     #[error("cannot run `{program}`")]
     #[diagnostic(help("install Rust: https://rustup.rs"))]

@@ -51,6 +51,31 @@ pub fn zig(context: &Context, wanted: &str) -> Result<Tool, ToolchainError> {
     Ok(Tool { program, version })
 }
 
+/// The CMake that configures `wanted`, a text for messages: that on the `PATH`, or that of Python's package `cmake`. Where the
+/// first is only the package's own script, it is the program that the script would start.
+///
+/// # Errors
+/// When there is none, or it does not answer.
+pub fn cmake(context: &Context, wanted: &str) -> Result<Tool, ToolchainError> {
+    const WHERE: &str = "import cmake, os; print(os.path.join(cmake.CMAKE_BIN_DIR, 'cmake'))";
+    let absent = || ToolchainError::NoCmake { wanted: wanted.to_owned() };
+    let called = on_path(context, "cmake");
+    let interpreter = called.as_deref().and_then(interpreter);
+    let program = match (called, interpreter) {
+        (Some(program), None) => Some(program),
+        (Some(_), Some(python)) => ask_python(context, python, "cmake", WHERE),
+        (None, _) => python_program(context, "cmake", WHERE),
+    };
+    let program = program.ok_or_else(absent)?;
+    let asked = Command::new("ask CMake for its version", program.as_path()).arg("--version");
+    let version = asked
+        .version()
+        .map_err(|source| ToolchainError::Broken { tool: "CMake", source: Box::new(source) })?;
+    // What a link leads to finds the modules that lie beside it.
+    let program = program.canonicalize_utf8().unwrap_or(program);
+    Ok(Tool { program, version })
+}
+
 /// Cargo and rustc as they are chosen in `folder`, which may hold a `rust-toolchain.toml`.
 ///
 /// # Errors
@@ -150,12 +175,37 @@ fn is_program(path: &Utf8Path) -> bool {
 fn of_python(context: &Context) -> Option<Utf8PathBuf> {
     const WHERE: &str =
         "import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), 'zig'))";
-    ["python3", "python"].into_iter().find_map(|python| {
-        let python = on_path(context, python)?;
-        let asked = Command::new("find Python's zig", python).args(["-c", WHERE]);
-        let program = asked.envs(context.environment.clone()).version().ok()?;
-        Some(Utf8PathBuf::from(program)).filter(|program| is_program(program))
-    })
+    python_program(context, "zig", WHERE)
+}
+
+/// The program `name` inside one of Python's packages, which `script` prints the place of.
+fn python_program(context: &Context, name: &str, script: &str) -> Option<Utf8PathBuf> {
+    let pythons = ["python3", "python"].into_iter();
+    pythons
+        .filter_map(|python| on_path(context, python))
+        .find_map(|python| ask_python(context, python, name, script))
+}
+
+fn ask_python(
+    context: &Context,
+    python: Utf8PathBuf,
+    name: &str,
+    script: &str,
+) -> Option<Utf8PathBuf> {
+    let asked = Command::new(format!("find Python's {name}"), python).args(["-c", script]);
+    let program = asked.envs(context.environment.clone()).version().ok()?;
+    Some(Utf8PathBuf::from(program)).filter(|program| is_program(program))
+}
+
+/// The program that a script names in its first line.
+fn interpreter(script: &Utf8Path) -> Option<Utf8PathBuf> {
+    let mut start = [0; 512];
+    let mut file = fs_err::File::open(script).ok()?;
+    let length = std::io::Read::read(&mut file, &mut start).ok()?;
+    let text = String::from_utf8_lossy(&start[..length]).into_owned();
+    let line = text.strip_prefix("#!")?.lines().next()?.trim().to_owned();
+    let program = Utf8PathBuf::from(line.split(' ').next()?);
+    is_program(&program).then_some(program)
 }
 
 fn rustc(context: &Context, folder: &Utf8Path) -> Command {
@@ -197,6 +247,21 @@ mod tests {
     }
 
     #[test]
+    fn cmake_may_be_pythons_too() {
+        let sandbox = Sandbox::new();
+        program(&sandbox, "site/cmake/data/bin/cmake", "echo cmake version 4.0.0; echo more");
+        let real = sandbox.root.join("site/cmake/data/bin/cmake");
+        let python = format!("[ \"$1\" = -c ] && echo '{real}'");
+        program(&sandbox, "tools/python", &python);
+        sandbox
+            .write("bin/cmake", format!("#!{}\nimport cmake\n", sandbox.root.join("tools/python")));
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(sandbox.root.join("bin/cmake"), mode).expect("its owner");
+        let found = super::cmake(&context(&sandbox), "it").expect("it is there");
+        assert_eq!(found, Tool { program: real, version: "cmake version 4.0.0".to_owned() });
+    }
+
+    #[test]
     fn what_is_missing_says_how_to_get_it() {
         let sandbox = Sandbox::new();
         let context = context(&sandbox);
@@ -204,6 +269,10 @@ mod tests {
         insta::assert_snapshot!(rendered(&super::zig(&context, "`jetson`").expect_err("none")), @"
         × zig is not installed; it compiles and links for `jetson`
         help: run `pip install ziglang`, or put the `zig` of https://ziglang.org/download on the PATH
+        ");
+        insta::assert_snapshot!(rendered(&super::cmake(&context, "`jetson`").expect_err("none")), @"
+        × CMake is not installed; it configures `jetson`
+        help: run `pip install cmake` or `uv tool install cmake`, or install your system's package `cmake`
         ");
         insta::assert_snapshot!(rendered(&zigbuild(&context, "aarch64-apple-darwin").expect_err("none")), @"
         × cargo-zigbuild is not installed; it builds Rust for `aarch64-apple-darwin`

@@ -15,4 +15,4 @@ pub use cargo::{Cargo, Linker, cargo, flags, host};
 pub use compilers::{Compilers, compilers};
 pub use error::{ToolchainError, remedy};
 pub(crate) use find::on_path;
-pub use find::{Rust, Tool, go_words, rust, standard_library, zig, zigbuild};
+pub use find::{Rust, Tool, cmake, go_words, rust, standard_library, zig, zigbuild};

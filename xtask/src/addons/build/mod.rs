@@ -1,13 +1,14 @@
 //! Compiles an addon's sources for a target, on this machine.
 //!
-//! The real node-gyp runs, on the runtime that is pinned for this machine, in a private copy of the package and behind the
-//! same fence as install scripts: no network, nothing to write to but the copy. The headers are those of the target's own
+//! The real node-gyp runs, on the runtime that is pinned for this machine, or CMake as cmake-js would call it (`cmake`), in a
+//! private copy of the package and behind the same fence as install scripts: no network, nothing to write to but the copy. The headers are those of the target's own
 //! runtime, the compilers are zig's. A result is kept under a key that names everything it was made of, the system's
 //! `make` and Python aside.
 //!
 //! Deliberately absent: building for another system than Linux. gyp asks the machine it runs on what a macOS or Windows
 //! addon is linked with.
 
+mod cmake;
 mod compilers;
 mod surroundings;
 
@@ -31,7 +32,7 @@ use crate::native::Natives;
 use crate::process::Command;
 use crate::store::Store;
 use crate::target::Target;
-use crate::toolchain::{self, Compilers};
+use crate::toolchain::{self, Compilers, Tool};
 use crate::tree::{Node, Source, Tree};
 use crate::workshop::{Ground, Workshop, WorkshopError};
 
@@ -106,14 +107,23 @@ pub fn run(
     recipe: &Recipe,
     tree: &mut Tree,
 ) -> Result<(), AddonError> {
-    check(bench, job, recipe)?;
-    let compilers = toolchain::compilers(bench.context, bench.target)?;
+    let system = system(bench, job, recipe, tree)?;
+    let tools = Tools {
+        compilers: toolchain::compilers(bench.context, bench.target)?,
+        cmake: match system {
+            BuildSystem::NodeGyp => None,
+            BuildSystem::CmakeJs => {
+                let wanted = format!("{} for `{}`", job.name, bench.target.name);
+                Some(toolchain::cmake(bench.context, &wanted)?)
+            }
+        },
+    };
     let around = surroundings::of(tree, &job.path);
-    let key = key(bench, job, recipe, &compilers, &around);
+    let key = key(bench, job, recipe, &tools, &around);
     let made = match Changes::recall(bench.store, &key)? {
         Some(made) => made,
         None => {
-            let made = compile(bench, job, recipe, &compilers, &around)?;
+            let made = compile(bench, job, recipe, &tools, &around)?;
             made.remember(bench.store, &key)?;
             made
         }
@@ -122,38 +132,43 @@ pub fn run(
     Ok(())
 }
 
-/// Whether there is something to build, and a way to.
-fn check(bench: &Bench<'_>, job: &Job, recipe: &Recipe) -> Result<(), AddonError> {
+/// What this machine has for it.
+struct Tools {
+    compilers: Compilers,
+    /// For packages that build with it; else node-gyp does.
+    cmake: Option<Tool>,
+}
+
+/// What builds it: whether there is something to build, and a way to.
+fn system(
+    bench: &Bench<'_>,
+    job: &Job,
+    recipe: &Recipe,
+    tree: &Tree,
+) -> Result<BuildSystem, AddonError> {
     let refuse = |reason: String| {
         let (name, version) = (job.name.clone(), job.version.clone());
         Err(AddonError::CannotBuild { name, version, target: bench.target.name.clone(), reason })
     };
-    match recipe.system.or(job.sources) {
-        Some(BuildSystem::NodeGyp) if job.sources.is_some() => {}
-        Some(BuildSystem::NodeGyp) | None => {
-            return refuse("it has no `binding.gyp`".to_owned());
-        }
+    let system = recipe.system.or(job.sources).unwrap_or(BuildSystem::NodeGyp);
+    if tree.get(&format!("{}/{}", job.path, system.file())).is_none() {
+        return refuse(format!("it has no `{}`", system.file()));
     }
     if bench.target.platform.os != Os::Linux {
         return refuse(format!(
-            "node-gyp on Linux cannot compile for {}",
+            "{} on Linux cannot compile for {}",
+            system.as_str(),
             bench.target.platform.os.as_str()
         ));
     }
     if bench.headers.is_empty() {
         return refuse("the archive of its runtime has no headers".to_owned());
     }
-    Ok(())
+    Ok(system)
 }
 
 /// Everything a result depends on; the system's own programs aside.
-fn key(
-    bench: &Bench<'_>,
-    job: &Job,
-    recipe: &Recipe,
-    compilers: &Compilers,
-    around: &Tree,
-) -> String {
+fn key(bench: &Bench<'_>, job: &Job, recipe: &Recipe, tools: &Tools, around: &Tree) -> String {
     #[derive(Serialize)]
     struct Inputs<'input> {
         package: &'input str,
@@ -162,6 +177,7 @@ fn key(
         node: Digest,
         npm: &'input str,
         compilers: String,
+        cmake: Option<&'input str>,
         wrapper: &'input str,
         cpu: &'input str,
         env: &'input BTreeMap<String, String>,
@@ -173,29 +189,33 @@ fn key(
         headers: capture::fingerprint(bench.headers),
         node: bench.node.sha256,
         npm: NPM_INTEGRITY,
-        compilers: compilers.identity(),
+        compilers: tools.compilers.identity(),
+        cmake: tools.cmake.as_ref().map(|cmake| cmake.version.as_str()),
         wrapper: compilers::WRAPPER,
         cpu: bench.target.platform.cpu.as_str(),
         env: &recipe.env,
         is_confined: bench.confinement == Confinement::Required,
     };
     let inputs = serde_json::to_vec(&inputs).expect("texts and digests have a JSON form");
-    format!("addons-v1 {}", Digest::of(inputs))
+    format!("addons-v2 {}", Digest::of(inputs))
 }
 
 fn compile(
     bench: &Bench<'_>,
     job: &Job,
     recipe: &Recipe,
-    compilers: &Compilers,
+    tools: &Tools,
     around: &Tree,
 ) -> Result<Changes, AddonError> {
     let Bench { context, store, confinement, target, .. } = *bench;
     let progress =
         context.reporter.spinner("Building", format!("{} for {}", job.name, target.name));
     let mut workshop = Workshop::open(context, store, confinement, Ground::Copies)?;
-    lay_out(bench, job, &workshop, compilers, around)?;
-    workshop.show(compilers.shown());
+    lay_out(bench, job, &workshop, &tools.compilers, around)?;
+    workshop.show(tools.compilers.shown());
+    // `<prefix>/bin/cmake` needs `<prefix>/share`.
+    let prefix = tools.cmake.as_ref().and_then(|cmake| cmake.program.parent()?.parent());
+    workshop.show(prefix.map(|prefix| (prefix.to_owned(), Access::Read)));
     let failed = |source: WorkshopError| AddonError::Build {
         name: job.name.clone(),
         version: job.version.clone(),
@@ -204,8 +224,9 @@ fn compile(
     };
     let access = [("", Access::Read), (job.path.as_str(), Access::Write)];
     let log = format!("{}-{}-{}", job.name.replace('/', "+"), job.version, target.name);
-    let command = command(bench, job, recipe, compilers, &workshop);
-    workshop.run(command, &access, &log).map_err(failed)?;
+    for command in commands(bench, job, recipe, tools, around, &workshop) {
+        workshop.run(command, &access, &log).map_err(failed)?;
+    }
     drop(progress);
     let made = capture::changes(store, &workshop.app(), around, &[job.path.as_str()])?;
     let made = products(bench, job, &made)?;
@@ -250,27 +271,42 @@ fn lay_out(
     Ok(())
 }
 
-fn command(
+/// One after the other.
+fn commands(
     bench: &Bench<'_>,
     job: &Job,
     recipe: &Recipe,
-    compilers: &Compilers,
+    tools: &Tools,
+    around: &Tree,
     workshop: &Workshop<'_>,
-) -> Command {
+) -> Vec<Command> {
     let purpose = format!("build {} {} for {}", job.name, job.version, bench.target.name);
     let tool = |name: &str| workshop.seen_tools(name).into_string();
-    Command::new(purpose, workshop.seen_tools("bin/node"))
-        .arg(tool(NODE_GYP))
-        .args(["rebuild", "--release"])
-        .arg(format!("--nodedir={}", tool("headers")))
-        .arg(format!("--arch={}", bench.target.platform.cpu.as_str()))
-        .arg(format!("--jobs={}", bench.context.jobs))
-        .current_dir(workshop.seen(job.path.as_str()))
-        .envs(compilers.variables())
-        .env("CC", tool("bin/cc"))
-        .env("CXX", tool("bin/c++"))
-        .env("PATH", workshop.search_path(&[workshop.seen_tools("bin")]))
-        .envs(recipe.env.clone())
+    let commands = match &tools.cmake {
+        None => {
+            let node_gyp = Command::new(purpose, workshop.seen_tools("bin/node"))
+                .arg(tool(NODE_GYP))
+                .args(["rebuild", "--release"])
+                .arg(format!("--nodedir={}", tool("headers")))
+                .arg(format!("--arch={}", bench.target.platform.cpu.as_str()))
+                .arg(format!("--jobs={}", bench.context.jobs));
+            vec![node_gyp]
+        }
+        Some(Tool { program, .. }) => {
+            let with = (program, &tools.compilers);
+            cmake::commands(bench, &purpose, &job.path, around, with, workshop).into()
+        }
+    };
+    let settle = |command: Command| {
+        command
+            .current_dir(workshop.seen(job.path.as_str()))
+            .envs(tools.compilers.variables())
+            .env("CC", tool("bin/cc"))
+            .env("CXX", tool("bin/c++"))
+            .env("PATH", workshop.search_path(&[workshop.seen_tools("bin")]))
+            .envs(recipe.env.clone())
+    };
+    commands.into_iter().map(settle).collect()
 }
 
 /// What was made that something loads: not what it was linked from.
@@ -279,7 +315,8 @@ fn products(bench: &Bench<'_>, job: &Job, made: &Changes) -> Result<Changes, Add
     let mut products = Tree::default();
     for (path, source) in made.present.files() {
         let inside = path.below(job.path.as_str()).unwrap_or_default();
-        let is_intermediate = inside.contains("/obj.target/") || inside.contains("/.deps/");
+        let is_intermediate =
+            ["/obj.target/", "/.deps/", "/CMakeFiles/"].iter().any(|part| inside.contains(part));
         if is_intermediate || !inside.ends_with(".node") {
             continue;
         }
@@ -295,7 +332,7 @@ fn products(bench: &Bench<'_>, job: &Job, made: &Changes) -> Result<Changes, Add
             name: job.name.clone(),
             version: job.version.clone(),
             target: bench.target.name.clone(),
-            reason: "node-gyp made no addon for it".to_owned(),
+            reason: "its build made no addon for it".to_owned(),
         });
     }
     Ok(Changes { present: products, removed: Vec::new() })

@@ -50,7 +50,7 @@ fn dependencies(tree: &Tree, folder: &str) -> Vec<String> {
 }
 
 /// The folder that Node finds a package in, asked from `folder`.
-fn resolve(tree: &Tree, folder: &str, name: &str) -> Option<String> {
+pub(super) fn resolve(tree: &Tree, folder: &str, name: &str) -> Option<String> {
     let mut above = Some(folder);
     while let Some(place) = above {
         let candidate = match place {

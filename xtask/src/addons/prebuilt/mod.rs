@@ -14,7 +14,6 @@ mod error;
 mod node_pre_gyp;
 mod pin;
 mod prebuild_install;
-mod script;
 mod take;
 
 use gangway_artifact::Platform;
@@ -24,6 +23,7 @@ use url::Url;
 use self::node_pre_gyp::NodePreGyp;
 use self::prebuild_install::PrebuildInstall;
 use super::abi::NodeAbi;
+use super::script;
 use crate::registry::Registry;
 
 pub use error::{PrebuiltError, Unpublished};

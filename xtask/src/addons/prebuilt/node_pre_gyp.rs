@@ -6,7 +6,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::super::abi::NodeAbi;
-use super::{Place, folder, napi_versions, newest_napi, no_napi, script, unknown_variable};
+use super::super::script;
+use super::{Place, folder, napi_versions, newest_napi, no_napi, unknown_variable};
 
 /// The name of an archive where package.json gives none.
 const PACKAGE_NAME: &str = "{module_name}-v{version}-{node_abi}-{platform}-{arch}.tar.gz";

@@ -6,7 +6,8 @@ use gangway_artifact::{Libc, Platform};
 use serde_json::Value;
 
 use super::super::abi::NodeAbi;
-use super::{Place, folder, napi_versions, newest_napi, no_napi, script};
+use super::super::script;
+use super::{Place, folder, napi_versions, newest_napi, no_napi};
 
 /// The name of an archive where package.json gives none.
 const PACKAGE_NAME: &str = "{name}-v{version}-{runtime}-v{abi}-{platform}{libc}-{arch}.tar.gz";
