@@ -33,7 +33,7 @@ fn published(manifest: &Value) -> Published {
 }
 
 /// A package with `binary` for node-pre-gyp.
-fn pre_gyp(binary: Value) -> Published {
+fn pre_gyp(binary: &Value) -> Published {
     let mut manifest = json!({
         "name": "x", "version": "1.2.3", "scripts": {"install": "node-pre-gyp install"},
         "binary": {"module_name": "x", "module_path": "lib/{node_napi_label}", "host": "https://host.example/x/"},
@@ -43,7 +43,7 @@ fn pre_gyp(binary: Value) -> Published {
     published(&manifest)
 }
 
-fn prebuild(manifest: Value) -> Published {
+fn prebuild(manifest: &Value) -> Published {
     let mut whole = json!({
         "name": "@scope/x-y", "version": "1.2.3-rc.1", "scripts": {"install": "prebuild-install"},
         "repository": "https://github.com/a/b",
@@ -61,20 +61,20 @@ fn what_real_packages_do_not_show() {
         published.url(to(target), mirror).map_or_else(|reason| reason, |url| url.to_string())
     };
     let plain = "x-y-v1.2.3-rc.1-node-v137-linuxmusl-arm64.tar.gz";
-    let of = |manifest: Value| path(&prebuild(manifest), "linux-arm64-musl", None);
+    let of = |manifest: Value| path(&prebuild(&manifest), "linux-arm64-musl", None);
     assert_eq!(
         of(json!({})),
         format!("https://github.com/a/b/releases/download/v1.2.3-rc.1/{plain}")
     );
     let binary = json!({"binary": {"host": "https://host.example/", "remote_path": "/{name}/", "package_name": "{prerelease}-{major}.gz"}});
     assert_eq!(of(binary.clone()), "https://host.example/x-y/rc.1-1.gz");
-    let mirrored = path(&prebuild(binary), "linux-arm64-musl", Some("http://mirror.example/x"));
+    let mirrored = path(&prebuild(&binary), "linux-arm64-musl", Some("http://mirror.example/x"));
     assert_eq!(mirrored, format!("http://mirror.example/x/v1.2.3-rc.1/{plain}"));
     let download =
         json!({"scripts": {"install": "prebuild-install -d 'https://host.example/{arch}'"}});
     assert_eq!(of(download), "https://host.example/arm64");
 
-    let of = |binary: Value| path(&pre_gyp(binary), "macos-arm64", None);
+    let of = |binary: Value| path(&pre_gyp(&binary), "macos-arm64", None);
     let plain = "x-v1.2.3-node-v137-darwin-arm64.tar.gz";
     assert_eq!(of(json!({})), format!("https://host.example/x/{plain}"));
     assert_eq!(
@@ -91,7 +91,7 @@ fn what_real_packages_do_not_show() {
         of(json!({"s3ForcePathStyle": true, "bucket": "b"})),
         format!("https://host.example/x/b/{plain}")
     );
-    let mirrored = path(&pre_gyp(json!({})), "linux-x64", Some("http://mirror.example/x"));
+    let mirrored = path(&pre_gyp(&json!({})), "linux-x64", Some("http://mirror.example/x"));
     assert_eq!(mirrored, "http://mirror.example/x/x-v1.2.3-node-v137-linux-x64.tar.gz");
 }
 
@@ -105,17 +105,17 @@ fn where_there_can_be_none() {
         refused.expect_err("there can be none")
     };
     let reasons = [
-        refused(prebuild(json!({"repository": "gitlab:a/b"}))),
-        refused(prebuild(json!({"scripts": {"install": "prebuild-install -r electron"}}))),
+        refused(prebuild(&json!({"repository": "gitlab:a/b"}))),
+        refused(prebuild(&json!({"scripts": {"install": "prebuild-install -r electron"}}))),
         refused(prebuild(
-            json!({"config": {"runtime": "napi"}, "binary": {"napi_versions": [11, 12]}}),
+            &json!({"config": {"runtime": "napi"}, "binary": {"napi_versions": [11, 12]}}),
         )),
-        refused(prebuild(json!({"config": {"target": "0.10.48"}}))),
-        refused(prebuild(json!({"scripts": {"install": "prebuild-install --path ../other"}}))),
-        refused(prebuild(json!({"binary": {"host": "ftp://host.example"}}))),
-        refused(pre_gyp(json!({"package_name": "{module_name}-{libc_version}.gz"}))),
-        refused(pre_gyp(json!({"napi_versions": [11], "package_name": "{napi_build_version}"}))),
-        refused(pre_gyp(json!({"module_path": "/usr/lib"}))),
+        refused(prebuild(&json!({"config": {"target": "0.10.48"}}))),
+        refused(prebuild(&json!({"scripts": {"install": "prebuild-install --path ../other"}}))),
+        refused(prebuild(&json!({"binary": {"host": "ftp://host.example"}}))),
+        refused(pre_gyp(&json!({"package_name": "{module_name}-{libc_version}.gz"}))),
+        refused(pre_gyp(&json!({"napi_versions": [11], "package_name": "{napi_build_version}"}))),
+        refused(pre_gyp(&json!({"module_path": "/usr/lib"}))),
     ];
     insta::assert_snapshot!(reasons.join("\n"), @"
     its package.json names neither a host of binaries nor a repository on GitHub
@@ -129,7 +129,7 @@ fn where_there_can_be_none() {
     `/usr/lib` is not a folder in the package
     ");
     let unknown = Destination { abi: None, ..to("linux-x64") };
-    assert!(prebuild(json!({})).url(unknown, None).is_err());
+    assert!(prebuild(&json!({})).url(unknown, None).is_err());
     assert_eq!(
         Published::read(&json!({"name": "x", "scripts": {"install": "node-gyp-build"}}), ""),
         None
@@ -367,7 +367,7 @@ fn an_archive_only_brings_what_the_package_lacks() {
 
 #[test]
 fn a_mirror_is_named_as_npm_does_and_by_the_manifest() {
-    let published = prebuild(json!({}));
+    let published = prebuild(&json!({}));
     let sandbox = Sandbox::new();
     let of = |environment: &[(&str, &str)], host: Option<&str>| {
         let registry = Registry::load(&sandbox.context(environment), &sandbox.root).expect("sane");
