@@ -9,6 +9,7 @@ use super::super::decide::Job;
 use super::super::evidence::{Evidence, Unreadable};
 use super::{Destination, Place, PrebuiltError};
 use crate::capture::Changes;
+use crate::native::Natives;
 use crate::services::archive;
 use crate::store::Store;
 use crate::tree::{Node, Source, Tree};
@@ -87,7 +88,7 @@ pub(super) fn unfit(
     files: &Tree,
     destination: Destination<'_>,
 ) -> Result<Option<String>, PrebuiltError> {
-    let read = Evidence::of(files)
+    let read = Evidence::of(files, &Natives::default())
         .map_err(|Unreadable { path, source }| PrebuiltError::Read { path, source })?;
     let binaries = read.values().flat_map(|evidence| &evidence.binaries);
     let mut unfit = None;

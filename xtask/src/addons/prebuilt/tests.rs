@@ -13,6 +13,7 @@ use crate::closure::Closure;
 use crate::config::Treatment;
 use crate::context::Context;
 use crate::lock::Lock;
+use crate::native::Natives;
 use crate::store::Store;
 use crate::store::sample::{Entry, tgz};
 use crate::target::{Target, Targets};
@@ -180,8 +181,10 @@ impl Bench {
     }
 
     fn pin(&self, targets: &[&str]) -> Result<Pinned, PrebuiltError> {
-        let evidence =
-            Evidence::of(&self.package()).expect("readable").remove("").expect("one package");
+        let evidence = Evidence::of(&self.package(), &Natives::default())
+            .expect("readable")
+            .remove("")
+            .expect("one package");
         let wish = |name: &&str| Wish {
             target: target(name),
             abi: NodeAbi::of("node", "24.21.0"),

@@ -10,6 +10,7 @@ use crate::config::{Addon, Treatment};
 use crate::fetch;
 use crate::integrity::Integrity;
 use crate::lock::{Lock, LockedAddon};
+use crate::native::Natives;
 use crate::plan::{self, Inputs};
 use crate::target::Target;
 
@@ -132,7 +133,7 @@ fn read(
     let trees = fetch::all(session.context, &session.store, &session.registry, &requests)?;
     for (integrity, tree) in trees {
         let read = |Unreadable { path, source }| AddonError::Read { path, source };
-        known.insert(integrity, Evidence::of(&tree).map_err(read)?);
+        known.insert(integrity, Evidence::of(&tree, &Natives::default()).map_err(read)?);
     }
     Ok(())
 }
