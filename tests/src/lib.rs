@@ -3,6 +3,8 @@
 //! Everything runs the program a user runs, `gangway`, found beside the test. Downloads are kept in one cache below the
 //! build folder, so a second run of the tests fetches nothing.
 
+pub mod gateway;
+mod machine;
 pub mod node_mirror;
 mod official;
 mod project;
@@ -15,6 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
+pub use machine::Machine;
 pub use official::Official;
 pub use project::{LOCAL_SCOPE, Project};
 pub use registry::{Answer, LocalRegistry, integrity, tarball};
@@ -80,14 +83,45 @@ pub fn unwrapped(said: &str) -> String {
 /// When that fails; with everything the builder said.
 #[must_use]
 pub fn bundle(manifest: &Utf8Path, out: &Utf8Path, arguments: &[&str]) -> Value {
+    bundles(manifest, out, arguments).remove(0)
+}
+
+/// Bundles the gateway of a manifest and returns the entries that `--json` prints, one per archive.
+///
+/// # Panics
+/// When that fails; with everything the builder said.
+#[must_use]
+pub fn bundles(manifest: &Utf8Path, out: &Utf8Path, arguments: &[&str]) -> Vec<Value> {
     let mut command = gangway();
     command
         .args(["bundle", "--json", "--manifest", manifest.as_str(), "--out", out.as_str()])
         .args(arguments);
     let output = command.output().expect("it is a program");
     assert!(output.status.success(), "{}", text(&output));
-    let bundles: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
-    bundles["bundles"][0].clone()
+    let printed: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
+    printed["bundles"].as_array().expect("a list").clone()
+}
+
+/// The archive for a target among the entries of [`bundles`].
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn archive_for<'entries>(entries: &'entries [Value], target: &str) -> &'entries Utf8Path {
+    let entry = entries.iter().find(|entry| entry["target"] == target);
+    let entry = entry.unwrap_or_else(|| panic!("no bundle for {target} in {entries:?}"));
+    Utf8Path::new(entry["archive"].as_str().expect("a path"))
+}
+
+/// Locks the gateway of a manifest.
+///
+/// # Panics
+/// When that fails.
+pub fn lock(manifest: &Utf8Path, arguments: &[&str]) {
+    let mut command = gangway();
+    let output = command.args(["lock", "--manifest", manifest.as_str()]).args(arguments).output();
+    let output = output.expect("it is a program");
+    assert!(output.status.success(), "{}", text(&output));
 }
 
 /// Bundles one of the examples (once: nothing changes between tests) and unpacks it into a new folder.
@@ -179,6 +213,18 @@ impl Running {
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
+    }
+
+    /// Sends SIGTERM; the program must end with status 0.
+    ///
+    /// # Panics
+    /// When it ends otherwise.
+    pub fn ends_when_asked(&mut self) {
+        let id = self.0.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(status.expect("kill is everywhere").success());
+        let status = self.0.wait().expect("it is our child");
+        assert_eq!(status.code(), Some(0), "the signal reaches it, and it ends cleanly");
     }
 }
 
