@@ -32,20 +32,21 @@ MAGIC = {
 SYSTEM = ("/usr/lib/", "/System/Library/")
 CPU = {"arm64": lief.MachO.Header.CPU_TYPE.ARM64, "x86_64": lief.MachO.Header.CPU_TYPE.X86_64}
 PROGRAM = lief.MachO.Header.FILE_TYPE.EXECUTE
-# Page hashes cover everything before the signature: a byte changed after signing is killed on Apple's processors.
+# Apple's arm64 systems kill a program of which a page is not what was signed.
 CODE_DIRECTORY, SHA256 = 0xFADE0C02, 2
 
 
 def main() -> int:
     folder, cpu = Path(sys.argv[1]), sys.argv[2]
+    lief.logging.disable()
     faults: list[str] = []
     count = 0
-    for path in sorted(p for p in folder.rglob("*")):
+    for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_symlink():
             faults += [f"{name}: {fault}" for fault in link(folder, path)]
         elif path.is_file():
-            faults += [f"{name}: {fault}" for fault in mode(path)]
+            faults += [f"{name}: {fault}" for fault in mode(folder, path)]
             with path.open("rb") as file:
                 magic = file.read(4)
             # Java's class files share the magic of universal binaries.
@@ -67,13 +68,12 @@ def link(folder: Path, path: Path) -> list[str]:
     return [] if target.is_relative_to(folder.resolve()) else ["leads out of the bundle"]
 
 
-def mode(path: Path) -> list[str]:
+def mode(folder: Path, path: Path) -> list[str]:
     bits = stat.S_IMODE(path.stat().st_mode)
-    in_bin = path.parent.name == "bin" and path.parent.parent.name in ("runtime",) or path.parent == Path(sys.argv[1]) / "bin"
     faults = []
     if bits & 0o022:
         faults.append(f"others may write to it ({bits:o})")
-    if in_bin and path.suffix != ".json" and not bits & 0o100:
+    if path.parent in (folder / "bin", folder / "runtime/bin") and not bits & 0o100:
         faults.append(f"a program that is not executable ({bits:o})")
     return faults
 

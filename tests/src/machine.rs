@@ -13,15 +13,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub struct Machine {
     /// What starts them; nothing for this machine itself.
     command: Vec<String>,
-    /// The PATH they see, where it is not the machine's own.
-    path: Option<&'static str>,
 }
 
 impl Machine {
     /// This machine, with an empty environment.
     #[must_use]
     pub fn this() -> Self {
-        Self { command: Vec::new(), path: None }
+        Self { command: Vec::new() }
     }
 
     /// The machine that the variable names.
@@ -40,14 +38,7 @@ impl Machine {
         if program.is_relative() && program.components().count() > 1 {
             command[0] = crate::repository().join(program).into_string();
         }
-        Self { command, path: None }
-    }
-
-    /// The same machine, where programs find nothing on their PATH.
-    #[must_use]
-    pub fn with_empty_path(mut self) -> Self {
-        self.path = Some("/nonexistent");
-        self
+        Self { command }
     }
 
     /// A program of a bundle, which sees the bundle, the folder `home` and nothing else of this machine. Both have the same
@@ -56,9 +47,7 @@ impl Machine {
     pub fn start(&self, bundle: &Utf8Path, program: &str, home: &Utf8Path) -> Command {
         let program = bundle.join("bin").join(program);
         let Some((wrapper, options)) = self.command.split_first() else {
-            let mut command = crate::bare(&program, home);
-            command.envs(self.path.map(|path| ("PATH", path)));
-            return command;
+            return crate::bare(&program, home);
         };
         let mut command = Command::new(wrapper);
         command.args(options);
@@ -66,10 +55,6 @@ impl Machine {
             command.args(["--bind", &format!("{folder}:{folder}")]);
         }
         command.arg("--");
-        // `env` is not everywhere: a machine without it has an empty PATH anyway.
-        if let Some(path) = self.path {
-            command.args(["/usr/bin/env", &format!("PATH={path}")]);
-        }
         command.arg(program);
         // What the wrapper itself runs with; it gives the program variables of the machine's own.
         let kept = ["PATH", "HOME", "XDG_CACHE_HOME"];

@@ -29,14 +29,14 @@ pub enum CiError {
     Failed { command: String, purpose: &'static str, help: &'static str, status: ExitStatus },
 }
 
-struct Check {
+struct Check<'a> {
     purpose: &'static str,
-    arguments: &'static [&'static str],
+    arguments: &'a [&'a str],
     environment: &'static [(&'static str, &'static str)],
     help: &'static str,
 }
 
-const CHECKS: &[Check] = &[
+const CHECKS: &[Check<'_>] = &[
     Check {
         purpose: "formatting",
         arguments: &["fmt", "--all", "--check"],
@@ -95,7 +95,7 @@ const CHECKS: &[Check] = &[
 ];
 
 /// What compiles native code for other platforms.
-const CROSS: Check = Check {
+const CROSS: Check<'_> = Check {
     purpose: "tests that compile for other platforms",
     arguments: &[
         "test",
@@ -109,6 +109,8 @@ const CROSS: Check = Check {
         "services",
         "--test",
         "addons_build",
+        "--test",
+        "macos",
         "--",
         "--ignored",
     ],
@@ -116,7 +118,39 @@ const CROSS: Check = Check {
     help: "the failed tests are named above",
 };
 
-const ADVISORIES: Check = Check {
+/// A system that bundles are started on.
+struct Machine {
+    /// Names the command that starts programs there; CONTRIBUTING.md says how to have it.
+    variable: &'static str,
+    purpose: &'static str,
+    /// The module of tests/tests/emulated that needs it.
+    tests: &'static str,
+}
+
+const MACHINES: &[Machine] = &[
+    Machine {
+        variable: "GANGWAY_TEST_ARM64_GLIBC_2_31",
+        purpose: "bundles on arm64 with glibc 2.31",
+        tests: "arm64_glibc_2_31::",
+    },
+    Machine {
+        variable: "GANGWAY_TEST_ARM64_GLIBC_2_36",
+        purpose: "bundles on arm64 with glibc 2.36",
+        tests: "arm64_glibc_2_36::",
+    },
+    Machine {
+        variable: "GANGWAY_TEST_MUSL_X64",
+        purpose: "bundles on a system with musl and nothing else",
+        tests: "musl_x64::",
+    },
+    Machine {
+        variable: "GANGWAY_TEST_WINDOWS_X64",
+        purpose: "bundles on Windows",
+        tests: "windows_x64::",
+    },
+];
+
+const ADVISORIES: Check<'_> = Check {
     purpose: "known vulnerabilities of the dependencies",
     arguments: &["deny", "--workspace", "check", "advisories"],
     environment: &[],
@@ -136,7 +170,7 @@ pub fn run(context: &Context) -> Result<(), CiError> {
     advisories(context, checkout)
 }
 
-fn start(context: &Context, checkout: &Utf8Path, check: &Check) -> Result<(), CiError> {
+fn start(context: &Context, checkout: &Utf8Path, check: &Check<'_>) -> Result<(), CiError> {
     let Check { purpose, arguments, environment, help } = *check;
     context.reporter.done("Checking", purpose);
     let status = Command::new("cargo")
@@ -157,13 +191,28 @@ fn cross(context: &Context, checkout: &Utf8Path) -> Result<(), CiError> {
     let lacking = toolchain::zig(context, triple)
         .and_then(|_| toolchain::zigbuild(context, triple))
         .and_then(|_| toolchain::standard_library(context, checkout, triple));
-    match lacking {
-        Ok(()) => start(context, checkout, &CROSS),
-        Err(error) => {
-            context.reporter.warn(format!("NOT CHECKED: {}; {error}", CROSS.purpose));
-            Ok(())
+    if let Err(error) = lacking {
+        let purposes = [CROSS.purpose].into_iter().chain(MACHINES.iter().map(|this| this.purpose));
+        for purpose in purposes {
+            context.reporter.warn(format!("NOT CHECKED: {purpose}; {error}"));
         }
+        return Ok(());
     }
+    start(context, checkout, &CROSS)?;
+    MACHINES.iter().try_for_each(|machine| emulated(context, checkout, machine))
+}
+
+/// qemu and wine are not everybody's either.
+fn emulated(context: &Context, checkout: &Utf8Path, machine: &Machine) -> Result<(), CiError> {
+    let Machine { variable, purpose, tests } = *machine;
+    if context.variable(variable).is_none() {
+        context.reporter.warn(format!("NOT CHECKED: {purpose}; `{variable}` names no such system"));
+        return Ok(());
+    }
+    let package = ["test", "--profile", "xtask", "--package", "e2e", "--test", "emulated"];
+    let arguments = [&package[..], &["--", "--ignored", tests]].concat();
+    let help = "the failed tests are named above; CONTRIBUTING.md says what they need";
+    start(context, checkout, &Check { purpose, arguments: &arguments, environment: &[], help })
 }
 
 /// The list of known vulnerabilities is fetched from elsewhere and not always within reach. That it could not be is no
@@ -180,6 +229,6 @@ fn advisories(context: &Context, checkout: &Utf8Path) -> Result<(), CiError> {
     Ok(())
 }
 
-fn line(check: &Check) -> String {
+fn line(check: &Check<'_>) -> String {
     format!("cargo {}", check.arguments.join(" "))
 }
