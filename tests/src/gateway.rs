@@ -7,7 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-use crate::{Machine, Running, free_port, http_get, repository, text};
+use crate::{
+    Machine, Running, bundles, free_port, http_get, lock, repository, scratch, text,
+};
 
 /// How the services are reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,12 +143,19 @@ pub fn version() -> String {
     package["version"].as_str().expect("a version").to_owned()
 }
 
-/// A copy of the example in a folder of its own, to be locked anew; without what was built in it.
+/// The example's bundles with another runtime than its manifest asks for, locked in a copy of it.
 ///
 /// # Panics
-/// When it cannot be written.
-pub fn copy_example(to: &Utf8Path) {
-    copy(&repository().join("examples/gateway"), to);
+/// When it cannot be locked or bundled.
+#[must_use]
+pub fn bundles_with(runtime: &str, targets: &[&str]) -> Vec<Value> {
+    let folder = scratch(&format!("gateway-{}", runtime.split('@').next().unwrap_or(runtime)));
+    copy(&repository().join("examples/gateway"), &folder);
+    let manifest = folder.join("gangway.toml");
+    let mut arguments = vec!["--runtime", runtime];
+    arguments.extend(targets.iter().flat_map(|target| ["--target", *target]));
+    lock(&manifest, &arguments);
+    bundles(&manifest, &folder.join("out"), &arguments)
 }
 
 fn copy(from: &Utf8Path, to: &Utf8Path) {

@@ -1,6 +1,7 @@
 //! Linux on arm64 with glibc 2.36 and with a Python.
 
-use e2e::Machine;
+use e2e::gateway::bundles_with;
+use e2e::{Machine, archive_for, unpack};
 
 use super::{example, on_linux};
 
@@ -17,5 +18,23 @@ fn the_bundle_for_linux() {
 #[ignore = "needs an arm64 machine with glibc 2.36, named by GANGWAY_TEST_ARM64_GLIBC_2_36"]
 fn the_bundle_for_jetpack_6() {
     let (_folder, bundle) = example("jetson");
+    on_linux(&Machine::named(VARIABLE), &bundle, &["words", "digest"]).works();
+}
+
+#[test]
+#[ignore = "needs an arm64 machine with glibc 2.36, named by GANGWAY_TEST_ARM64_GLIBC_2_36"]
+fn the_example_under_bun() {
+    works_under("bun@^1.4");
+}
+
+#[test]
+#[ignore = "needs an arm64 machine with glibc 2.36, named by GANGWAY_TEST_ARM64_GLIBC_2_36"]
+fn the_example_under_deno() {
+    works_under("deno@^2.9");
+}
+
+fn works_under(runtime: &str) {
+    let made = bundles_with(runtime, &["linux-arm64"]);
+    let (_folder, bundle) = unpack(archive_for(&made, "linux-arm64"));
     on_linux(&Machine::named(VARIABLE), &bundle, &["words", "digest"]).works();
 }
