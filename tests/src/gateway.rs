@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
@@ -150,28 +150,12 @@ pub fn version() -> String {
 #[must_use]
 pub fn bundles_with(runtime: &str, targets: &[&str]) -> Vec<Value> {
     let folder = scratch(&format!("gateway-{}", runtime.split('@').next().unwrap_or(runtime)));
-    copy(&repository().join("examples/gateway"), &folder);
+    crate::copy(&repository().join("examples/gateway"), &folder);
     let manifest = folder.join("gangway.toml");
     let mut arguments = vec!["--runtime", runtime];
     arguments.extend(targets.iter().flat_map(|target| ["--target", *target]));
     lock(&manifest, &arguments);
     bundles(&manifest, &folder.join("out"), &arguments)
-}
-
-fn copy(from: &Utf8Path, to: &Utf8Path) {
-    fs_err::create_dir_all(to).expect("the folder is ours");
-    for entry in from.read_dir_utf8().expect("an example") {
-        let entry = entry.expect("readable");
-        let target: Utf8PathBuf = to.join(entry.file_name());
-        if ["node_modules", "dist", "target"].contains(&entry.file_name()) {
-            continue;
-        }
-        if entry.file_type().expect("readable").is_dir() {
-            copy(entry.path(), &target);
-        } else {
-            fs_err::copy(entry.path(), &target).expect("the folder is ours");
-        }
-    }
 }
 
 /// A folder for sockets: their paths must be short.

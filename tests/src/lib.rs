@@ -162,6 +162,26 @@ pub fn unpack(archive: &Utf8Path) -> (tempfile::TempDir, Utf8PathBuf) {
     (folder, inside.remove(0))
 }
 
+/// Copies a folder, without what package managers and builds have left in it.
+///
+/// # Panics
+/// When that fails.
+pub fn copy(from: &Utf8Path, to: &Utf8Path) {
+    fs_err::create_dir_all(to).expect("the folder is ours");
+    for entry in from.read_dir_utf8().expect("a folder") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if ["node_modules", "dist", "target"].contains(&entry.file_name()) {
+            continue;
+        }
+        if entry.file_type().expect("readable").is_dir() {
+            copy(entry.path(), &target);
+        } else {
+            fs_err::copy(entry.path(), &target).expect("the folder is ours");
+        }
+    }
+}
+
 /// A program that sees nothing of this machine but an empty home.
 #[must_use]
 pub fn bare(program: &Utf8Path, home: &Utf8Path) -> Command {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use e2e::{gangway, repository, scratch, text};
+use e2e::{copy, gangway, repository, scratch, text};
 use serde_json::Value;
 
 /// One way to call the builder.
@@ -68,20 +68,4 @@ fn digests(circumstances: &Circumstances, formats: &[&str]) -> Vec<(String, Stri
             (name, bundle["sha256"].as_str().expect("a digest").to_owned())
         })
         .collect()
-}
-
-fn copy(from: &Utf8Path, to: &Utf8Path) {
-    fs_err::create_dir_all(to).expect("the folder is ours");
-    for entry in from.read_dir_utf8().expect("an example") {
-        let entry = entry.expect("readable");
-        let target = to.join(entry.file_name());
-        if entry.file_name() == "node_modules" {
-            continue;
-        }
-        if entry.file_type().expect("readable").is_dir() {
-            copy(entry.path(), &target);
-        } else {
-            fs_err::copy(entry.path(), &target).expect("the folder is ours");
-        }
-    }
 }
