@@ -5,6 +5,7 @@
 
 pub mod gateway;
 mod machine;
+pub mod napi;
 pub mod node_mirror;
 mod official;
 mod project;

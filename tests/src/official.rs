@@ -68,7 +68,7 @@ impl Official {
         fs_err::remove_dir_all(self.project.folder().join("cache")).expect("the cache is ours");
     }
 
-    /// Runs a verb of the builder on it, with this mirror.
+    /// Runs a verb of the builder on it, with this mirror of all makers.
     ///
     /// # Panics
     /// When the builder is not there.
@@ -79,6 +79,8 @@ impl Official {
             .args(["--manifest", self.project.manifest().as_str()])
             .env("GANGWAY_CACHE", self.project.folder().join("cache"))
             .env("GANGWAY_NODE_MIRROR", mirror)
+            .env("GANGWAY_BUN_MIRROR", mirror)
+            .env("GANGWAY_DENO_MIRROR", mirror)
             .env("GANGWAY_NODE_KEYS", self.project.folder().join("keys.asc"))
             .output()
             .expect("it is a program")

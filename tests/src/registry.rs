@@ -24,6 +24,7 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct LocalRegistry {
     port: u16,
+    answers: Arc<Mutex<BTreeMap<String, Answer>>>,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -39,13 +40,21 @@ impl LocalRegistry {
         let port = listener.local_addr().expect("it is bound").port();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
+        let answers = Arc::new(Mutex::new(answers));
+        let known = Arc::clone(&answers);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answers, seen) = (answers.clone(), Arc::clone(&seen));
-                std::thread::spawn(move || serve(&stream, &answers, &seen));
+                let (known, seen) = (Arc::clone(&known), Arc::clone(&seen));
+                std::thread::spawn(move || serve(&stream, &known, &seen));
             }
         });
-        Self { port, requests }
+        Self { port, answers, requests }
+    }
+
+    /// From now on answers so to a path.
+    pub fn answer(&self, path: &str, answer: Answer) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.insert(path.to_owned(), answer);
     }
 
     /// Its address.
@@ -62,7 +71,11 @@ impl LocalRegistry {
 }
 
 /// A client that goes away in the middle is its own affair: errors of the stream are passed over.
-fn serve(stream: &TcpStream, answers: &BTreeMap<String, Answer>, seen: &Mutex<Vec<String>>) {
+fn serve(
+    stream: &TcpStream,
+    answers: &Mutex<BTreeMap<String, Answer>>,
+    seen: &Mutex<Vec<String>>,
+) {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
     let _ = reader.read_line(&mut request);
@@ -71,7 +84,8 @@ fn serve(stream: &TcpStream, answers: &BTreeMap<String, Answer>, seen: &Mutex<Ve
         header.clear();
     }
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    let answer = answers.get(&path).cloned().unwrap_or(Answer::Status(404));
+    let answer = answers.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
+    let answer = answer.unwrap_or(Answer::Status(404));
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(path);
     let (status, length, body) = match answer {
         Answer::Status(status) => (status, 0, Vec::new()),

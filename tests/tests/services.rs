@@ -5,7 +5,9 @@
 use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use e2e::{bare, bundle, gangway, scratch, text, unpack, unwrapped};
+use e2e::{
+    Machine, archive_for, bare, bundle, bundles, gangway, napi, scratch, text, unpack, unwrapped,
+};
 
 const MANIFEST: &str = r#"format = 1
 
@@ -138,4 +140,98 @@ fn a_build_that_fails_shows_why_and_keeps_its_log() {
     assert!(said.contains("the build of the service `native` for `linux-x64` failed"), "{said}");
     assert!(said.contains("this cannot be"), "{said}");
     assert!(said.replace(' ', "").contains("service-native-linux-x64.log"), "{said}");
+}
+
+#[test]
+#[ignore = "needs zig, cargo-zigbuild and Rust's standard libraries of the targets"]
+fn an_addon_of_the_workspace_is_loaded() {
+    let made = napi::bundled(&["linux-x64", "linux-arm64"]);
+    let (_folder, bundle) = unpack(archive_for(&made, "linux-x64"));
+    assert_eq!(napi::said_on(&Machine::this(), &bundle), "x64 42 hello you");
+    // Only that of the target is inside.
+    let (_folder, bundle) = unpack(archive_for(&made, "linux-arm64"));
+    let inside: Vec<_> = fs_err::read_dir(bundle.join("app/native"))
+        .expect("it is inside")
+        .map(|entry| entry.expect("readable").file_name())
+        .collect();
+    assert_eq!(inside, ["adder.linux-arm64-gnu.node"]);
+}
+
+const CMAKE_MANIFEST: &str = r#"format = 1
+
+[app]
+name = "gw"
+version = "1.2.3"
+include = ["README.md"]
+
+[runtime]
+engine = "none"
+
+[[entrypoint]]
+name = "gw"
+service = "native"
+
+[[service]]
+name = "native"
+kind = "command"
+command = ["sh", "build.sh"]
+inputs = ["build.sh", "native/**"]
+programs = ["cmake"]
+program = "bin/native"
+"#;
+
+const CMAKE_BUILD: &str = r#"set -eu
+cmake -S native -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$GANGWAY_OUT"
+cmake --build build --parallel "$GANGWAY_JOBS"
+cmake --install build
+"#;
+
+const CMAKE_LISTS: &str = r#"cmake_minimum_required(VERSION 3.16)
+project(native C)
+add_library(half STATIC half.c)
+add_executable(native main.c)
+target_link_libraries(native PRIVATE half)
+target_compile_definitions(native PRIVATE SYSTEM="${CMAKE_SYSTEM_NAME}")
+install(TARGETS native RUNTIME DESTINATION bin)
+"#;
+
+const CMAKE_MAIN: &str = r#"#include <stdio.h>
+int half(int);
+int main(void) {
+  printf("%s %d\n", SYSTEM, half(84));
+  return 0;
+}
+"#;
+
+#[test]
+#[ignore = "needs zig and CMake"]
+fn cmake_builds_for_every_target() {
+    let folder = scratch("services-cmake");
+    for (path, text) in [
+        ("gangway.toml", CMAKE_MANIFEST),
+        ("README.md", "# A gateway in C\n"),
+        ("build.sh", CMAKE_BUILD),
+        ("native/CMakeLists.txt", CMAKE_LISTS),
+        ("native/half.c", "int half(int whole) { return whole / 2; }\n"),
+        ("native/main.c", CMAKE_MAIN),
+    ] {
+        write(&folder, path, text);
+    }
+    let manifest = folder.join("gangway.toml");
+    let targets = [&TARGETS[..], &["--target", "macos-arm64"]].concat();
+    e2e::lock(&manifest, &targets);
+    let made = bundles(&manifest, &folder.join("out"), &targets);
+    let (_folder, bundle) = unpack(archive_for(&made, "linux-x64"));
+    let output = bare(&bundle.join("bin/gw"), &folder).output().expect("it starts");
+    assert_eq!(text(&output), "Linux 42\n");
+    for (target, program, magic) in [
+        ("linux-arm64", "native", &b"\x7fELF"[..]),
+        ("windows-x64", "native.exe", b"MZ"),
+        ("macos-arm64", "native", b"\xcf\xfa\xed\xfe"),
+    ] {
+        let (_folder, bundle) = unpack(archive_for(&made, target));
+        let program = bundle.join("services/native/bin").join(program);
+        let bytes = fs_err::read(program).expect("it is inside");
+        assert!(bytes.starts_with(magic), "{target}");
+    }
 }

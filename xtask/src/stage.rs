@@ -381,7 +381,7 @@ fn add_programs(
     let launcher = store.add_file(launcher, true)?;
     let mut programs = BTreeMap::new();
     for entrypoint in &config.entrypoints {
-        let (executable, script) = start(config, plan, tree, entrypoint)?;
+        let (executable, script) = start(config, plan, &services.services, entrypoint)?;
         if let Some(Node::File(source)) = tree.get(executable.as_str()) {
             // What a build made for another platform may lack the mode that its start needs.
             let source = source.clone().made_executable();
@@ -432,7 +432,7 @@ fn add_programs(
 fn start(
     config: &Config,
     plan: &TargetPlan,
-    tree: &Tree,
+    services: &[Service],
     entrypoint: &config::Entrypoint,
 ) -> Result<(BundlePath, Option<BundlePath>), StageError> {
     let in_app = |path: &BundlePath| BundlePath::new(format!("app/{path}"));
@@ -444,11 +444,9 @@ fn start(
             Ok((in_app(&program.value)?, None))
         }
         (Start::Service(service), _) => {
-            let names = [service.value.clone(), format!("{}.exe", service.value)];
-            let found = names
-                .iter()
-                .map(|name| format!("services/{}/{name}", service.value))
-                .find(|path| matches!(tree.get(path), Some(Node::File(_))));
+            let program = (services.iter())
+                .find(|this| this.name == service.value)
+                .and_then(|this| this.program.clone());
             let missing = || StageError::Entrypoint {
                 what: "service",
                 name: entrypoint.name.clone(),
@@ -456,7 +454,7 @@ fn start(
                 code: config.source.clone(),
                 span: service.span.clone().into(),
             };
-            Ok((BundlePath::new(found.ok_or_else(missing)?)?, None))
+            Ok((program.ok_or_else(missing)?, None))
         }
     }
 }
@@ -491,7 +489,7 @@ fn manifest(
             .entrypoints
             .iter()
             .map(|entrypoint| {
-                let (program, script) = start(config, plan, tree, entrypoint)?;
+                let (program, script) = start(config, plan, services, entrypoint)?;
                 let program = script.is_none().then_some(program);
                 Ok(Entrypoint { name: entrypoint.name.clone(), script, program })
             })

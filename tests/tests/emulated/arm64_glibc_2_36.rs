@@ -1,7 +1,7 @@
 //! Linux on arm64 with glibc 2.36 and with a Python.
 
 use e2e::gateway::bundles_with;
-use e2e::{Machine, archive_for, unpack};
+use e2e::{Machine, archive_for, napi, unpack};
 
 use super::{example, on_linux};
 
@@ -31,6 +31,14 @@ fn the_example_under_bun() {
 #[ignore = "needs an arm64 machine with glibc 2.36, named by GANGWAY_TEST_ARM64_GLIBC_2_36"]
 fn the_example_under_deno() {
     works_under("deno@^2.9");
+}
+
+#[test]
+#[ignore = "needs an arm64 machine with glibc 2.36, named by GANGWAY_TEST_ARM64_GLIBC_2_36"]
+fn an_addon_of_the_workspace() {
+    let made = napi::bundled(&["linux-x64", "linux-arm64"]);
+    let (_folder, bundle) = unpack(archive_for(&made, "linux-arm64"));
+    assert_eq!(napi::said_on(&Machine::named(VARIABLE), &bundle), "arm64 42 hello you");
 }
 
 fn works_under(runtime: &str) {

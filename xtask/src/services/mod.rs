@@ -144,7 +144,7 @@ pub fn make(
     }
 }
 
-/// Downloads what the lock pins for these targets, where it is not in the store yet.
+/// Downloads what the lock pins for the target, where it is not in the store yet.
 ///
 /// # Errors
 /// When something cannot be had, or is not what was pinned.
@@ -154,16 +154,13 @@ pub fn fetch(
     store: &Store,
     registry: &Registry,
     lock: &Lock,
-    targets: &[&Target],
+    target: &Target,
 ) -> Result<(), ServiceError> {
     for service in &config.services {
-        if let ServiceSource::Prebuilt(prebuilt) = &service.source {
-            for target in targets {
-                let Some(pin) = prebuilt::wanted(config, service, prebuilt, lock, target)? else {
-                    continue;
-                };
-                prebuilt::fetch(context, store, registry, service, pin)?;
-            }
+        if let ServiceSource::Prebuilt(prebuilt) = &service.source
+            && let Some(pin) = prebuilt::wanted(config, service, prebuilt, lock, target)?
+        {
+            prebuilt::fetch(context, store, registry, service, pin)?;
         }
     }
     Ok(())

@@ -26,7 +26,7 @@ use crate::plan::{self, Inputs, Plan, TargetPlan};
 use crate::registry::Registry;
 use crate::runtime::Mirrors;
 use crate::scripts::Grounds;
-use crate::services::Sources;
+use crate::services::{self, Sources};
 use crate::stage::{self, Materials, Staged};
 use crate::store::Store;
 use crate::summary;
@@ -201,6 +201,31 @@ type Fetched = BTreeMap<Integrity, Tree>;
 
 /// Has everything fetched. What cannot be had fails the targets that need it.
 fn fetch<'a>(
+    command: &Command<'_>,
+    registry: &Registry,
+    work: Vec<Work<'a>>,
+    outcome: &mut Outcome,
+) -> Result<(Vec<Work<'a>>, Fetched), BundleError> {
+    let Command { context, config, inputs, store, .. } = *command;
+    let (work, fetched) = fetch_archives(command, registry, work, outcome)?;
+    let is_alone = work.len() == 1;
+    let mut possible = Vec::new();
+    for work in work {
+        let target = &work.plan.data;
+        match services::fetch(context, config, store, registry, &inputs.lock, target) {
+            Ok(()) => possible.push(work),
+            Err(error) if is_alone => return Err(error.into()),
+            Err(error) => {
+                let target = work.plan.target.clone();
+                outcome.failures.push(Failure { targets: vec![target], error: error.into() });
+            }
+        }
+    }
+    Ok((possible, fetched))
+}
+
+/// Packages, runtimes and tools.
+fn fetch_archives<'a>(
     command: &Command<'_>,
     registry: &Registry,
     work: Vec<Work<'a>>,
