@@ -7,9 +7,7 @@ use camino::Utf8Path;
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-use crate::{
-    Machine, Running, bundles, free_port, http_get, lock, repository, scratch, text,
-};
+use crate::{Machine, Running, bundles, free_port, http_get, lock, repository, scratch, text};
 
 /// How the services are reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +87,8 @@ impl Gateway<'_> {
 
     /// Asks the gateway for its health until all services are well; gives up when one has ended.
     fn wait_for_services(&self, port: u16, services: &mut [Running]) {
-        let well: Value = self.services.iter().map(|name| ((*name).to_owned(), json!("ok"))).collect();
+        let well: Value =
+            self.services.iter().map(|name| ((*name).to_owned(), json!("ok"))).collect();
         loop {
             let (_, body) = http_get(port, "/health").expect("it answered before");
             let health: Value = serde_json::from_str(&body).expect("JSON");

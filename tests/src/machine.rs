@@ -58,7 +58,9 @@ impl Machine {
         command.arg(program);
         // What the wrapper itself runs with; it gives the program variables of the machine's own.
         let kept = ["PATH", "HOME", "XDG_CACHE_HOME"];
-        command.env_clear().envs(std::env::vars().filter(|(name, _)| kept.contains(&name.as_str())));
+        command
+            .env_clear()
+            .envs(std::env::vars().filter(|(name, _)| kept.contains(&name.as_str())));
         command
     }
 }

@@ -30,7 +30,8 @@ path = "addons/adder"
 output = "native/adder.{platform}.node"
 "#;
 
-const MAIN: &str = "const addon = require(`./native/adder.${process.platform}-${process.arch}-gnu.node`);
+const MAIN: &str =
+    "const addon = require(`./native/adder.${process.platform}-${process.arch}-gnu.node`);
 console.log(process.arch, addon.add(40, 2), addon.greet('you'));
 ";
 

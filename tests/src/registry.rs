@@ -71,11 +71,7 @@ impl LocalRegistry {
 }
 
 /// A client that goes away in the middle is its own affair: errors of the stream are passed over.
-fn serve(
-    stream: &TcpStream,
-    answers: &Mutex<BTreeMap<String, Answer>>,
-    seen: &Mutex<Vec<String>>,
-) {
+fn serve(stream: &TcpStream, answers: &Mutex<BTreeMap<String, Answer>>, seen: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
     let _ = reader.read_line(&mut request);

@@ -2,8 +2,8 @@
 
 use camino::Utf8Path;
 use e2e::{
-    Running, archive_for, bare, bundles, copy, free_port, http_get, lock, repository, scratch, unpack,
-    unpacked_example,
+    Running, archive_for, bare, bundles, copy, free_port, http_get, lock, repository, scratch,
+    unpack, unpacked_example,
 };
 
 #[test]

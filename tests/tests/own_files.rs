@@ -117,8 +117,7 @@ fn a_service_at_a_url_is_pinned_and_other_bytes_are_refused() {
     let node = node_mirror::serve(&[Release::new("24.99.0", "fake")]);
     let archive = tarball(&[("bin/broker", BROKER), ("share/notes.txt", "notes\n")]);
     let path = "/broker-1.0.tar.gz";
-    let server =
-        LocalRegistry::start(BTreeMap::from([(path.to_owned(), Answer::Bytes(archive))]));
+    let server = LocalRegistry::start(BTreeMap::from([(path.to_owned(), Answer::Bytes(archive))]));
     let gateway = with_broker(&format!("{}broker-1.0.tar.gz", server.url()));
     gateway.lock(&node, &[]);
     gateway.empty_cache();
