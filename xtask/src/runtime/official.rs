@@ -236,16 +236,31 @@ fn release_versions(list: &str, archive: &str) -> Result<Vec<Version>, String> {
         .collect())
 }
 
-/// The digest of `file` in lines of `<64 hexadecimal digits>  <file>`, as `sha256sum` writes them.
+/// The digest of `file` in a list that the maker's release scripts write.
 fn find_digest(sums: &str, file: &str) -> Option<Integrity> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(listed(sums, file).or_else(|| shown(sums, file))?, &mut digest).ok()?;
+    Some(Integrity::from_sha256(digest))
+}
+
+/// In lines of `<64 hexadecimal digits>  <file>`, as `sha256sum` writes them.
+fn listed<'sums>(sums: &'sums str, file: &str) -> Option<&'sums str> {
     // `sha256sum` marks a file it read as bytes with a star.
     let names = |line: &&str| {
         line.split_ascii_whitespace().nth(1).map(|name| name.trim_start_matches('*')) == Some(file)
     };
-    let line = sums.lines().find(names)?;
-    let mut digest = [0; 32];
-    hex::decode_to_slice(line.split_ascii_whitespace().next()?, &mut digest).ok()?;
-    Some(Integrity::from_sha256(digest))
+    sums.lines().find(names)?.split_ascii_whitespace().next()
+}
+
+/// In lines `Hash : <64 hexadecimal digits>` and `Path : <folder>\<file>`: Deno's archives for Windows are hashed with
+/// PowerShell's `Get-FileHash | Format-List` (`.github/workflows/ci.ts` in Deno's repository, "Pre-release (windows)").
+fn shown<'sums>(sums: &'sums str, file: &str) -> Option<&'sums str> {
+    let value = |name: &str| {
+        let mut fields = sums.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(field, _)| field.trim() == name).map(|(_, value)| value.trim())
+    };
+    let path = value("Path")?;
+    (path.rsplit(['\\', '/']).next() == Some(file)).then(|| value("Hash"))?
 }
 
 fn below(folder: &Url, path: &str) -> Url {
@@ -329,6 +344,20 @@ mod tests {
         assert_eq!(find_digest(&sums, "node-v1.2.3-linux-arm64.tar.xz"), None);
         assert_eq!(find_digest("xyz  file\n", "file"), None);
         assert_eq!(find_digest(&format!("{}  file\n", "a".repeat(63)), "file"), None);
+    }
+
+    #[test]
+    fn a_digest_as_powershell_shows_it() {
+        let shown = format!(
+            "\r\nAlgorithm : SHA256\r\nHash      : {}\r\nPath      : D:\\a\\deno\\target\\release\\deno-x86_64-pc-windows-msvc.zip\r\n\r\n",
+            "AB".repeat(32)
+        );
+        assert_eq!(
+            find_digest(&shown, "deno-x86_64-pc-windows-msvc.zip").map(|found| found.key()),
+            Some(format!("sha256-{}", "ab".repeat(32)))
+        );
+        assert_eq!(find_digest(&shown, "deno-aarch64-pc-windows-msvc.zip"), None);
+        assert_eq!(find_digest(&shown, "release"), None);
     }
 
     #[test]
