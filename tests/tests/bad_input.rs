@@ -245,3 +245,50 @@ fn disk_full_while_packing() {
     let said = spoiled(&project, "mount -t tmpfs -o size=4m tmpfs out");
     says(&said, &["sample-1.2.3-linux-x64", "No space left on device"]);
 }
+
+#[test]
+fn addon_for_other_platforms_only() {
+    let mut project = Project::new();
+    // An ELF library for IBM Z.
+    let mut library = String::from("\u{7f}ELF\u{2}\u{1}\u{1}");
+    library.extend(std::iter::repeat_n('\0', 9));
+    library.push_str("\u{3}\0\u{16}\0");
+    library.extend(std::iter::repeat_n('\0', 44));
+    let package = r#"{"name":"@local/greeting","version":"1.0.0","main":"index.js",
+        "scripts":{"install":"node-gyp-build"},"dependencies":{"node-gyp-build":"4"}}"#;
+    project.tarball = tarball(&[
+        ("package/package.json", package),
+        ("package/index.js", "module.exports = require('node-gyp-build')(__dirname);\n"),
+        ("package/prebuilds/linux-s390x/node.napi.node", &library),
+    ]);
+    let mut lockfile = project.lockfile();
+    lockfile["packages"]["node_modules/@local/greeting"]["hasInstallScript"] = true.into();
+    project.write_lockfile(&lockfile);
+    let registry = serving(Answer::Bytes(project.tarball.clone()));
+    project.use_registry(&registry.url());
+    says(
+        &project.refused(&[]),
+        &["no native code for `linux-x64`", "@local/greeting 1.0.0", "linux s390x", "[[addon]]"],
+    );
+}
+
+#[test]
+fn runtime_without_a_build_for_the_target() {
+    let (project, _registry) = healthy();
+    project.edit("gangway.toml", r#"engine = "node""#, r#"engine = "deno""#);
+    project.edit("gangway.toml", "^24.16.0", "^2.9");
+    let said = project.refused(&["--target", "linux-x64-musl"]);
+    says(&said, &["deno has no build for the target `linux-x64-musl`"]);
+}
+
+#[test]
+fn two_services_of_one_name() {
+    let (project, _registry) = healthy();
+    let service = "\n[[service]]\nname = \"twin\"\nkind = \"rust\"\n";
+    project.edit(
+        "gangway.toml",
+        "\n[dependencies]",
+        &format!("{service}{service}\n[dependencies]"),
+    );
+    says(&project.refused(&[]), &["service `twin` appears twice", "first here", "again here"]);
+}

@@ -20,7 +20,7 @@ use crate::lock::{Lock, LockError, LockedRuntime, LockedTool};
 use crate::pack::Format;
 use crate::runtime::Mirrors;
 use crate::services::{self, ServiceError};
-use crate::target::Target;
+use crate::target::{Target, TargetError};
 
 /// The texts a plan is made of.
 #[derive(Debug)]
@@ -141,6 +141,9 @@ pub enum PlanError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Services(#[from] ServiceError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Target(#[from] TargetError),
     /// A file the plan is made of.
     #[error("cannot read `{path}`")]
     Read { path: Utf8PathBuf, source: std::io::Error },
@@ -293,6 +296,10 @@ struct Given<'a> {
 fn resolve_target(given: &Given<'_>, target: &Target) -> Result<TargetPlan, PlanError> {
     let Given { config, inputs, package_json, host, formats } = given;
     services::check(config, &inputs.lock, target)?;
+    if let Some(runtime) = config.runtime(&target.name) {
+        // Before the lock is asked: no `lock` could pin what nobody builds.
+        target.runtime(runtime.engine)?;
+    }
     let runtime = inputs.lock.runtime(config, target)?.cloned();
     let closure = read_closure(inputs, &target.platform, runtime.as_ref(), Scope::Production)?;
     if let Some(runtime) = &runtime {
