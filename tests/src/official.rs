@@ -9,10 +9,12 @@ use crate::registry::LocalRegistry;
 use crate::{Project, gangway, node_mirror, signing, text};
 
 /// The gateway; its cache is empty at first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Official {
     /// Its files.
     pub project: Project,
+    /// Whose server the mirror stands for: the variable that names it.
+    pub mirrored: &'static str,
 }
 
 impl Official {
@@ -36,7 +38,7 @@ impl Official {
         for file in ["gangway.lock", "package-lock.json"] {
             fs_err::remove_file(project.folder().join(file)).expect("it was there");
         }
-        Self { project }
+        Self { project, mirrored: "GANGWAY_NODE_MIRROR" }
     }
 
     /// The lock.
@@ -68,7 +70,7 @@ impl Official {
         fs_err::remove_dir_all(self.project.folder().join("cache")).expect("the cache is ours");
     }
 
-    /// Runs a verb of the builder on it, with this mirror of all makers.
+    /// Runs a verb of the builder on it, with this mirror.
     ///
     /// # Panics
     /// When the builder is not there.
@@ -78,9 +80,7 @@ impl Official {
             .args(arguments)
             .args(["--manifest", self.project.manifest().as_str()])
             .env("GANGWAY_CACHE", self.project.folder().join("cache"))
-            .env("GANGWAY_NODE_MIRROR", mirror)
-            .env("GANGWAY_BUN_MIRROR", mirror)
-            .env("GANGWAY_DENO_MIRROR", mirror)
+            .env(self.mirrored, mirror)
             .env("GANGWAY_NODE_KEYS", self.project.folder().join("keys.asc"))
             .output()
             .expect("it is a program")
@@ -123,5 +123,11 @@ impl Official {
         let said = text(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
         crate::unwrapped(&said)
+    }
+}
+
+impl Default for Official {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -41,8 +41,9 @@ fn index(tag: &str, archives: &[&str]) -> Answer {
     Answer::Bytes(index.to_string().into_bytes())
 }
 
-fn gateway(engine: &str, range: &str) -> Official {
-    let gateway = Official::new();
+fn gateway(engine: &str, mirrored: &'static str, range: &str) -> Official {
+    let mut gateway = Official::new();
+    gateway.mirrored = mirrored;
     gateway.project.edit("gangway.toml", r#"engine = "node""#, &format!("engine = \"{engine}\""));
     gateway.project.edit("gangway.toml", "^24.16.0", range);
     gateway
@@ -82,7 +83,7 @@ fn bun() {
         ("/dist/bun-v1.9.5/bun-linux-x64.zip".to_owned(), Answer::Bytes(linux)),
         ("/dist/bun-v1.9.5/bun-windows-x64.zip".to_owned(), Answer::Bytes(windows)),
     ]));
-    let gateway = gateway("bun", "^1.4");
+    let gateway = gateway("bun", "GANGWAY_BUN_MIRROR", "^1.4");
     let lock = locked(&gateway, &server, &["linux-x64", "windows-x64"]);
     says(&lock, &[r#"version = "1.9.5""#, r#"archive = "bun-windows-x64.zip""#, "official"]);
     let said = said(&gateway, &server);
@@ -108,7 +109,7 @@ fn deno() {
         (of(linux_name), Answer::Bytes(linux)),
         (of(windows_name), Answer::Bytes(windows)),
     ]));
-    let gateway = gateway("deno", "^2.9");
+    let gateway = gateway("deno", "GANGWAY_DENO_MIRROR", "^2.9");
     let lock = locked(&gateway, &server, &["linux-x64", "windows-x64"]);
     says(&lock, &[r#"version = "2.12.1""#, windows_name, linux_name]);
     says(&said(&gateway, &server), &["deno: run ", "app/app.js a b"]);
@@ -131,7 +132,7 @@ fn an_archive_that_its_list_does_not_have() {
             ("/dist/bun-v1.9.5/SHASUMS256.txt".to_owned(), Answer::Bytes(sums.into_bytes())),
             ("/dist/bun-v1.9.5/bun-linux-x64.zip".to_owned(), Answer::Bytes(linux.clone())),
         ]));
-        let gateway = gateway("bun", "^1.4");
+        let gateway = gateway("bun", "GANGWAY_BUN_MIRROR", "^1.4");
         let url = node_mirror::url(&server);
         let said = gateway.refused(&url, &["lock", "--target", "linux-x64"]);
         says(&said, &["bun-linux-x64.zip", expected]);
