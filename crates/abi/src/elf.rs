@@ -1,26 +1,38 @@
 //! ELF: what the loader of Linux reads.
 //!
-//! Everything comes from the program headers and the dynamic table, as for the loader itself: section headers can be
-//! stripped and then lie to nobody. Symbols are not read yet.
+//! What decides at load time comes from the program headers and the dynamic table, as for the loader itself: section
+//! headers can be stripped and then lie to nobody. Only data of other tools is found by its section (`.nv_fatbin`).
+//! A table that is there and cannot be read is named in [`Elf::unread`]: what it would have said is unknown, not absent.
 
-use goblin::container::{Container, Ctx};
-use goblin::elf::dynamic::{self, Dynamic};
-use goblin::elf::header::{self, Header};
-use goblin::elf::program_header::{PT_INTERP, PT_LOAD, ProgramHeader};
-use goblin::elf::section_header::{SHT_GNU_VERNEED, SectionHeader};
-use goblin::elf::symver::VerneedSection;
+mod addon;
+mod hardening;
+mod image;
+mod notes;
+mod relocations;
+mod symbols;
+mod versions;
 
-use crate::facts::{Format, Identity, Kind, Machine};
+use goblin::elf::{dynamic, header, program_header};
+use serde::{Deserialize, Serialize};
+
+pub use hardening::{Relro, Stack};
+pub use notes::{ControlFlow, Properties};
+pub use symbols::{Export, Import, SymbolKind};
+pub use versions::VersionNeed;
+
+use crate::facts::{Format, Identity, Kind, Machine, Part};
+use crate::fatbin::{self, GpuCode};
 use crate::fields::{index, text_at};
+use crate::node::{self, NodeFacts};
+use crate::payload::{self, Payload};
+use crate::strings;
+use image::Image;
 
 /// More entries than any real binary has in one list.
 const MAX_ENTRIES: usize = 4096;
 
-/// `VER_FLG_WEAK`: the loader only warns when the version is missing.
-const WEAK: u16 = 2;
-
 /// The facts of an ELF file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elf {
     /// What it is for.
     pub kind: Kind,
@@ -28,43 +40,100 @@ pub struct Elf {
     pub machine: Machine,
     /// 32 or 64 bits.
     pub class: Class,
+    /// The flags of its processor's ABI (`e_flags`): hard or soft float on ARM and RISC-V.
+    pub machine_flags: u32,
+    /// The operating system it is marked for (`EI_OSABI`): 0 and 3 are Linux, 9 is FreeBSD.
+    pub os_abi: u8,
     /// The program loader it asks for (`PT_INTERP`).
     pub interpreter: Option<String>,
     /// The name it answers to (`DT_SONAME`).
     pub soname: Option<String>,
     /// The libraries it needs (`DT_NEEDED`), in order.
     pub needed: Vec<String>,
-    /// Where to look first, old style (`DT_RPATH`).
+    /// Where to look first, old style (`DT_RPATH`). Empty entries are kept: they mean the current folder.
     pub rpath: Vec<String>,
     /// Where to look first (`DT_RUNPATH`).
     pub runpath: Vec<String>,
     /// The symbol versions it needs.
     pub versions: Vec<VersionNeed>,
+    /// The symbol versions it defines, without the base one.
+    pub definitions: Vec<String>,
+    /// The symbols it needs.
+    pub imports: Vec<Import>,
+    /// The symbols it offers.
+    pub exports: Vec<Export>,
+    /// The segments that are mapped.
+    pub loads: Vec<Load>,
+    /// What it says of its stack.
+    pub stack: Stack,
+    /// What of its tables is made read-only after relocation.
+    pub relro: Relro,
+    /// Whether every function is bound at start (`DF_BIND_NOW`, `DF_1_NOW`).
+    pub binds_now: bool,
+    /// Whether the loader must write into code (`DT_TEXTREL`).
+    pub text_relocations: bool,
+    /// How it uses thread-local storage.
+    pub tls: Tls,
+    /// Whether it has packed relative relocations (`DT_RELR`), which glibc knows since 2.36.
+    pub relr: bool,
+    /// What its notes say.
+    pub properties: Properties,
+    /// Names of libraries in its data that are not among those it needs: candidates for `dlopen`. A heuristic.
+    pub mentioned: Vec<String>,
+    /// Page sizes are compiled into its allocator: jemalloc's complaint about another one is among its data.
+    pub jemalloc: bool,
+    /// Code for graphics cards.
+    pub gpu: Vec<GpuCode>,
+    /// What it is to Node and its kin; `None` when it is no addon.
+    pub node: Option<NodeFacts>,
+    /// Signs that its code is packed where no reader sees it. A heuristic.
+    pub payload: Option<Payload>,
+    /// What is there and could not be read.
+    pub unread: Vec<Part>,
 }
 
 /// The width of addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Class {
     /// 32 bits.
     Bits32,
     /// 64 bits.
+    #[default]
     Bits64,
 }
 
-/// A symbol version and the library it must come from. The same version name means different things in different
-/// libraries: musl builds need a `GLIBC_2.0` of libgcc_s.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct VersionNeed {
-    /// The library.
-    pub file: String,
-    /// The version's name, for instance `GLIBC_2.28`.
-    pub version: String,
-    /// Whether the loader goes on without it.
-    pub weak: bool,
+/// A segment that is mapped (`PT_LOAD`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Where it is in the file.
+    pub offset: u64,
+    /// Where it is in memory, relative to the image.
+    pub address: u64,
+    /// The alignment it was linked for. A system with larger pages cannot map it.
+    pub align: u64,
+    /// Whether it can be read.
+    pub readable: bool,
+    /// Whether it can be written.
+    pub writable: bool,
+    /// Whether it holds code.
+    pub executable: bool,
+}
+
+/// How thread-local storage is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// What each thread gets (`PT_TLS`), in bytes.
+    pub size: u64,
+    /// Its alignment.
+    pub align: u64,
+    /// It says that it needs room in the block that is laid out at start (`DF_STATIC_TLS`).
+    pub is_static: bool,
+    /// Relocations that only work in that block (`TPOFF`).
+    pub static_relocations: u32,
 }
 
 /// A C library of Linux.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CLibrary {
     /// The GNU C library.
     Glibc,
@@ -95,143 +164,130 @@ impl Elf {
             None
         }
     }
+
+    /// The version an import is bound to, and the library that must have it.
+    #[must_use]
+    pub fn version_of(&self, import: &Import) -> Option<&VersionNeed> {
+        self.versions.get(usize::from(import.version?))
+    }
+
+    /// The version an export is defined with.
+    #[must_use]
+    pub fn definition_of(&self, export: &Export) -> Option<&str> {
+        self.definitions.get(usize::from(export.version?)).map(String::as_str)
+    }
+
+    /// Whether it opens libraries by itself while it runs.
+    #[must_use]
+    pub fn opens_libraries(&self) -> bool {
+        self.imports.iter().any(|import| matches!(&*import.name, "dlopen" | "dlmopen"))
+    }
 }
 
 pub(crate) fn identify(head: &[u8]) -> Option<Identity> {
-    let header = goblin::elf::Elf::parse_header(head).ok()?;
-    let context = context(&header)?;
+    let image = Image::headers(head)?;
     // Position-independent programs call themselves libraries; only the interpreter tells them apart.
-    let has_interpreter = program_headers(head, &header, context)
-        .is_some_and(|segments| segments.iter().any(|segment| segment.p_type == PT_INTERP));
+    let has_interpreter = image.segment(program_header::PT_INTERP).is_some();
     Some(Identity {
         format: Format::Elf,
-        machines: vec![machine(&header)],
-        kind: kind(&header, has_interpreter),
+        machines: vec![machine(&image.header)],
+        kind: kind(&image.header, has_interpreter),
     })
 }
 
 pub(crate) fn read(bytes: &[u8]) -> Option<Elf> {
-    let header = goblin::elf::Elf::parse_header(bytes).ok()?;
-    let context = context(&header)?;
-    let segments = program_headers(bytes, &header, context)?;
-    let interpreter = segments
-        .iter()
-        .find(|segment| segment.p_type == PT_INTERP)
-        .and_then(|segment| text_at(bytes, index(segment.p_offset)?));
-    let mut elf = Elf {
-        kind: kind(&header, interpreter.is_some()),
-        machine: machine(&header),
-        class: match context.container {
-            Container::Little => Class::Bits32,
-            Container::Big => Class::Bits64,
-        },
-        interpreter,
-        soname: None,
-        needed: Vec::new(),
-        rpath: Vec::new(),
-        runpath: Vec::new(),
-        versions: Vec::new(),
-    };
-    if let Some(dynamic) = Dynamic::parse(bytes, &segments, context).ok()? {
-        read_dynamic(&mut elf, bytes, &segments, &dynamic, context)?;
+    let mut image = Image::headers(bytes)?;
+    let mut unread = Vec::new();
+    if image.read_dynamic().is_none() {
+        unread.push(Part::Dynamic);
     }
+    let interpreter = image
+        .segment(program_header::PT_INTERP)
+        .and_then(|segment| text_at(bytes, index(segment.p_offset)?));
+    // A static program that can be placed anywhere has no interpreter either, and says so here.
+    let is_program = interpreter.is_some()
+        || image.value(dynamic::DT_FLAGS_1).is_some_and(|flags| flags & dynamic::DF_1_PIE != 0);
+    let mut elf = Elf {
+        kind: kind(&image.header, is_program),
+        machine: machine(&image.header),
+        class: if image.context.container.is_big() { Class::Bits64 } else { Class::Bits32 },
+        machine_flags: image.header.e_flags,
+        os_abi: image.header.e_ident[header::EI_OSABI],
+        interpreter,
+        unread,
+        ..Elf::default()
+    };
+    if read_names(&mut elf, &image).is_none() {
+        elf.unread.push(Part::Dynamic);
+    }
+    hardening::read(&mut elf, &image);
+    versions::read(&mut elf, &image);
+    symbols::read(&mut elf, &image);
+    relocations::read(&mut elf, &image);
+    elf.properties = notes::read(&image);
+    read_data(&mut elf, &image);
+    elf.unread.dedup();
     Some(elf)
 }
 
-fn read_dynamic(
-    elf: &mut Elf,
-    bytes: &[u8],
-    segments: &[ProgramHeader],
-    dynamic: &Dynamic,
-    context: Ctx,
-) -> Option<()> {
-    let value = |tag| dynamic.dyns.iter().find(|entry| entry.d_tag == tag).map(|entry| entry.d_val);
-    let Some(strings) = value(dynamic::DT_STRTAB) else { return Some(()) };
-    let strings = file_offset(segments, strings)?;
-    let text = |offset: u64| text_at(bytes, strings.checked_add(index(offset)?)?);
-    for entry in dynamic.dyns.iter().take(MAX_ENTRIES) {
+/// Names and search paths.
+fn read_names(elf: &mut Elf, image: &Image<'_>) -> Option<()> {
+    for entry in image.dynamic.iter().take(MAX_ENTRIES) {
+        let text = || image.string(entry.d_val).and_then(|offset| text_at(image.bytes, offset));
         match entry.d_tag {
-            dynamic::DT_NEEDED => elf.needed.push(text(entry.d_val)?),
-            dynamic::DT_SONAME => elf.soname = Some(text(entry.d_val)?),
-            dynamic::DT_RPATH => elf.rpath = search_path(&text(entry.d_val)?),
-            dynamic::DT_RUNPATH => elf.runpath = search_path(&text(entry.d_val)?),
+            dynamic::DT_NEEDED => elf.needed.push(text()?),
+            dynamic::DT_SONAME => elf.soname = Some(text()?),
+            dynamic::DT_RPATH => elf.rpath = search_path(&text()?),
+            dynamic::DT_RUNPATH => elf.runpath = search_path(&text()?),
             _ => {}
         }
     }
-    if let (Some(address), Some(count)) =
-        (value(dynamic::DT_VERNEED), value(dynamic::DT_VERNEEDNUM))
-    {
-        let start = file_offset(segments, address)?;
-        elf.versions = versions(bytes, start, count, context, &|offset| text(offset as u64))?;
-    }
     Some(())
-}
-
-/// goblin reads this table by its section header; the loader finds it by the dynamic table, and so do we.
-fn versions(
-    bytes: &[u8],
-    start: usize,
-    count: u64,
-    context: Ctx,
-    text: &dyn Fn(usize) -> Option<String>,
-) -> Option<Vec<VersionNeed>> {
-    let place = SectionHeader {
-        sh_type: SHT_GNU_VERNEED,
-        sh_offset: start as u64,
-        sh_size: bytes.len().checked_sub(start)? as u64,
-        sh_info: u32::try_from(count).ok()?,
-        ..SectionHeader::default()
-    };
-    let section = VerneedSection::parse(bytes, &[place], context).ok()??;
-    let mut versions = Vec::new();
-    for need in section.iter().take(MAX_ENTRIES) {
-        let file = text(need.vn_file)?;
-        for version in need.iter().take(MAX_ENTRIES - versions.len()) {
-            versions.push(VersionNeed {
-                file: file.clone(),
-                version: text(version.vna_name)?,
-                weak: version.vna_flags & WEAK != 0,
-            });
-        }
-    }
-    Some(versions)
 }
 
 fn search_path(text: &str) -> Vec<String> {
     text.split(':').take(MAX_ENTRIES).map(str::to_owned).collect()
 }
 
-/// Where in the file the bytes at a virtual address are.
-fn file_offset(segments: &[ProgramHeader], address: u64) -> Option<usize> {
-    segments
-        .iter()
-        .filter(|segment| segment.p_type == PT_LOAD)
-        .find_map(|segment| {
-            let within = address.checked_sub(segment.p_vaddr)?;
-            (within < segment.p_filesz).then(|| segment.p_offset.checked_add(within)).flatten()
-        })
-        .and_then(index)
+/// What is found in the data, rather than in tables.
+fn read_data(elf: &mut Elf, image: &Image<'_>) {
+    let found = strings::scan(image.data());
+    elf.jemalloc = found.jemalloc;
+    elf.mentioned = found.libraries.into_iter().filter(|name| !elf.names(name)).collect();
+    for name in [&b".nv_fatbin"[..], b"__nv_relfatbin"] {
+        if let Some(section) = image.section(name) {
+            elf.gpu.extend(fatbin::read(section));
+        }
+    }
+    elf.node = node::classify(
+        elf.machine,
+        elf.imports.iter().map(|import| &*import.name),
+        elf.exports.iter().map(|export| &*export.name),
+        image,
+    );
+    elf.payload = payload::probe(image.bytes, elf.opens_libraries(), &elf.gpu);
 }
 
-fn program_headers(bytes: &[u8], header: &Header, context: Ctx) -> Option<Vec<ProgramHeader>> {
-    ProgramHeader::parse(bytes, index(header.e_phoff)?, usize::from(header.e_phnum), context).ok()
+impl Elf {
+    /// Whether a library's name stands in its tables.
+    fn names(&self, name: &str) -> bool {
+        self.soname.as_deref() == Some(name)
+            || self.needed.iter().any(|needed| needed == name)
+            || self.versions.iter().any(|need| need.file == name)
+    }
 }
 
-fn context(header: &Header) -> Option<Ctx> {
-    Some(Ctx::new(header.container().ok()?, header.endianness().ok()?))
-}
-
-fn kind(header: &Header, has_interpreter: bool) -> Kind {
+fn kind(header: &header::Header, is_program: bool) -> Kind {
     match header.e_type {
         header::ET_EXEC => Kind::Executable,
-        header::ET_DYN if has_interpreter => Kind::Executable,
+        header::ET_DYN if is_program => Kind::Executable,
         header::ET_DYN => Kind::Library,
         header::ET_REL => Kind::Object,
         _ => Kind::Other,
     }
 }
 
-fn machine(header: &Header) -> Machine {
+fn machine(header: &header::Header) -> Machine {
     match header.e_machine {
         header::EM_386 => Machine::X86,
         header::EM_X86_64 => Machine::X64,
@@ -247,52 +303,4 @@ fn machine(header: &Header) -> Machine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn needing(names: &[&str]) -> Elf {
-        Elf {
-            kind: Kind::Library,
-            machine: Machine::X64,
-            class: Class::Bits64,
-            interpreter: None,
-            soname: None,
-            needed: names.iter().map(|name| (*name).to_owned()).collect(),
-            rpath: Vec::new(),
-            runpath: Vec::new(),
-            versions: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn tells_c_libraries_apart() {
-        for (names, library) in [
-            (&["libstdc++.so.6", "libc.so.6"][..], Some(CLibrary::Glibc)),
-            (&["libgcc_s.so.1", "libc.musl-x86_64.so.1"], Some(CLibrary::Musl)),
-            (&["libc.so"], Some(CLibrary::Musl)),
-            (&["liblog.so", "libc.so"], Some(CLibrary::Bionic)),
-            (&["libfoo.so"], None),
-        ] {
-            assert_eq!(needing(names).c_library(), library, "{names:?}");
-        }
-        let program = Elf {
-            interpreter: Some("/lib/ld-musl-aarch64.so.1".to_owned()),
-            ..needing(&["libc.so"])
-        };
-        assert_eq!(program.c_library(), Some(CLibrary::Musl));
-    }
-
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[test]
-    fn reads_the_dynamic_table() {
-        let path = std::env::current_exe().expect("tests run from a file");
-        let elf = read(&std::fs::read(path).expect("readable")).expect("an ELF file");
-        assert_eq!(elf.kind, Kind::Executable);
-        assert_eq!(elf.c_library(), Some(CLibrary::Glibc));
-        assert!(elf.interpreter.expect("dynamic").contains("/ld-linux"));
-        assert!(elf.needed.iter().any(|name| name == "libc.so.6"));
-        let glibc =
-            |need: &VersionNeed| need.file == "libc.so.6" && need.version.starts_with("GLIBC_2.");
-        assert!(elf.versions.iter().any(glibc), "{:?}", elf.versions);
-    }
-}
+mod tests;

@@ -1,11 +1,17 @@
 //! What a binary says of itself, whatever its format.
 
+use serde::{Deserialize, Serialize};
+
+use crate::archive::{self, Archive};
 use crate::elf::{self, Elf};
-use crate::macho::{self, MachO};
+use crate::macho::{self, MachO, Slice};
+use crate::node::NodeFacts;
+use crate::payload::Payload;
 use crate::pe::{self, Pe};
 
 /// What was read from a binary.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "one per file, and most are the largest variant")]
 pub enum Facts {
     /// Linux and its kin.
     Elf(Elf),
@@ -13,6 +19,8 @@ pub enum Facts {
     MachO(MachO),
     /// Windows.
     Pe(Pe),
+    /// A static library of any of them.
+    Archive(Archive),
 }
 
 /// What a binary is, as far as its first bytes tell.
@@ -27,7 +35,7 @@ pub struct Identity {
 }
 
 /// A container of native code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Format {
     /// Executable and Linkable Format.
     Elf,
@@ -38,7 +46,7 @@ pub enum Format {
 }
 
 /// What a binary is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A program.
     Executable,
@@ -47,11 +55,12 @@ pub enum Kind {
     /// Compiler output that still has to be linked.
     Object,
     /// A core dump, debug symbols, or something else.
+    #[default]
     Other,
 }
 
 /// A processor architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Machine {
     /// 32-bit x86.
     X86,
@@ -75,9 +84,40 @@ pub enum Machine {
     Other(u32),
 }
 
+impl Default for Machine {
+    /// None that exists.
+    fn default() -> Self {
+        Self::Other(0)
+    }
+}
+
+/// A part of a binary that is there and could not be read: what it would have said is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Part {
+    /// ELF: the dynamic table, or a name in it.
+    Dynamic,
+    /// ELF: the versions that are needed.
+    VersionNeeds,
+    /// ELF: the versions that are defined.
+    VersionDefinitions,
+    /// The table of symbols, or a name in it.
+    Symbols,
+    /// ELF: a table of relocations.
+    Relocations,
+    /// The list of libraries and symbols that are imported.
+    Imports,
+    /// PE: what is imported when it is first used.
+    DelayImports,
+    /// What is exported.
+    Exports,
+}
+
 /// Reads a whole binary. `None`: it is not one, or its headers are broken.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Option<Facts> {
+    if archive::is_archive(bytes) {
+        return archive::read(bytes).map(Facts::Archive);
+    }
     match format(bytes)? {
         Format::Elf => elf::read(bytes).map(Facts::Elf),
         Format::MachO => macho::read(bytes).map(Facts::MachO),
@@ -85,7 +125,8 @@ pub fn read(bytes: &[u8]) -> Option<Facts> {
     }
 }
 
-/// Reads what the first bytes of a file tell; 4096 of them are enough for every binary in use.
+/// Reads what the first bytes of a file tell; 4096 of them are enough for every binary in use. A static library is not
+/// told apart here: the head of one does not say what is in it, and nothing loads it.
 #[must_use]
 pub fn identify(head: &[u8]) -> Option<Identity> {
     match format(head)? {
@@ -101,21 +142,23 @@ fn format(bytes: &[u8]) -> Option<Format> {
         b"\xcf\xfa\xed\xfe" | b"\xce\xfa\xed\xfe" | b"\xfe\xed\xfa\xcf" | b"\xfe\xed\xfa\xce" => {
             Some(Format::MachO)
         }
-        b"\xca\xfe\xba\xbe" => Some(Format::MachO),
+        b"\xca\xfe\xba\xbe" | b"\xca\xfe\xba\xbf" => Some(Format::MachO),
         [b'M', b'Z', ..] => Some(Format::Pe),
         _ => None,
     }
 }
 
 impl Facts {
-    /// The libraries the loader must find before anything runs, as the binary names them.
+    /// The libraries the loader must find, as the binary names them: before anything runs, or when first used. One that
+    /// it can do without is not among them.
     pub fn libraries(&self) -> impl Iterator<Item = &str> {
-        let lists: Vec<&[String]> = match self {
-            Self::Elf(elf) => vec![&elf.needed],
-            Self::MachO(macho) => macho.slices.iter().map(|slice| &slice.libraries[..]).collect(),
-            Self::Pe(pe) => vec![&pe.libraries],
+        let names: Vec<&str> = match self {
+            Self::Elf(elf) => elf.needed.iter().map(String::as_str).collect(),
+            Self::MachO(macho) => macho.slices.iter().flat_map(Slice::required).collect(),
+            Self::Pe(pe) => pe.imports.iter().map(|import| &*import.library).collect(),
+            Self::Archive(_) => Vec::new(),
         };
-        lists.into_iter().flatten().map(String::as_str)
+        names.into_iter()
     }
 
     /// The processors it has code for.
@@ -125,7 +168,42 @@ impl Facts {
             Self::Elf(elf) => vec![elf.machine],
             Self::MachO(macho) => macho.slices.iter().map(|slice| slice.machine).collect(),
             Self::Pe(pe) => pe.machine.into_iter().collect(),
+            Self::Archive(archive) => archive.machines.iter().copied().collect(),
         }
+    }
+
+    /// What it is to Node and its kin; one for each processor in a fat file.
+    pub fn node(&self) -> impl Iterator<Item = &NodeFacts> {
+        let (one, slices) = match self {
+            Self::Elf(elf) => (elf.node.as_ref(), None),
+            Self::Pe(pe) => (pe.node.as_ref(), None),
+            Self::MachO(macho) => (None, Some(&macho.slices)),
+            Self::Archive(_) => (None, None),
+        };
+        let slices = slices.into_iter().flatten().filter_map(|slice| slice.node.as_ref());
+        one.into_iter().chain(slices)
+    }
+
+    /// Signs that its code is packed.
+    #[must_use]
+    pub fn payload(&self) -> Option<&Payload> {
+        match self {
+            Self::Elf(elf) => elf.payload.as_ref(),
+            Self::MachO(macho) => macho.slices.iter().find_map(|slice| slice.payload.as_ref()),
+            Self::Pe(pe) => pe.payload.as_ref(),
+            Self::Archive(_) => None,
+        }
+    }
+
+    /// What is there and could not be read.
+    pub fn unread(&self) -> impl Iterator<Item = Part> {
+        let lists: Vec<&[Part]> = match self {
+            Self::Elf(elf) => vec![&elf.unread],
+            Self::MachO(macho) => macho.slices.iter().map(|slice| &slice.unread[..]).collect(),
+            Self::Pe(pe) => vec![&pe.unread],
+            Self::Archive(_) => Vec::new(),
+        };
+        lists.into_iter().flatten().copied()
     }
 }
 

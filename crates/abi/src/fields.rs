@@ -26,15 +26,90 @@ pub(crate) fn u32_at(bytes: &[u8], offset: usize, endian: Endian) -> Option<u32>
     })
 }
 
-/// The text from `offset` to the next zero byte; bytes that are not UTF-8 are replaced.
-pub(crate) fn text_at(bytes: &[u8], offset: usize) -> Option<String> {
+pub(crate) fn u64_at(bytes: &[u8], offset: usize, endian: Endian) -> Option<u64> {
+    let field = bytes.get(offset..offset.checked_add(8)?)?.try_into().ok()?;
+    Some(match endian {
+        Endian::Little => u64::from_le_bytes(field),
+        Endian::Big => u64::from_be_bytes(field),
+    })
+}
+
+/// The bytes from `offset` to the next zero byte.
+pub(crate) fn name_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
     let rest = bytes.get(offset..)?;
     let rest = rest.get(..MAX_NAME).unwrap_or(rest);
-    let end = rest.iter().position(|byte| *byte == 0)?;
-    Some(String::from_utf8_lossy(&rest[..end]).into_owned())
+    rest.get(..memchr::memchr(0, rest)?)
+}
+
+/// The text from `offset` to the next zero byte; bytes that are not UTF-8 are replaced.
+pub(crate) fn text_at(bytes: &[u8], offset: usize) -> Option<String> {
+    name_at(bytes, offset).map(text)
+}
+
+/// Bytes as text; what is not UTF-8 is replaced.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A 64-bit file offset as an index.
 pub(crate) fn index(offset: u64) -> Option<usize> {
     usize::try_from(offset).ok()
+}
+
+/// A 32-bit file offset as an index.
+pub(crate) fn wide(offset: u32) -> usize {
+    offset as usize
+}
+
+/// How many names one table may hold and how long they may be together: a few bytes of a file can claim millions of
+/// entries that all point at the same long name. Node's own executable, the largest known, exports 47,000 names of 3 MB.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Self { entries: 400_000, bytes: 48 << 20 }
+    }
+
+    /// Takes one entry; `None` when there is no room left.
+    pub(crate) fn take(&mut self, name: &[u8]) -> Option<()> {
+        self.entries = self.entries.checked_sub(1)?;
+        self.bytes = self.bytes.checked_sub(name.len())?;
+        Some(())
+    }
+
+    /// Takes one entry and makes it text.
+    pub(crate) fn text(&mut self, name: &[u8]) -> Option<String> {
+        self.take(name)?;
+        Some(text(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_ends() {
+        let mut budget = Budget::new();
+        let name = [b'a'; MAX_NAME];
+        let taken = (0..1_000_000).take_while(|_| budget.take(&name).is_some()).count();
+        assert_eq!(taken, (48 << 20) / MAX_NAME);
+        let mut budget = Budget::new();
+        assert_eq!((0..1_000_000).take_while(|_| budget.take(b"").is_some()).count(), 400_000);
+    }
+
+    #[test]
+    fn numbers_and_names_end_with_the_file() {
+        let bytes = b"\x01\x02\x03\x04name\0rest";
+        assert_eq!(u16_at(bytes, 0, Endian::Big), Some(0x0102));
+        assert_eq!(u32_at(bytes, 0, Endian::Little), Some(0x0403_0201));
+        assert_eq!(u64_at(bytes, 6, Endian::Little), None);
+        assert_eq!(u64_at(bytes, usize::MAX, Endian::Little), None);
+        assert_eq!(text_at(bytes, 4).as_deref(), Some("name"));
+        assert_eq!(text_at(bytes, 9), None);
+    }
 }

@@ -3,18 +3,40 @@
 //! Bytes in, data out: [`read`] turns a file into [`Facts`], [`Requirements`] folds the facts of many files into what a
 //! machine must offer. Nothing here opens a file, and nothing panics, whatever the bytes; every list is bounded, since
 //! the counts in a header are the file's own claims. Judging facts against a target's baseline is not done here.
+//!
+//! Facts can be stored: reading the same bytes gives the same facts, as long as [`FACTS_VERSION`] is the same.
 
+mod archive;
 mod elf;
 mod facts;
+mod fatbin;
 mod fields;
 mod macho;
+mod node;
+mod payload;
 mod pe;
 mod requirements;
+mod strings;
 mod version;
 
-pub use elf::{CLibrary, Class, Elf, VersionNeed};
-pub use facts::{Facts, Format, Identity, Kind, Machine, identify, read};
-pub use macho::{MachO, Slice};
-pub use pe::Pe;
+pub use archive::{Archive, Member};
+pub use elf::{
+    CLibrary, Class, ControlFlow, Elf, Export, Import, Load, Properties, Relro, Stack, SymbolKind,
+    Tls, VersionNeed,
+};
+pub use facts::{Facts, Format, Identity, Kind, Machine, Part, identify, read};
+pub use fatbin::{GpuCode, GpuCodeKind};
+pub use macho::{
+    BuildTarget, CodeSignature, Dependency, DependencyKind, MachO, MachOImport, Pages, Platform,
+    Signature, Signer, Slice, Source,
+};
+pub use node::{
+    Declared, Engine, ModulesSource, NodeApi, NodeClass, NodeFacts, Registration, modules_in_name,
+};
+pub use payload::Payload;
+pub use pe::{DelayHook, HostImport, ImportedSymbol, Pe, PeImport, Subsystem};
 pub use requirements::{Requirements, provided_by};
-pub use version::Version;
+pub use version::{NotAVersion, Version};
+
+/// Counts the changes to what [`Facts`] hold or how they are written. Stored facts of another number are to be read anew.
+pub const FACTS_VERSION: u32 = 1;

@@ -1,35 +1,119 @@
 //! Portable Executable: Windows.
 //!
-//! Only headers and import tables are walked. goblin's `PE::parse` reads everything else first and fails with it, and
-//! it leaves out delay imports, through which most addons reach `node.exe`.
+//! Only headers and the tables of imports and exports are walked. goblin's `PE::parse` reads everything else first and
+//! fails with it, and it leaves out delay imports, through which most addons reach `node.exe`.
+
+mod addon;
+mod exports;
+mod imports;
 
 use goblin::pe::header::{
     COFF_MACHINE_ARM, COFF_MACHINE_ARM64, COFF_MACHINE_ARMNT, COFF_MACHINE_X86, COFF_MACHINE_X86_64,
 };
+use serde::{Deserialize, Serialize};
 
-use crate::facts::{Format, Identity, Kind, Machine};
-use crate::fields::{Endian, index, text_at, u16_at, u32_at};
+pub use imports::{DelayHook, HostImport, ImportedSymbol, PeImport};
 
-/// More libraries than any real binary imports.
-const MAX_LIBRARIES: usize = 4096;
+use crate::facts::{Format, Identity, Kind, Machine, Part};
+use crate::fatbin::{self, GpuCode};
+use crate::fields::{Endian, index, text_at, u16_at, u32_at, u64_at, wide};
+use crate::node::{self, NodeFacts};
+use crate::payload::{self, Payload};
+use crate::version::Version;
 
 /// The format's own limit.
 const MAX_SECTIONS: usize = 96;
 
+const EXPORTS: usize = 0;
 const IMPORTS: usize = 1;
+const CERTIFICATES: usize = 4;
 const DELAY_IMPORTS: usize = 13;
 const CLR_HEADER: usize = 14;
 const IMAGE_FILE_DLL: u16 = 0x2000;
 
 /// The facts of a PE file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pe {
     /// What it is for.
     pub kind: Kind,
     /// Its processor; none for a .NET assembly, which is compiled where it runs.
     pub machine: Option<Machine>,
+    /// The name it was linked under, as its exports give it.
+    pub name: Option<String>,
     /// The libraries it imports, then those it loads when they are first used.
-    pub libraries: Vec<String>,
+    pub imports: Vec<PeImport>,
+    /// The names it offers.
+    pub exports: Vec<Box<str>>,
+    /// The numbers under which it offers functions: the first, and how many.
+    pub export_ordinals: (u32, u32),
+    /// Its import of the program that loads it.
+    pub host: Option<HostImport>,
+    /// Which part of Windows starts it.
+    pub subsystem: Subsystem,
+    /// The oldest version of that part. What linkers write here says little about what a program really needs.
+    pub subsystem_version: Version,
+    /// The oldest version of Windows, by the same linkers.
+    pub os_version: Version,
+    /// `DllCharacteristics`, as they stand in the file.
+    pub characteristics: u16,
+    /// Whether a section can both be written and run.
+    pub writable_code: bool,
+    /// Whether a certificate table is attached (Authenticode). Whether it is valid is not looked at.
+    pub signed: bool,
+    /// Code for graphics cards.
+    pub gpu: Vec<GpuCode>,
+    /// What it is to Node and its kin; `None` when it is no addon.
+    pub node: Option<NodeFacts>,
+    /// Signs that its code is packed where no reader sees it. A heuristic.
+    pub payload: Option<Payload>,
+    /// What is there and could not be read.
+    pub unread: Vec<Part>,
+}
+
+/// The part of Windows that starts a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Subsystem {
+    /// With a console.
+    Console,
+    /// With windows.
+    Gui,
+    /// Another one, by its number.
+    Other(u16),
+}
+
+impl Default for Subsystem {
+    fn default() -> Self {
+        Self::Other(0)
+    }
+}
+
+impl Pe {
+    /// Whether its place in memory can be random (`DYNAMIC_BASE`).
+    #[must_use]
+    pub fn relocatable(&self) -> bool {
+        self.characteristics & 0x40 != 0
+    }
+
+    /// Whether it agrees to data that is never run (`NX_COMPAT`).
+    #[must_use]
+    pub fn no_execute(&self) -> bool {
+        self.characteristics & 0x100 != 0
+    }
+
+    /// Whether it takes part in control flow guard.
+    #[must_use]
+    pub fn control_flow_guard(&self) -> bool {
+        self.characteristics & 0x4000 != 0
+    }
+
+    /// Whether it opens libraries by itself while it runs.
+    #[must_use]
+    pub fn opens_libraries(&self) -> bool {
+        self.imports.iter().flat_map(|import| &import.symbols).any(|symbol| match symbol {
+            ImportedSymbol::Name(name) => name.starts_with("LoadLibrary"),
+            ImportedSymbol::Ordinal(_) => false,
+        })
+    }
 }
 
 pub(crate) fn identify(head: &[u8]) -> Option<Identity> {
@@ -43,29 +127,54 @@ pub(crate) fn identify(head: &[u8]) -> Option<Identity> {
 
 pub(crate) fn read(bytes: &[u8]) -> Option<Pe> {
     let header = Header::read(bytes)?;
-    let sections = header.sections(bytes)?;
-    let mut libraries = Vec::new();
-    for (directory, length, name) in [(IMPORTS, 20, 12), (DELAY_IMPORTS, 32, 4)] {
-        let Some(address) = header.directory(bytes, directory) else { continue };
-        let start = file_offset(&sections, address)?;
-        for position in 0..MAX_LIBRARIES {
-            let entry = start.checked_add(position.checked_mul(length)?)?;
-            let name = u32_at(bytes, entry.checked_add(name)?, Endian::Little)?;
-            // Delay imports of very old linkers hold addresses instead of offsets; Windows still takes them, we need not.
-            let is_old =
-                directory == DELAY_IMPORTS && u32_at(bytes, entry, Endian::Little)? & 1 == 0;
-            if name == 0 || is_old {
-                break;
-            }
-            libraries.push(text_at(bytes, file_offset(&sections, name)?)?);
-        }
+    let image = Image { bytes, sections: header.sections(bytes)?, header };
+    let header = &image.header;
+    let optional = |place: usize| header.optional.checked_add(place);
+    let version = |place: usize| {
+        let part = |place| u16_at(bytes, optional(place)?, Endian::Little).map(u32::from);
+        Some(Version::of(part(place)?, part(place + 2)?, 0))
+    };
+    let mut pe = Pe {
+        kind: header.kind,
+        machine: header.machine,
+        subsystem: match u16_at(bytes, optional(68)?, Endian::Little)? {
+            2 => Subsystem::Gui,
+            3 => Subsystem::Console,
+            other => Subsystem::Other(other),
+        },
+        os_version: version(40)?,
+        subsystem_version: version(48)?,
+        characteristics: u16_at(bytes, optional(70)?, Endian::Little)?,
+        writable_code: image.sections.iter().any(Section::is_writable_code),
+        signed: header.directory(bytes, CERTIFICATES).is_some(),
+        ..Pe::default()
+    };
+    imports::read(&mut pe, &image);
+    exports::read(&mut pe, &image);
+    pe.host = imports::host(&pe, &image);
+    if let Some(section) = image.sections.iter().find(|section| &section.name == b".nv_fatb") {
+        pe.gpu = fatbin::read(image.section_bytes(section).unwrap_or_default());
     }
-    Some(Pe { kind: header.kind, machine: header.machine, libraries })
+    let names = pe.imports.iter().flat_map(|import| &import.symbols);
+    pe.node = node::classify(
+        pe.machine.unwrap_or_default(),
+        names.filter_map(|symbol| match symbol {
+            ImportedSymbol::Name(name) => Some(&**name),
+            ImportedSymbol::Ordinal(_) => None,
+        }),
+        pe.exports.iter().map(|name| &**name),
+        &image,
+    );
+    pe.payload = payload::probe(bytes, pe.opens_libraries(), &pe.gpu);
+    Some(pe)
 }
 
 struct Header {
     machine: Option<Machine>,
     kind: Kind,
+    is_wide: bool,
+    base: u64,
+    optional: usize,
     section_count: usize,
     section_table: usize,
     directories: usize,
@@ -73,9 +182,25 @@ struct Header {
 }
 
 struct Section {
+    name: [u8; 8],
     address: u32,
     size: u32,
     offset: u32,
+    flags: u32,
+}
+
+impl Section {
+    fn is_writable(&self) -> bool {
+        self.flags & 0x8000_0000 != 0
+    }
+
+    fn is_code(&self) -> bool {
+        self.flags & 0x2000_0000 != 0
+    }
+
+    fn is_writable_code(&self) -> bool {
+        self.is_writable() && self.is_code()
+    }
 }
 
 impl Header {
@@ -85,16 +210,20 @@ impl Header {
         }
         let half = |offset| u16_at(bytes, offset, Endian::Little);
         let word = |offset| u32_at(bytes, offset, Endian::Little);
-        let start = index(u64::from(word(0x3c)?))?;
+        let start = wide(word(0x3c)?);
         if bytes.get(start..start.checked_add(4)?)? != b"PE\0\0" {
             return None;
         }
         let coff = start.checked_add(4)?;
         let optional = coff.checked_add(20)?;
-        let (directories, count) = match half(optional)? {
-            0x10b => (optional.checked_add(96)?, word(optional.checked_add(92)?)?),
-            0x20b => (optional.checked_add(112)?, word(optional.checked_add(108)?)?),
+        let is_wide = match half(optional)? {
+            0x10b => false,
+            0x20b => true,
             _ => return None,
+        };
+        let (base, count, directories) = match is_wide {
+            true => (u64_at(bytes, optional.checked_add(24)?, Endian::Little)?, 108, 112),
+            false => (u64::from(word(optional.checked_add(28)?)?), 92, 96),
         };
         let mut header = Self {
             machine: Some(machine(half(coff)?)),
@@ -103,10 +232,13 @@ impl Header {
             } else {
                 Kind::Library
             },
+            is_wide,
+            base,
+            optional,
             section_count: usize::from(half(coff.checked_add(2)?)?),
             section_table: optional.checked_add(usize::from(half(coff.checked_add(16)?)?))?,
-            directories,
-            directory_count: index(u64::from(count))?,
+            directories: optional.checked_add(directories)?,
+            directory_count: wide(word(optional.checked_add(count)?)?),
         };
         if header.directory(bytes, CLR_HEADER).is_some() {
             header.machine = None;
@@ -128,18 +260,61 @@ impl Header {
             .map(|number| {
                 let start = self.section_table.checked_add(number * 40)?;
                 let word = |offset| u32_at(bytes, start.checked_add(offset)?, Endian::Little);
-                Some(Section { address: word(12)?, size: word(16)?, offset: word(20)? })
+                Some(Section {
+                    name: bytes.get(start..start.checked_add(8)?)?.try_into().ok()?,
+                    address: word(12)?,
+                    size: word(16)?,
+                    offset: word(20)?,
+                    flags: word(36)?,
+                })
             })
             .collect()
     }
 }
 
-fn file_offset(sections: &[Section], address: u32) -> Option<usize> {
-    sections.iter().find_map(|section| {
-        let within = address.checked_sub(section.address)?;
-        let offset = (within < section.size).then(|| section.offset.checked_add(within))??;
-        usize::try_from(offset).ok()
-    })
+/// Where things are in a PE file.
+struct Image<'a> {
+    bytes: &'a [u8],
+    header: Header,
+    sections: Vec<Section>,
+}
+
+impl Image<'_> {
+    /// Where in the file the bytes at an address, relative to the image, are.
+    fn offset(&self, address: u32) -> Option<usize> {
+        self.sections.iter().find_map(|section| {
+            let within = address.checked_sub(section.address)?;
+            let offset = (within < section.size).then(|| section.offset.checked_add(within))??;
+            index(u64::from(offset))
+        })
+    }
+
+    /// Where in the file the bytes at an absolute address are.
+    fn offset_of(&self, address: u64) -> Option<usize> {
+        self.offset(u32::try_from(address.checked_sub(self.header.base)?).ok()?)
+    }
+
+    fn half(&self, offset: usize) -> Option<u16> {
+        u16_at(self.bytes, offset, Endian::Little)
+    }
+
+    fn word(&self, offset: usize) -> Option<u32> {
+        u32_at(self.bytes, offset, Endian::Little)
+    }
+
+    fn text(&self, address: u32) -> Option<String> {
+        text_at(self.bytes, self.offset(address)?)
+    }
+
+    fn directory(&self, number: usize) -> Option<u32> {
+        self.header.directory(self.bytes, number)
+    }
+
+    fn section_bytes(&self, section: &Section) -> Option<&[u8]> {
+        let start = wide(section.offset);
+        let end = start.checked_add(wide(section.size))?.min(self.bytes.len());
+        self.bytes.get(start..end)
+    }
 }
 
 fn machine(number: u16) -> Machine {
@@ -153,64 +328,4 @@ fn machine(number: u16) -> Machine {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::facts;
-
-    /// A DLL that imports `a.dll` and delay-loads `node.exe`.
-    fn dll(clr: u32) -> Vec<u8> {
-        let mut bytes = vec![0; 0x400];
-        let mut put = |offset: usize, field: &[u8]| {
-            bytes[offset..offset + field.len()].copy_from_slice(field);
-        };
-        put(0, b"MZ");
-        put(0x3c, &0x80_u32.to_le_bytes());
-        put(0x80, b"PE\0\0");
-        put(0x84, &COFF_MACHINE_X86_64.to_le_bytes());
-        put(0x86, &1_u16.to_le_bytes());
-        put(0x94, &240_u16.to_le_bytes());
-        put(0x96, &IMAGE_FILE_DLL.to_le_bytes());
-        put(0x98, &0x20b_u16.to_le_bytes());
-        put(0x98 + 108, &16_u32.to_le_bytes());
-        let directories = 0x98 + 112;
-        put(directories + 8 * IMPORTS, &0x1000_u32.to_le_bytes());
-        put(directories + 8 * DELAY_IMPORTS, &0x1080_u32.to_le_bytes());
-        put(directories + 8 * CLR_HEADER, &clr.to_le_bytes());
-        let section = 0x98 + 240;
-        for (offset, field) in [(12, 0x1000_u32), (16, 0x200), (20, 0x200)] {
-            put(section + offset, &field.to_le_bytes());
-        }
-        put(0x200 + 12, &0x1100_u32.to_le_bytes());
-        put(0x280, &1_u32.to_le_bytes());
-        put(0x280 + 4, &0x1110_u32.to_le_bytes());
-        put(0x300, b"a.dll\0");
-        put(0x310, b"node.exe\0");
-        bytes
-    }
-
-    #[test]
-    fn reads_imports_and_delay_imports() {
-        let facts = facts::read(&dll(0)).expect("well formed");
-        assert_eq!(facts.libraries().collect::<Vec<_>>(), ["a.dll", "node.exe"]);
-        assert_eq!(facts.machines(), [Machine::X64]);
-        assert_eq!(facts::identify(&dll(0)).expect("well formed").kind, Kind::Library);
-    }
-
-    #[test]
-    fn an_assembly_has_no_processor() {
-        assert_eq!(facts::identify(&dll(0x1180)).expect("well formed").machines, []);
-    }
-
-    proptest! {
-        #[test]
-        fn damage_is_survived(changes in prop::collection::vec((0_usize..0x400, any::<u8>()), 1..8)) {
-            let mut bytes = dll(0);
-            for (place, value) in changes {
-                bytes[place] = value;
-            }
-            let _ = (facts::read(&bytes), facts::identify(&bytes));
-        }
-    }
-}
+mod tests;

@@ -45,7 +45,8 @@ pub fn provided_by(file_name: &str, facts: &Facts) -> Vec<String> {
     let own = match facts {
         Facts::Elf(elf) => elf.soname.as_deref(),
         Facts::MachO(macho) => macho.slices.iter().find_map(|slice| slice.install_name.as_deref()),
-        Facts::Pe(_) => None,
+        Facts::Pe(pe) => pe.name.as_deref(),
+        Facts::Archive(_) => None,
     };
     let own = own.map(|name| name.rsplit('/').next().unwrap_or(name));
     [Some(file_name), own].into_iter().flatten().map(|name| key(facts, name)).collect()
@@ -55,7 +56,7 @@ pub fn provided_by(file_name: &str, facts: &Facts) -> Vec<String> {
 fn key(facts: &Facts, name: &str) -> String {
     match facts {
         Facts::Pe(_) => name.to_ascii_lowercase(),
-        Facts::Elf(_) | Facts::MachO(_) => name.to_owned(),
+        Facts::Elf(_) | Facts::MachO(_) | Facts::Archive(_) => name.to_owned(),
     }
 }
 
@@ -102,27 +103,17 @@ fn is_glibc(file: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elf::{Class, Elf};
-    use crate::facts::{Kind, Machine};
+    use crate::elf::Elf;
 
     fn elf(needed: &[&str], versions: &[(&str, &str, bool)]) -> Facts {
         Facts::Elf(Elf {
-            kind: Kind::Library,
-            machine: Machine::X64,
-            class: Class::Bits64,
-            interpreter: None,
             soname: Some("libme.so.1".to_owned()),
             needed: needed.iter().map(|name| (*name).to_owned()).collect(),
-            rpath: Vec::new(),
-            runpath: Vec::new(),
             versions: versions
                 .iter()
-                .map(|(file, version, weak)| VersionNeed {
-                    file: (*file).to_owned(),
-                    version: (*version).to_owned(),
-                    weak: *weak,
-                })
+                .map(|(file, version, weak)| VersionNeed::new(file, version, *weak))
                 .collect(),
+            ..Elf::default()
         })
     }
 

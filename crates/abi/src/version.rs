@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A dotted version, compared number by number: `2.4` is older than `2.28`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Version(Vec<u32>);
 
 impl Version {
@@ -20,6 +23,41 @@ impl Version {
             .map(|part| digits(part).then(|| part.parse().ok()).flatten())
             .collect::<Option<Vec<u32>>>()?;
         (parts.len() <= Self::MAX_PARTS).then_some(Self(parts))
+    }
+
+    /// `major.minor`, and `.patch` unless it is 0.
+    pub(crate) fn of(major: u32, minor: u32, patch: u32) -> Self {
+        let mut parts = vec![major, minor, patch];
+        if patch == 0 {
+            parts.pop();
+        }
+        Self(parts)
+    }
+}
+
+impl Default for Version {
+    /// `0`: older than all others.
+    fn default() -> Self {
+        Self(vec![0])
+    }
+}
+
+/// Text that is no dotted version.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a dotted version")]
+pub struct NotAVersion(String);
+
+impl TryFrom<String> for Version {
+    type Error = NotAVersion;
+
+    fn try_from(text: String) -> Result<Self, NotAVersion> {
+        Self::parse(&text).ok_or(NotAVersion(text))
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.to_string()
     }
 }
 
