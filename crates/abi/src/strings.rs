@@ -44,15 +44,13 @@ pub(crate) fn scan<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Found {
     found
 }
 
-/// The name that ends here. Compilers that need no zero bytes put texts next to each other, so it starts at `lib`.
+/// The name that ends here. Compilers that need no zero bytes put texts next to each other, so it starts at the last
+/// `lib` that is followed by something.
 fn name(before: &[u8], suffix: &[u8]) -> Option<String> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(byte);
     let start = before.iter().rposition(|byte| !is_part(byte)).map_or(0, |place| place + 1);
     let stem = &before[start..];
-    let stem = &stem[memmem::find(stem, b"lib")?..];
-    if stem.len() <= 3 {
-        return None;
-    }
+    let stem = &stem[memmem::rfind(stem.get(..stem.len().checked_sub(1)?)?, b"lib")?..];
     String::from_utf8([stem, suffix].concat()).ok()
 }
 
@@ -88,7 +86,10 @@ mod tests {
 
     #[test]
     fn texts_next_to_each_other_are_told_apart() {
-        assert_eq!(libraries("errorlibcuda.so.1liba.sox"), ["liba.so", "libcuda.so.1"]);
+        assert_eq!(
+            libraries("errorlibcuda.so.1liba.sox libatk2libm.so"),
+            ["liba.so", "libcuda.so.1", "libm.so"]
+        );
     }
 
     #[test]

@@ -14,14 +14,18 @@ impl Code for Image<'_> {
     /// Pointers in data are written by relocations. Packed ones (`DT_RELR`) are not looked at: addons that register
     /// this way are older than those.
     fn module_version(&self) -> Option<u32> {
-        let pointers: HashMap<usize, usize> = relocations::relative(self)
+        let pointers: HashMap<usize, usize> = relocations::pointers(self)
             .filter_map(|relocation| {
                 let place = self.offset(relocation.address)?;
-                let target = match relocation.addend {
-                    Some(target) => target,
+                let addend = match relocation.addend {
+                    Some(addend) => addend,
                     None => self.pointer(place)?,
                 };
-                Some((place, self.offset(target)?))
+                let symbol = match relocation.symbol {
+                    0 => 0,
+                    number => symbols::address(self, number)?,
+                };
+                Some((place, self.offset(symbol.checked_add(addend)?)?))
             })
             .collect();
         let file = node::Struct {

@@ -13,6 +13,8 @@ pub(crate) struct Relocation {
     pub(crate) address: u64,
     /// How, by the processor's own numbers.
     kind: u32,
+    /// The symbol whose address is added; 0 for none.
+    pub(crate) symbol: u32,
     /// What is added; none when it stands at the address itself.
     pub(crate) addend: Option<u64>,
 }
@@ -32,14 +34,14 @@ pub(super) fn read(elf: &mut Elf, image: &Image<'_>) {
     elf.tls.static_relocations = count;
 }
 
-/// Every pointer that the loader fills in relative to where the image lies.
-pub(crate) fn relative<'i>(image: &'i Image<'_>) -> impl Iterator<Item = Relocation> + 'i {
-    let kind = relative_kind(image.header.e_machine);
+/// Every pointer that the loader fills in.
+pub(crate) fn pointers<'i>(image: &'i Image<'_>) -> impl Iterator<Item = Relocation> + 'i {
+    let kinds = pointer_kinds(image.header.e_machine);
     tables(image)
         .into_iter()
         .flatten()
         .flat_map(move |table| table.entries(image))
-        .filter(move |relocation| Some(relocation.kind) == kind)
+        .filter(move |relocation| kinds.contains(&relocation.kind))
 }
 
 struct Table {
@@ -57,6 +59,7 @@ impl Table {
             Some(Relocation {
                 address: image.pointer(start)?,
                 kind: kind(image, info),
+                symbol: symbol(image, info),
                 addend: match self.entry / width {
                     3 => Some(image.pointer(start.checked_add(2 * width)?)?),
                     _ => None,
@@ -70,6 +73,12 @@ impl Table {
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
 fn kind(image: &Image<'_>, info: u64) -> u32 {
     if image.width() == 8 { info as u32 } else { info as u32 & 0xff }
+}
+
+/// What is left of the second field.
+#[expect(clippy::cast_possible_truncation, reason = "32 bits are left")]
+fn symbol(image: &Image<'_>, info: u64) -> u32 {
+    if image.width() == 8 { (info >> 32) as u32 } else { info as u32 >> 8 }
 }
 
 /// The tables there are; `None` for one that does not lie in the file.
@@ -111,11 +120,12 @@ fn thread_local(machine: u16) -> Option<&'static [u32]> {
     })
 }
 
-fn relative_kind(machine: u16) -> Option<u32> {
-    Some(match machine {
-        header::EM_X86_64 | header::EM_386 => 8,
-        header::EM_AARCH64 => 1027,
-        header::EM_ARM => 23,
-        _ => return None,
-    })
+/// The kinds that hold a plain address: of the image with something added, and of a symbol.
+fn pointer_kinds(machine: u16) -> &'static [u32] {
+    match machine {
+        header::EM_X86_64 | header::EM_386 => &[8, 1],
+        header::EM_AARCH64 => &[1027, 257],
+        header::EM_ARM => &[23, 2],
+        _ => &[],
+    }
 }

@@ -84,6 +84,15 @@ pub(crate) fn place(image: &Image<'_>, name: &str) -> Option<usize> {
     image.offset(if is_arm { symbol.value & !1 } else { symbol.value })
 }
 
+/// The address of the symbol with this number, when the file defines it.
+pub(super) fn address(image: &Image<'_>, number: u32) -> Option<u64> {
+    let start = image.offset(image.value(dynamic::DT_SYMTAB)?)?;
+    // A number is as good as another as long as it is inside the file: no need to count the symbols.
+    let table = Table { start, count: 0, versions: None };
+    let symbol = table.symbol(image, wide(number))?;
+    (symbol.section != SHN_UNDEF as u16).then_some(symbol.value)
+}
+
 fn read_table(elf: &mut Elf, image: &Image<'_>, definitions: &[u16]) -> Option<()> {
     let Some(table) = Table::find(image)? else { return Some(()) };
     let needs = by_number(elf.versions.iter().map(|need| need.number));

@@ -73,8 +73,8 @@ fn arm64(bytes: &[u8], start: usize) -> Option<u32> {
             // str, ldr on the stack
             || (code & 0xffa0_0000 == 0xf800_0000 && on_stack)
             || (code & 0xff80_0000 == 0xf900_0000 && on_stack)
-            // add, sub of the stack pointer into itself or the frame pointer
-            || (code & 0xbf80_0000 == 0x9100_0000 && on_stack && code & 31 >= 29)
+            // add, sub of the stack pointer or the frame pointer into one of them
+            || (code & 0xbf80_0000 == 0x9100_0000 && (code >> 5) & 31 >= 29 && code & 31 >= 29)
     };
     let mut value = None;
     for number in 0..MAX_INSTRUCTIONS {
@@ -172,6 +172,13 @@ mod tests {
             (Machine::Arm64, "5f2403d5 00018052 c0035fd6", 8),
             (Machine::Arm64, "0000b012 c0035fd6", 0x7fff_ffff), // koffi
             (Machine::Arm64, "fd7bbfa9 fd030091 00018052 fd7bc1a8 c0035fd6", 8),
+            // lmdb, Windows
+            (
+                Machine::Arm64,
+                "fd7bbda9 f45701a9 f61300f9 fd030091 00018052 bf030091 f61340f9 f45741a9 fd7bc3a8 \
+                 c0035fd6",
+                8,
+            ),
             (Machine::Arm, "00482de9 0900a0e3 04b08de2 0088bde8", 9), // sharp
             (Machine::Arm, "0201e0e3 1eff2fe1", 0x7fff_ffff),         // koffi
             (Machine::Arm, "04b02de5 0300a0e3 00b08de2 00d08be2 04b09de4 1eff2fe1", 3), // classic-level
