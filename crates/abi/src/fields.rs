@@ -70,8 +70,13 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) fn new() -> Self {
-        Self { entries: 400_000, bytes: 48 << 20 }
+    /// The most of any file, whatever its size.
+    const ENTRIES: usize = 400_000;
+    const BYTES: usize = 48 << 20;
+
+    /// The budget of one table of a file of this size. Names share endings, so they can be more than the file holds.
+    pub(crate) fn of(size: usize) -> Self {
+        Self { entries: Self::ENTRIES.min(size), bytes: Self::BYTES.min(size.saturating_mul(4)) }
     }
 
     /// Takes one entry; `None` when there is no room left.
@@ -94,12 +99,14 @@ mod tests {
 
     #[test]
     fn a_budget_ends() {
-        let mut budget = Budget::new();
+        let taken = |size: usize, name: &[u8]| {
+            let mut budget = Budget::of(size);
+            (0..1_000_000).take_while(|_| budget.take(name).is_some()).count()
+        };
         let name = [b'a'; MAX_NAME];
-        let taken = (0..1_000_000).take_while(|_| budget.take(&name).is_some()).count();
-        assert_eq!(taken, (48 << 20) / MAX_NAME);
-        let mut budget = Budget::new();
-        assert_eq!((0..1_000_000).take_while(|_| budget.take(b"").is_some()).count(), 400_000);
+        assert_eq!(taken(1 << 30, &name), (48 << 20) / MAX_NAME);
+        assert_eq!(taken(1 << 30, b""), 400_000);
+        assert_eq!(taken(MAX_NAME, &name), 4);
     }
 
     #[test]

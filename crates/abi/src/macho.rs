@@ -29,6 +29,9 @@ const MAX_SLICES: usize = 20;
 /// More load commands than any real binary has.
 const MAX_COMMANDS: u32 = 4096;
 
+/// More segments than any real binary has.
+const MAX_SEGMENTS: usize = 64;
+
 const CPU_SUBTYPE_ARM64E: u32 = 2;
 
 /// The facts of a Mach-O file.
@@ -192,7 +195,11 @@ fn fat_slices(bytes: &[u8], is_wide: bool) -> Option<FatSlices> {
         let range = offset..offset.checked_add(field(1)?)?;
         Some((machine(u32_at(bytes, start, Endian::Big)?), range))
     };
-    (0..count).map(slice).collect()
+    let slices = (0..count).map(slice).collect::<Option<FatSlices>>()?;
+    // Slices that share bytes would be read, and counted, several times.
+    let mut ranges: Vec<_> = slices.iter().map(|(_, range)| (range.start, range.end)).collect();
+    ranges.sort_unstable();
+    ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0).then_some(slices)
 }
 
 struct Header {
@@ -333,7 +340,7 @@ fn read_command(
             minimum: version(word(8)?),
             sdk: version(word(12)?),
         }),
-        command::LC_SEGMENT | command::LC_SEGMENT_64 => {
+        command::LC_SEGMENT | command::LC_SEGMENT_64 if image.segments.len() < MAX_SEGMENTS => {
             image.segments.push(segment(content, endian)?);
         }
         command::LC_SYMTAB => {

@@ -24,6 +24,9 @@ const REGISTER_NODE_API: &str = "napi_register_module_v1";
 const REGISTER_ENGINE: &str = "node_register_module_v";
 const DECLARE: &str = "node_api_module_get_api_version_v1";
 
+/// More parts of a file are not searched: in a broken one each can be all of it.
+pub(crate) const MAX_PARTS: usize = 16;
+
 /// Longer lists say no more.
 const MAX_NAMES: usize = 4096;
 

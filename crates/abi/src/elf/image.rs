@@ -6,6 +6,7 @@ use goblin::elf::header::Header;
 use goblin::elf::program_header::{PF_X, PT_LOAD, ProgramHeader};
 
 use crate::fields::{self, Endian, index, name_at, u16_at, u32_at, u64_at};
+use crate::node::MAX_PARTS;
 
 /// More segments than any program has; a core dump can have more.
 const MAX_SEGMENTS: usize = 512;
@@ -126,7 +127,7 @@ impl<'a> Image<'a> {
             .filter(move |segment| {
                 segment.p_type == PT_LOAD && !(separate && segment.p_flags & PF_X != 0)
             })
-            .take(16)
+            .take(MAX_PARTS)
             .filter_map(|segment| self.segment_bytes(segment))
     }
 

@@ -97,7 +97,7 @@ fn read_table(elf: &mut Elf, image: &Image<'_>, definitions: &[u16]) -> Option<(
     let Some(table) = Table::find(image)? else { return Some(()) };
     let needs = by_number(elf.versions.iter().map(|need| need.number));
     let definitions = by_number(definitions.iter().copied());
-    let mut budget = Budget::new();
+    let mut budget = Budget::of(image.bytes.len());
     for number in 1..table.count {
         let symbol = table.symbol(image, number)?;
         if symbol.binding == STB_LOCAL || matches!(symbol.visibility, STV_HIDDEN | STV_INTERNAL) {

@@ -17,13 +17,14 @@ impl Code for Image<'_> {
             width,
             pointer: |place| self.target(place),
         };
-        let places =
-            self.segments.iter().filter(|segment| segment.is_writable).flat_map(|segment| {
-                let size = self.segment_bytes(segment).map_or(0, <[u8]>::len);
-                let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
-                (0..size).step_by(width).map(move |within| start.saturating_add(within))
-            });
-        node::find_module(&file, places)
+        let writable = self.segments.iter().filter(|segment| segment.is_writable);
+        let places = writable.take(node::MAX_PARTS).flat_map(|segment| {
+            let size = self.segment_bytes(segment).map_or(0, <[u8]>::len);
+            let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
+            (0..size).step_by(width).map(move |within| start.saturating_add(within))
+        });
+        // Segments that share bytes would be searched several times.
+        node::find_module(&file, places.take(self.bytes.len() / width))
     }
 
     fn texts(&self) -> Vec<&[u8]> {
@@ -31,6 +32,7 @@ impl Code for Image<'_> {
             .iter()
             .filter(|segment| !segment.is_writable && segment.name.starts_with(b"__TEXT\0"))
             .filter_map(|segment| self.segment_bytes(segment))
+            .take(node::MAX_PARTS)
             .collect()
     }
 }

@@ -15,7 +15,7 @@ const REEXPORT: u64 = 0x08;
 const MAX_NAME: usize = 4096;
 
 pub(super) fn read(slice: &mut Slice, image: &Image<'_>) {
-    let mut budget = Budget::new();
+    let mut budget = Budget::of(image.bytes.len());
     let names = &mut slice.exports;
     let mut add = |name: &[u8]| {
         names.push(budget.text(name)?.into_boxed_str());

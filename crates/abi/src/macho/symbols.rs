@@ -52,7 +52,7 @@ pub(super) struct Symbol<'a> {
 }
 
 pub(super) fn read(slice: &mut Slice, image: &Image<'_>) {
-    let mut budget = Budget::new();
+    let mut budget = Budget::of(image.bytes.len());
     let add = |symbol: Symbol<'_>| {
         if symbol.is_undefined() {
             let name = budget.text(symbol.name)?.into_boxed_str();

@@ -16,14 +16,13 @@ impl Code for Image<'_> {
             false => self.offset_of(u64::from(self.word(place)?)),
         };
         let file = node::Struct { bytes: self.bytes, endian: Endian::Little, width, pointer };
-        let places =
-            self.sections.iter().filter(|section| section.is_writable()).flat_map(|section| {
-                let size = self.section_bytes(section).map_or(0, <[u8]>::len);
-                (0..size)
-                    .step_by(width)
-                    .map(move |within| wide(section.offset).saturating_add(within))
-            });
-        node::find_module(&file, places)
+        let writable = self.sections.iter().filter(|section| section.is_writable());
+        let places = writable.take(node::MAX_PARTS).flat_map(|section| {
+            let size = self.section_bytes(section).map_or(0, <[u8]>::len);
+            (0..size).step_by(width).map(move |within| wide(section.offset).saturating_add(within))
+        });
+        // Sections that share bytes would be searched several times.
+        node::find_module(&file, places.take(self.bytes.len() / width))
     }
 
     fn texts(&self) -> Vec<&[u8]> {
@@ -31,6 +30,7 @@ impl Code for Image<'_> {
             .iter()
             .filter(|section| !section.is_code())
             .filter_map(|section| self.section_bytes(section))
+            .take(node::MAX_PARTS)
             .collect()
     }
 }

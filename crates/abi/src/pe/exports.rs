@@ -9,7 +9,7 @@ pub(super) fn read(pe: &mut Pe, image: &Image<'_>) {
     let read = Table::find(image, address).and_then(|table| {
         pe.name = image.text(table.name).filter(|name| !name.is_empty());
         pe.export_ordinals = (table.first, table.functions);
-        let mut budget = Budget::new();
+        let mut budget = Budget::of(image.bytes.len());
         for number in 0..table.names {
             pe.exports.push(budget.text(table.name(image, number)?)?.into_boxed_str());
         }
@@ -23,8 +23,9 @@ pub(super) fn read(pe: &mut Pe, image: &Image<'_>) {
 /// Where an exported function starts in the file.
 pub(super) fn place(image: &Image<'_>, wanted: &str) -> Option<usize> {
     let table = Table::find(image, image.directory(EXPORTS)?)?;
-    let number =
-        (0..table.names).find(|number| table.name(image, *number) == Some(wanted.as_bytes()))?;
+    let number = (0..table.names)
+        .map_while(|number| table.name(image, number))
+        .position(|name| name == wanted.as_bytes())?;
     let ordinals = image.offset(table.ordinal_table)?;
     let ordinal = image.half(ordinals.checked_add(number.checked_mul(2)?)?)?;
     let functions = image.offset(table.function_table)?;

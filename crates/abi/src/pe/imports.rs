@@ -52,7 +52,7 @@ pub enum DelayHook {
 }
 
 pub(super) fn read(pe: &mut Pe, image: &Image<'_>) {
-    let mut budget = Budget::new();
+    let mut budget = Budget::of(image.bytes.len());
     if read_imports(pe, image, &mut budget).is_none() {
         pe.unread.push(Part::Imports);
     }
