@@ -8,6 +8,8 @@
 //!
 //! The user's Cargo home is trusted: a linker configured there is the one that links.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use camino::{Utf8Path, Utf8PathBuf};
 use miette::Diagnostic;
 
@@ -63,10 +65,35 @@ pub fn obtain(context: &Context, triple: &str) -> Result<Utf8PathBuf, LauncherEr
     }
     let absent = || LauncherError::Absent { triple: triple.to_owned() };
     let workspace = source_checkout().ok_or_else(absent)?;
-    let build = Build::new(context, workspace, triple)
+    let build = Build::new(context, workspace, &[triple])
         .map_err(|source| LauncherError::Toolchain { triple: triple.to_owned(), source })?;
     let _progress = context.reporter.spinner("Building", format!("launcher for {triple}"));
-    build.run(triple)
+    build.run(triple)?;
+    Ok(build.executable(triple))
+}
+
+/// The launchers of several other platforms, in one call of Cargo, which takes a moment only to find out that there is nothing
+/// to do. Nothing where that is not possible or fails: [`obtain`] says why.
+pub fn obtain_together<'triple>(
+    context: &Context,
+    triples: impl IntoIterator<Item = &'triple str>,
+) -> BTreeMap<&'triple str, Utf8PathBuf> {
+    let triples: BTreeSet<&str> = triples
+        .into_iter()
+        .filter(|triple| *triple != toolchain::host())
+        .filter(|triple| shipped(&context.executable, triple).is_none())
+        .collect();
+    let triples = Vec::from_iter(triples);
+    let Some(workspace) = source_checkout().filter(|_| triples.len() > 1) else {
+        return BTreeMap::new();
+    };
+    let _progress = context.reporter.spinner("Building", "launchers");
+    match Build::new(context, workspace, &triples) {
+        Ok(build) if build.run("other platforms").is_ok() => {
+            triples.into_iter().map(|triple| (triple, build.executable(triple))).collect()
+        }
+        _ => BTreeMap::new(),
+    }
 }
 
 /// The checkout this builder was built from, if it is still there.
@@ -94,14 +121,19 @@ fn file_name(triple: &str) -> &'static str {
 struct Build {
     cargo: Cargo,
     folder: Utf8PathBuf,
-    /// Where the result will be.
-    executable: Utf8PathBuf,
+    /// Where the results will be, each in a folder named after its triple.
+    results: Utf8PathBuf,
 }
 
 impl Build {
-    fn new(context: &Context, workspace: &Utf8Path, triple: &str) -> Result<Self, ToolchainError> {
-        let linker = if triple == toolchain::host() { Linker::Native } else { Linker::Zig };
-        let mut cargo = toolchain::cargo(context, triple, linker)?;
+    /// For one or more triples; the one of this machine only by itself.
+    fn new(
+        context: &Context,
+        workspace: &Utf8Path,
+        triples: &[&str],
+    ) -> Result<Self, ToolchainError> {
+        let linker = if triples == [toolchain::host()] { Linker::Native } else { Linker::Zig };
+        let mut cargo = toolchain::cargo(context, triples[0], linker)?;
         // A folder of its own: the flags differ from those of every other build, which would only evict each other.
         let target = context
             .variable("CARGO_TARGET_DIR")
@@ -109,8 +141,9 @@ impl Build {
             .join("launchers");
         let what = ["--locked", "--profile", "launcher", "--package", "installer", "--bin"];
         cargo.arguments.extend(what.map(str::to_owned));
-        let more = ["launcher", "--target", triple, "--target-dir", target.as_str()];
+        let more = ["launcher", "--target-dir", target.as_str()];
         cargo.arguments.extend(more.map(str::to_owned));
+        cargo.arguments.extend(triples.iter().map(|triple| format!("--target={triple}")));
         if context.offline {
             cargo.arguments.push("--offline".to_owned());
         }
@@ -118,20 +151,23 @@ impl Build {
         let folders = [(workspace, "/gangway"), (target.as_path(), "/target")];
         let flags = toolchain::flags(context, &["-Ctarget-feature=+crt-static"], &folders);
         cargo.environment.insert("CARGO_ENCODED_RUSTFLAGS".to_owned(), flags);
-        let executable = target.join(triple).join("launcher").join(file_name(triple));
-        Ok(Self { cargo, folder: workspace.to_owned(), executable })
+        Ok(Self { cargo, folder: workspace.to_owned(), results: target })
     }
 
-    fn run(self, triple: &str) -> Result<Utf8PathBuf, LauncherError> {
+    fn executable(&self, triple: &str) -> Utf8PathBuf {
+        self.results.join(triple).join("launcher").join(file_name(triple))
+    }
+
+    fn run(&self, triple: &str) -> Result<(), LauncherError> {
         let command =
             Command::new(format!("build the launcher for {triple}"), self.cargo.program.as_str())
-                .args(self.cargo.arguments)
-                .envs(self.cargo.environment)
-                .current_dir(self.folder);
+                .args(self.cargo.arguments.clone())
+                .envs(self.cargo.environment.clone())
+                .current_dir(self.folder.clone());
         match command.run() {
-            Ok(_) => Ok(self.executable),
+            Ok(_) => Ok(()),
             Err(ProcessError::Start { source, .. }) => Err(LauncherError::NoCargo {
-                program: self.cargo.program.into_string(),
+                program: self.cargo.program.to_string(),
                 triple: triple.to_owned(),
                 source,
             }),
@@ -206,7 +242,7 @@ mod tests {
 
     #[test]
     fn flags_name_every_folder_of_this_machine() {
-        let build = Build::new(&context(&[("HOME", "/home/me")]), "/code/g w".into(), TRIPLE)
+        let build = Build::new(&context(&[("HOME", "/home/me")]), "/code/g w".into(), &[TRIPLE])
             .expect("nothing is looked for");
         let flags: Vec<_> =
             build.cargo.environment["CARGO_ENCODED_RUSTFLAGS"].split('\u{1f}').collect();
@@ -221,15 +257,15 @@ mod tests {
         );
         assert_eq!(file_name("x86_64-pc-windows-gnu"), "launcher.exe");
         let expected = "/code/g w/target/launchers/x86_64-unknown-linux-gnu/launcher/launcher";
-        assert_eq!(build.executable, expected);
+        assert_eq!(build.executable(TRIPLE), expected);
 
         let elsewhere =
             [("CARGO_TARGET_DIR", "out"), ("CARGO_HOME", "/ch"), ("CARGO", "/bin/cargo")];
-        let build = Build::new(&context(&elsewhere), "/code".into(), TRIPLE).expect("as above");
+        let build = Build::new(&context(&elsewhere), "/code".into(), &[TRIPLE]).expect("as above");
         assert!(build.cargo.environment["CARGO_ENCODED_RUSTFLAGS"].ends_with("=/ch=/cargo"));
         assert_eq!(build.cargo.program, "/bin/cargo");
         let expected = "/here/out/launchers/x86_64-unknown-linux-gnu/launcher/launcher";
-        assert_eq!(build.executable, expected);
+        assert_eq!(build.executable(TRIPLE), expected);
     }
 
     #[test]

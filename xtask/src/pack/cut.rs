@@ -5,6 +5,7 @@
 //!
 //! - A file of at least half a frame has frames to itself, which begin with its first byte: the header, which names
 //!   the path, is in the frame before. So a runtime's frames are the same in all bundles that have it.
+//! - A frame has entries of one part of the archive only.
 //! - Elsewhere a frame ends between half and the whole of the frame size: before another package if there is a
 //!   choice, and then before the entry whose path has the lowest digest.
 
@@ -33,7 +34,9 @@ pub(super) fn frames<'plan, 'tree>(
     frame_size: u64,
 ) -> Vec<Frame<'plan, 'tree>> {
     let mut frames = Vec::new();
-    for run in entries.split_inclusive(|entry| is_large(entry, frame_size)) {
+    let sections = entries.chunk_by(|one, next| one.part == next.part);
+    let runs = sections.flat_map(|part| part.split_inclusive(|entry| is_large(entry, frame_size)));
+    for run in runs {
         let mut rest = run;
         while !rest.is_empty() {
             let (frame, others) = rest.split_at(cut(rest, frame_size));
@@ -112,7 +115,7 @@ mod tests {
     fn tree(files: &[(&str, u64)]) -> Tree {
         let mut tree = Tree::default();
         for (path, size) in files {
-            let source = Source::new("unused", *size, false, Digest::of(""));
+            let source = Source::new("/dev/null", *size, false, Digest::of(""));
             tree.insert(BundlePath::new(*path).expect("plain"), Node::File(source));
         }
         tree
@@ -134,7 +137,8 @@ mod tests {
     fn describe(files: &[(String, u64)]) -> Vec<(String, u64)> {
         let files: Vec<_> = files.iter().map(|(path, size)| (path.as_str(), *size)).collect();
         let tree = tree(&files);
-        let entries = entry::list(&tree, "app").expect("a plain tree");
+        let entries =
+            entry::list(&tree, "app", &crate::native::Natives::default()).expect("a plain tree");
         (frames(&entries, FRAME).iter())
             .filter_map(|frame| match frame {
                 Frame::Entries(entries) => {
@@ -160,7 +164,8 @@ mod tests {
         let files = packages(50, 3);
         let files: Vec<_> = files.iter().map(|(path, size)| (path.as_str(), *size)).collect();
         let tree = tree(&files);
-        let entries = entry::list(&tree, "app").expect("a plain tree");
+        let entries =
+            entry::list(&tree, "app", &crate::native::Natives::default()).expect("a plain tree");
         let frames = frames(&entries, FRAME);
         let framed = frames.iter().flat_map(|frame| match frame {
             Frame::Entries(entries) => *entries,
@@ -191,7 +196,8 @@ mod tests {
     #[test]
     fn large_files_have_frames_to_themselves() {
         let tree = tree(&[("a", 10), ("runtime/node", 2 * FRAME + 5), ("z", FRAME / 2), ("zz", 1)]);
-        let entries = entry::list(&tree, "app").expect("a plain tree");
+        let entries =
+            entry::list(&tree, "app", &crate::native::Natives::default()).expect("a plain tree");
         let described: Vec<_> = (frames(&entries, FRAME).iter())
             .map(|frame| match frame {
                 Frame::Entries(entries) => format!("{} entries", entries.len()),

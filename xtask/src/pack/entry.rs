@@ -1,14 +1,16 @@
 //! The entries of an archive, in order.
 //!
-//! Files and links come by package, and within one by extension and name: what is alike stands together, where a
-//! compressor finds it. A folder comes right before the first entry in it, the archive's own folder first of all, so an
-//! unpacker always has the folder.
+//! What the bundles of all platforms have in common stands first, then what has native code in it, and at last what describes
+//! the bundle: so the frames of the first part are the same for all of them. Inside a part, files and links come by
+//! package, and within one by extension and name: what is alike stands together, where a compressor finds it. A folder
+//! comes right before the first entry in it, the archive's own folder first of all, so an unpacker always has the folder.
 
 use std::collections::HashSet;
 
 use gangway_artifact::BundlePath;
 
-use super::PackError;
+use super::{PackError, source};
+use crate::native::Natives;
 use crate::tree::{Node, Source, Tree};
 
 /// One entry.
@@ -18,8 +20,21 @@ pub(super) struct Entry<'tree> {
     pub(super) name: String,
     /// How much of `name` is the archive's own folder.
     folder: usize,
+    /// Where it stands.
+    pub(super) part: Part,
     /// What it is.
     pub(super) kind: Kind<'tree>,
+}
+
+/// The parts of an archive, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// Groups without native code.
+    Portable,
+    /// Groups with native code.
+    Native,
+    /// The files at the bundle's root, which describe it.
+    Description,
 }
 
 /// What an entry is.
@@ -31,8 +46,8 @@ pub(super) enum Kind<'tree> {
 }
 
 impl<'tree> Entry<'tree> {
-    fn new(folder: &str, path: &str, kind: Kind<'tree>) -> Self {
-        Self { name: format!("{folder}/{path}"), folder: folder.len() + 1, kind }
+    fn new(folder: &str, path: &str, part: Part, kind: Kind<'tree>) -> Self {
+        Self { name: format!("{folder}/{path}"), folder: folder.len() + 1, part, kind }
     }
 
     /// Its path in the bundle; empty for the archive's own folder.
@@ -66,32 +81,71 @@ fn group(path: &str) -> &str {
     &path[..start + end]
 }
 
-/// Group, extension, name, path. A leading dot begins a name, not an extension.
-fn place(path: &BundlePath) -> (&str, &str, &str, &str) {
-    let name = path.name();
-    let dot = name.rfind('.').filter(|dot| *dot > 0);
-    (group(path.as_str()), dot.map_or("", |dot| &name[dot..]), name, path.as_str())
+/// The groups with native code, and its files.
+struct NativeCode<'tree> {
+    groups: HashSet<&'tree str>,
+    files: HashSet<&'tree str>,
+}
+
+impl<'tree> NativeCode<'tree> {
+    fn of(tree: &'tree Tree, natives: &Natives) -> Result<Self, PackError> {
+        let mut found = Self { groups: HashSet::new(), files: HashSet::new() };
+        for (path, source) in tree.files() {
+            let identity = natives.identity(source);
+            if identity.map_err(|error| source::read_error(path, source, error))?.is_some() {
+                found.groups.insert(group(path.as_str()));
+                found.files.insert(path.as_str());
+            }
+        }
+        Ok(found)
+    }
+
+    fn part(&self, path: &str) -> Part {
+        match group(path) {
+            root if root == path => Part::Description,
+            group if self.groups.contains(group) => Part::Native,
+            _ => Part::Portable,
+        }
+    }
+
+    /// Part, group, whether it is native code, extension, name, path. A leading dot begins a name, not an extension.
+    fn place(
+        &self,
+        path: &'tree BundlePath,
+    ) -> (Part, &'tree str, bool, &'tree str, &'tree str, &'tree str) {
+        let (text, name) = (path.as_str(), path.name());
+        let dot = name.rfind('.').filter(|dot| *dot > 0);
+        let extension = dot.map_or("", |dot| &name[dot..]);
+        (self.part(text), group(text), self.files.contains(text), extension, name, text)
+    }
 }
 
 /// The entries of `tree` below one folder.
 ///
 /// # Errors
-/// When the tree contradicts itself, or `folder` is not a plain name.
-pub(super) fn list<'tree>(tree: &'tree Tree, folder: &str) -> Result<Vec<Entry<'tree>>, PackError> {
+/// When the tree contradicts itself, a file cannot be read, or `folder` is not a plain name.
+pub(super) fn list<'tree>(
+    tree: &'tree Tree,
+    folder: &str,
+    natives: &Natives,
+) -> Result<Vec<Entry<'tree>>, PackError> {
     if folder.contains('/') || BundlePath::new(folder).is_err() {
         return Err(PackError::Folder { name: folder.to_owned() });
     }
     let mut entries = Vec::with_capacity(tree.len() + tree.len() / 4);
-    entries.push(Entry { name: folder.to_owned(), folder: folder.len(), kind: Kind::Folder });
+    let native_code = NativeCode::of(tree, natives)?;
+    let (name, part) = (folder.to_owned(), Part::Portable);
+    entries.push(Entry { name, folder: folder.len(), part, kind: Kind::Folder });
     let mut folders = HashSet::new();
     let mut nodes: Vec<_> = tree.iter().collect();
-    nodes.sort_by_cached_key(|&(path, _)| place(path));
+    nodes.sort_by_cached_key(|&(path, _)| native_code.place(path));
     for (path, node) in nodes {
+        let part = native_code.part(path.as_str());
         for (end, _) in path.as_str().match_indices('/') {
             let parent = &path.as_str()[..end];
             if folders.insert(parent) {
                 refuse_node_at(tree, parent, path)?;
-                entries.push(Entry::new(folder, parent, Kind::Folder));
+                entries.push(Entry::new(folder, parent, part, Kind::Folder));
             }
         }
         let kind = match node {
@@ -101,7 +155,7 @@ pub(super) fn list<'tree>(tree: &'tree Tree, folder: &str) -> Result<Vec<Entry<'
                 return Err(PackError::Escapes { path: path.clone(), target: target.clone() });
             }
         };
-        entries.push(Entry::new(folder, path.as_str(), kind));
+        entries.push(Entry::new(folder, path.as_str(), part, kind));
     }
     Ok(entries)
 }
@@ -149,7 +203,7 @@ mod tests {
         for path in ["a/b/c", "a-b/c", "a.txt", "z"] {
             link(&mut tree, path, "x");
         }
-        let entries = list(&tree, "app-1.0.0").expect("a plain tree");
+        let entries = list(&tree, "app-1.0.0", &Natives::default()).expect("a plain tree");
         let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(
             names,
@@ -183,7 +237,7 @@ mod tests {
         ] {
             link(&mut tree, path, "x");
         }
-        let entries = list(&tree, "r").expect("a plain tree");
+        let entries = list(&tree, "r", &Natives::default()).expect("a plain tree");
         let links = entries.iter().filter(|entry| matches!(entry.kind, Kind::Link(_)));
         let names: Vec<_> = links.map(Entry::path).collect();
         assert_eq!(
@@ -215,7 +269,7 @@ mod tests {
             ("node_modules/a/b.js", "node_modules/a"),
             ("@s/p/x", "@s"),
         ] {
-            assert_eq!(Entry::new("r", path, Kind::Folder).group(), group, "{path}");
+            assert_eq!(super::group(path), group, "{path}");
         }
     }
 
@@ -224,7 +278,7 @@ mod tests {
         let mut tree = Tree::default();
         link(&mut tree, "a/b", "x");
         link(&mut tree, "a/b/c", "x");
-        let error = list(&tree, "app").expect_err("`a/b` is both");
+        let error = list(&tree, "app", &Natives::default()).expect_err("`a/b` is both");
         insta::assert_snapshot!(error, @"cannot pack `a/b/c`: `a/b` is not a folder");
     }
 
@@ -240,7 +294,7 @@ mod tests {
         }
         let mut tree = Tree::default();
         link(&mut tree, "bin/x", "../../etc/passwd");
-        let error = list(&tree, "app").expect_err("it leads out");
+        let error = list(&tree, "app", &Natives::default()).expect_err("it leads out");
         insta::assert_snapshot!(error, @"cannot pack the link `bin/x`: it leads out of the bundle, to `../../etc/passwd`");
     }
 
@@ -248,7 +302,10 @@ mod tests {
     fn the_folder_has_a_plain_name() {
         for name in ["", "a/b", "..", "/", "a\\b"] {
             assert!(
-                matches!(list(&Tree::default(), name), Err(PackError::Folder { .. })),
+                matches!(
+                    list(&Tree::default(), name, &Natives::default()),
+                    Err(PackError::Folder { .. })
+                ),
                 "{name}"
             );
         }

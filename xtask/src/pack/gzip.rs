@@ -24,7 +24,7 @@ pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, P
     let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(|error| work.write_error(error));
     put(&HEADER)?;
     let compress = |piece: Piece<'_, '_>| {
-        compress(&piece.plain()?, level).map_err(|error| work.compress_error(error))
+        compress(&piece.plain(work)?, level).map_err(|error| work.compress_error(error))
     };
     let count = stream::write(
         work,

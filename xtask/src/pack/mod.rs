@@ -87,10 +87,10 @@ impl Settings {
     #[must_use]
     pub fn new(format: Format) -> Self {
         // Zstandard: measured on OpenClaw's tree (docs/decisions/frames-and-level.md has the tables). For text 10 is where the
-        // curve bends, for machine code it is 8.
+        // curve bends, for machine code it is 7.
         // Deflate: 6 is where zlib's own curve bends.
         let (level, code_level) = match format {
-            Format::TarZst => (10, 8),
+            Format::TarZst => (10, 7),
             Format::TarGz | Format::Zip => (6, 6),
         };
         // A frame is what is cached, fetched and decompressed at once, so it should be small; but what two frames have
@@ -137,7 +137,7 @@ pub fn write(
     known: Known<'_>,
     out: &Utf8Path,
 ) -> Result<Packed, PackError> {
-    let entries = entry::list(tree, folder)?;
+    let entries = entry::list(tree, folder, known.natives)?;
     let output = Output::create(out)?;
     let work = Work {
         entries: &entries,
@@ -173,6 +173,18 @@ struct Work<'plan, 'tree> {
 impl Work<'_, '_> {
     fn frame_size(&self) -> u64 {
         u64::from(self.settings.frame_size.get())
+    }
+
+    /// An empty buffer, of memory that was used before if there is any.
+    fn buffer(&self) -> Vec<u8> {
+        self.known.frames.map_or_else(Vec::new, FrameCache::buffer)
+    }
+
+    /// Takes a buffer back.
+    fn recycle(&self, buffer: Vec<u8>) {
+        if let Some(frames) = self.known.frames {
+            frames.recycle(buffer);
+        }
     }
 
     fn write_error(&self, error: std::io::Error) -> PackError {

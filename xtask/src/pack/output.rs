@@ -51,9 +51,15 @@ impl Output {
     pub(super) fn finish(self) -> Result<(Digest, u64), PackError> {
         let Self { partial, mut file, out } = self;
         let write_error = |error| PackError::Write { out: out.clone(), error };
-        file.sync_all().map_err(write_error)?;
         file.seek(SeekFrom::Start(0)).map_err(write_error)?;
-        let written = Digest::of_reader(&file).map_err(write_error)?;
+        // The disk and the processor are busy at the same time.
+        let (synced, written) = std::thread::scope(|scope| {
+            let synced = scope.spawn(|| file.sync_all());
+            let written = Digest::of_reader(&file);
+            (synced.join().expect("a call of the system does not panic"), written)
+        });
+        synced.map_err(write_error)?;
+        let written = written.map_err(write_error)?;
         partial.persist(&out).map_err(|error| write_error(error.error))?;
         Ok(written)
     }

@@ -29,7 +29,12 @@ const WITH_CHECKSUMS: u8 = 0x80;
 pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, PackError> {
     let mut entries = Vec::new();
     let make = |piece: Piece<'_, '_>, level| {
-        compress(&piece.plain()?, level).map_err(|error| work.compress_error(error))
+        let plain = piece.plain(work)?;
+        let mut frame = work.buffer();
+        let compressed = compress(&plain, level, &mut frame);
+        compressed.map_err(|error| work.compress_error(error))?;
+        work.recycle(plain);
+        Ok(frame)
     };
     let compress = |piece: Piece<'_, '_>| {
         let level = work.level(piece.large_file())?;
@@ -44,7 +49,9 @@ pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, P
     };
     let count = stream::write(work, is_kept, compress, |frame| {
         entries.push(entry(&frame));
-        out.write_all(&frame).map_err(|error| work.write_error(error))
+        out.write_all(&frame).map_err(|error| work.write_error(error))?;
+        work.recycle(frame);
+        Ok(())
     })?;
     out.write_all(&table(&entries)).map_err(|error| work.write_error(error))?;
     Ok(count)
@@ -68,11 +75,13 @@ fn key(content: &Digest, level: i32) -> Digest {
 
 /// One frame. The compressor is a new one each time: one that is used again salts its hash tables with what it did
 /// before, and the bytes would depend on which thread did what.
-fn compress(plain: &[u8], level: i32) -> io::Result<Vec<u8>> {
+fn compress(plain: &[u8], level: i32, frame: &mut Vec<u8>) -> io::Result<()> {
     let mut compressor = Compressor::new(level)?;
     compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-    compressor.compress(plain)
+    frame.reserve(::zstd::zstd_safe::compress_bound(plain.len()));
+    compressor.compress_to_buffer(plain, frame)?;
+    Ok(())
 }
 
 /// A frame's entry in the table: its size, its content's, and the low half of its content's XXH64, which is also what

@@ -50,7 +50,7 @@ pub(super) fn write<C: Send>(
 ) -> Result<usize, PackError> {
     let frames = cut::frames(work.entries, work.frame_size());
     let count = frames.len();
-    let mut reading = Reading { open: None, frame_size: work.frame_size(), is_kept };
+    let mut reading = Reading { work, open: None, is_kept };
     let jobs = frames.into_iter().map(|frame| reading.piece(&frame));
     let work_on = |piece: Piece<'_, '_>| {
         let file_bytes = piece.file_bytes();
@@ -94,9 +94,9 @@ impl Piece<'_, '_> {
     }
 
     /// The piece's bytes.
-    pub(super) fn plain(self) -> Result<Vec<u8>, PackError> {
+    pub(super) fn plain(self, work: &Work<'_, '_>) -> Result<Vec<u8>, PackError> {
         match self.content {
-            Content::Entries(entries) => render(entries, self.frame_size),
+            Content::Entries(entries) => render(entries, self.frame_size, work.buffer()),
             Content::Part { plain: Some(plain), .. } => Ok(plain),
             Content::Part { part, plain: None } => part.read_alone(),
             Content::End => Ok(vec![0; 2 * header::BLOCK]),
@@ -148,14 +148,14 @@ impl Part<'_> {
 }
 
 /// Frames become pieces.
-struct Reading<'tree, F> {
+struct Reading<'work, 'tree, F> {
+    work: &'work Work<'work, 'tree>,
     /// The large file whose parts are being read.
     open: Option<Verified<'tree>>,
-    frame_size: u64,
     is_kept: F,
 }
 
-impl<'tree, F> Reading<'tree, F>
+impl<'tree, F> Reading<'_, 'tree, F>
 where
     F: Fn(LargeFile<'_>, &Digest) -> Result<bool, PackError>,
 {
@@ -172,7 +172,7 @@ where
                 Content::Part { part, plain }
             }
         };
-        Ok(Piece { content, frame_size: self.frame_size })
+        Ok(Piece { content, frame_size: self.work.frame_size() })
     }
 
     /// The bytes of a part, unless none of its file is needed.
@@ -183,7 +183,7 @@ where
             None if part.offset > 0 || self.keeps_all(part)? => return Ok(None),
             None => Verified::open(part.file.path, part.file.source)?,
         };
-        let mut plain = Vec::new();
+        let mut plain = self.work.buffer();
         file.read(part.length, &mut plain)?;
         if part.is_last() {
             file.finish()?;
@@ -195,7 +195,7 @@ where
     }
 
     fn keeps_all(&self, first: Part<'tree>) -> Result<bool, PackError> {
-        for (offset, length) in cut::parts(first.file.source.size, self.frame_size) {
+        for (offset, length) in cut::parts(first.file.source.size, self.work.frame_size()) {
             if !(self.is_kept)(first.file, &Part { offset, length, ..first }.key())? {
                 return Ok(false);
             }
@@ -205,8 +205,11 @@ where
 }
 
 /// The part of the stream that `entries` are.
-fn render(entries: &[Entry<'_>], frame_size: u64) -> Result<Vec<u8>, PackError> {
-    let mut plain = Vec::new();
+fn render(
+    entries: &[Entry<'_>],
+    frame_size: u64,
+    mut plain: Vec<u8>,
+) -> Result<Vec<u8>, PackError> {
     for entry in entries {
         plain.extend_from_slice(&header::blocks(entry));
         if let Kind::File(path, source) = entry.kind

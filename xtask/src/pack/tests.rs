@@ -440,7 +440,7 @@ fn every_kept_frame_may_be_damaged() {
 #[test]
 fn a_full_disk_is_told() {
     let fixture = various();
-    let entries = entry::list(&fixture.tree, "app").expect("a plain tree");
+    let entries = entry::list(&fixture.tree, "app", &Natives::default()).expect("a plain tree");
     for format in FORMATS {
         let full = std::fs::OpenOptions::new().read(true).write(true).open("/dev/full");
         let full = full.expect("Linux has it");

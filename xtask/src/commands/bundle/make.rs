@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{Digest, MANIFEST_FILE, TargetName};
+use gangway_artifact::{Digest, MANIFEST_FILE, Platform, TargetName};
 
 use super::record::{self, Key, Keys};
 use super::{Bundle, BundleError, Failure, Options, Outcome, Pruned};
@@ -32,9 +32,9 @@ use crate::store::Store;
 use crate::summary;
 use crate::tree::Tree;
 
-/// How many targets are under way at once, at most. One is packed by all threads there are; a second one keeps them busy
-/// while it ends.
-const AT_ONCE: usize = 2;
+/// How many targets are under way at once, at most. One is packed by all threads there are; the others keep them busy while
+/// it ends and waits for the disk.
+const AT_ONCE: usize = 3;
 
 /// What one target still lacks.
 #[derive(Debug)]
@@ -61,7 +61,8 @@ pub(super) struct Command<'a> {
 pub(super) fn look<'a>(command: &Command<'a>, outcome: &mut Outcome) -> Vec<Work<'a>> {
     let Command { context, config, options, inputs, plan, own, services, .. } = *command;
     let keys = Keys::new(context, inputs, own, services, config, options);
-    let mut launchers = BTreeMap::new();
+    let triples = plan.targets.iter().map(|target| target.data.launcher_triple());
+    let mut launchers = launcher::obtain_together(context, triples);
     let mut missing = Vec::new();
     for target in &plan.targets {
         match look_at(command, target, &keys, &mut launchers, &mut outcome.bundles) {
@@ -126,7 +127,7 @@ pub(super) fn all(
     let outputs = stage::build(&materials, plan)?;
     let frames = FrameCache::open(store)?;
     let is_one_of_many = options.targets.len() > 1;
-    let queue = Mutex::new(work.into_iter());
+    let queue = Mutex::new(in_turns(work).into_iter());
     let outcome = Mutex::new(outcome);
     let to_stage = AtomicUsize::new(lock(&queue).len());
     let worker = |when_all_are_staged: &dyn Fn()| {
@@ -195,6 +196,22 @@ fn launcher_of<'a>(
     let launcher = launcher::obtain(context, triple)?;
     known.insert(triple, launcher.clone());
     Ok(launcher)
+}
+
+/// Targets of one platform share most of what is made for them, if they do not make it at the same time: so at first one of
+/// every platform, then the others.
+fn in_turns(work: Vec<Work<'_>>) -> Vec<Work<'_>> {
+    let mut seen: BTreeMap<Platform, usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, Work<'_>)> = work
+        .into_iter()
+        .map(|work| {
+            let turn = seen.entry(work.plan.platform).or_default();
+            *turn += 1;
+            (*turn, work)
+        })
+        .collect();
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, work)| work).collect()
 }
 
 type Fetched = BTreeMap<Integrity, Tree>;
