@@ -96,9 +96,7 @@ mod tests {
                 .into_iter()
                 .collect()
         };
-        let names = |folder: &Utf8Path| -> Vec<String> {
-            contents(folder).into_iter().map(|(path, _)| path).collect()
-        };
+        let names = |folder: &Utf8Path| -> Vec<String> { contents(folder).into_keys().collect() };
         let grounds = Grounds::default();
         let one = grounds.lay(&store, &tree("one")).expect("there is room");
         let two = grounds.lay(&store, &tree("two")).expect("there is room");

@@ -4,7 +4,7 @@
 //! `inherits` is filled in before it is read, so that a [`Target`] never knows where a value came from.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use miette::NamedSource;
@@ -203,17 +203,18 @@ fn read(source: &Source) -> Result<(Table, Option<Spanned<String>>), TargetError
     struct Head {
         inherits: Option<Spanned<String>>,
     }
-    let schema = document::schema_value::<File>();
+    /// To make a schema takes longer than to read a file, and there are eleven of them.
+    static WHOLE: LazyLock<Value> = LazyLock::new(document::schema_value::<File>);
+    /// What an heir must have: it may leave out everything but its format.
+    static HEIR: LazyLock<Value> = LazyLock::new(|| without_required(WHOLE.clone()));
     let inherits = |schema: &Value| -> Result<Option<Spanned<String>>, ConfigError> {
         Ok(document::parse::<Head>(&source.text, schema, FORMAT)?.inherits)
     };
-    // An heir may leave out everything but its format.
-    let parent = inherits(&without_required(schema.clone())).map_err(TargetError::File)?;
+    let parent = inherits(&HEIR).map_err(TargetError::File)?;
     if parent.is_none() {
-        inherits(&schema).map_err(TargetError::File)?;
+        inherits(&WHOLE).map_err(TargetError::File)?;
     }
-    let table = document::parse::<Table>(&source.text, &without_required(schema), FORMAT)
-        .map_err(TargetError::File)?;
+    let table = document::parse::<Table>(&source.text, &HEIR, FORMAT).map_err(TargetError::File)?;
     check_versions(source)?;
     Ok((table, parent))
 }
