@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use super::{LayoutError, Method, write};
 use crate::tree::Tree;
 
-/// Makes `folder`, where nothing but `from` was laid out, what [`write`] would make of `to`. After an error the folder is
+/// Makes `folder`, where nothing but `from` was laid out, what [`write()`] would make of `to`. After an error the folder is
 /// neither.
 ///
 /// # Errors

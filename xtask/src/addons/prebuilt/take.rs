@@ -56,7 +56,7 @@ pub fn fetch(
     Ok(())
 }
 
-/// Puts the binaries into the packages of `tree`; [`fetch`] has them in the store.
+/// Puts the binaries into the packages of `tree`; [`fetch()`] has them in the store.
 ///
 /// # Errors
 /// When one is not for the target, or its archive has what it must not have.
