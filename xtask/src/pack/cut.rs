@@ -208,11 +208,11 @@ mod tests {
         assert_eq!(
             described,
             [
-                "4 entries",
+                "3 entries",
                 "65536 of runtime/node",
                 "65536 of runtime/node",
                 "5 of runtime/node",
-                "1 entries",
+                "2 entries",
                 "32768 of z",
                 "1 entries",
                 "end",

@@ -219,7 +219,7 @@ mod tests {
             ]
         );
         assert_eq!(entries[0].path(), "");
-        assert_eq!(entries[2].path(), "a-b/c");
+        assert_eq!(entries[2].path(), "a/b");
     }
 
     #[test]
@@ -251,6 +251,33 @@ mod tests {
                 "app/node_modules/a/package.json",
                 "app/node_modules/a/x/package.json",
                 "app/node_modules/b/index.js",
+            ]
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_platforms_share_stands_before_native_code() {
+        let mut tree = Tree::default();
+        for path in ["app/node_modules/b/index.js", "manifest.json", "app/node_modules/a/z.js"] {
+            link(&mut tree, path, "x");
+        }
+        let program = camino::Utf8PathBuf::try_from(std::env::current_exe().expect("it runs"));
+        let program = program.expect("build folders are UTF-8");
+        let file = fs_err::File::open(&program).expect("it runs");
+        let (sha256, size) = gangway_artifact::Digest::of_reader(file).expect("readable");
+        let node = Node::File(Source::new(program, size, true, sha256));
+        tree.insert(BundlePath::new("app/node_modules/a/b.node").expect("plain"), node);
+        let entries = list(&tree, "r", &Natives::default()).expect("a plain tree");
+        let files = entries.iter().filter(|entry| !matches!(entry.kind, Kind::Folder));
+        let files: Vec<_> = files.map(|entry| (entry.part, entry.path())).collect();
+        assert_eq!(
+            files,
+            [
+                (Part::Portable, "app/node_modules/b/index.js"),
+                (Part::Native, "app/node_modules/a/z.js"),
+                (Part::Native, "app/node_modules/a/b.node"),
+                (Part::Description, "manifest.json"),
             ]
         );
     }
