@@ -111,6 +111,8 @@ const CROSS: Check<'_> = Check {
         "addons_build",
         "--test",
         "macos",
+        "--test",
+        "prebuilt",
         "--",
         "--ignored",
     ],
