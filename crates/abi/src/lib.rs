@@ -7,6 +7,7 @@
 //! Facts can be stored: reading the same bytes gives the same facts, as long as [`FACTS_VERSION`] is the same.
 
 mod archive;
+pub mod check;
 mod elf;
 mod facts;
 mod fatbin;
@@ -20,6 +21,7 @@ mod strings;
 mod version;
 
 pub use archive::{Archive, Member};
+pub use check::check;
 pub use elf::{
     CLibrary, Class, ControlFlow, Elf, Export, Import, Load, Properties, Relro, Stack, SymbolKind,
     Tls, VersionNeed,

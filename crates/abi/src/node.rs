@@ -268,7 +268,7 @@ impl Seen {
 }
 
 /// Whether a symbol is of the namespace `v8`, `node` or `cppgc`, as either family of compilers writes it.
-fn is_engine(name: &str) -> bool {
+pub(crate) fn is_engine(name: &str) -> bool {
     if let Some(name) = name.strip_prefix("_Z") {
         // A table of virtual functions, its type, a name in a namespace, a constant method.
         let name = ["TV", "TI", "TS", "TT"]

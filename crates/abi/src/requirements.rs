@@ -78,7 +78,7 @@ fn libstdcxx(need: &VersionNeed) -> Option<Version> {
 }
 
 /// Whether a file belongs to glibc. Others carry `GLIBC_` versions too: libgcc_s has a `GLIBC_2.0` even beside musl.
-fn is_glibc(file: &str) -> bool {
+pub(crate) fn is_glibc(file: &str) -> bool {
     let name = file.split(".so").next().unwrap_or(file);
     matches!(
         name,
