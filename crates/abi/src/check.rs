@@ -22,6 +22,8 @@ mod opened;
 mod pages;
 mod policy;
 mod process;
+#[cfg(test)]
+mod properties;
 mod protection;
 mod symbols;
 #[cfg(test)]
