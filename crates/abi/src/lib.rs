@@ -1,8 +1,9 @@
 //! Reads what a native binary needs of the machine it runs on.
 //!
-//! Bytes in, data out: [`read`] turns a file into [`Facts`], [`Requirements`] folds the facts of many files into what a
-//! machine must offer. Nothing here opens a file, and nothing panics, whatever the bytes; every list is bounded, since
-//! the counts in a header are the file's own claims. Judging facts against a target's baseline is not done here.
+//! Bytes in, data out: [`read`] turns a file into [`Facts`], and [`check()`] judges the facts of a whole bundle against
+//! what a target promises. [`Requirements`] folds the facts of many files into what a machine must offer. Nothing here
+//! opens a file, and nothing panics, whatever the bytes; every list is bounded, since the counts in a header are the
+//! file's own claims.
 //!
 //! Facts can be stored: reading the same bytes gives the same facts, as long as [`FACTS_VERSION`] is the same.
 

@@ -3,9 +3,11 @@
 //! A version means something only together with the library it is asked of: musl builds ask libgcc_s for `GLIBC_2.0`.
 //! A library of the same name that the process finds in the bundle answers for itself.
 
+use std::collections::BTreeMap;
+
 use super::bundle::Bundle;
 use super::process::{self, Process};
-use super::{Code, File, Finding, Verdict};
+use super::{Code, File, Finding, Policy, Verdict};
 use crate::elf::{Elf, VersionNeed};
 use crate::version::Version;
 
@@ -35,17 +37,36 @@ const GCC: [(u32, u32); 9] =
     [(5, 21), (6, 22), (7, 23), (8, 25), (9, 26), (11, 29), (12, 30), (13, 31), (14, 33)];
 
 pub(super) fn check(bundle: &Bundle<'_>, processes: &[Process], findings: &mut Vec<Finding>) {
+    // Of all versions a file asks of one family, the newest says everything.
+    let mut newest: BTreeMap<(usize, Code), (Version, &VersionNeed)> = BTreeMap::new();
     for process in processes {
         for at in process.own_files() {
             let Some(elf) = bundle.elf(at) else { continue };
             for need in elf.versions.iter().filter(|need| !need.weak) {
-                let finding = match process::named(bundle, process, &need.file) {
-                    Some(library) => defined(bundle, bundle.files[at], library, need),
-                    None => of_system(bundle, bundle.files[at], need),
+                if let Some(library) = process::named(bundle, process, &need.file) {
+                    findings.extend(defined(bundle, bundle.files[at], library, need));
+                    continue;
+                }
+                let (code, version) = match demand(need) {
+                    Some(Demand::Glibc(version)) => (Code::GlibcFloor, version),
+                    Some(Demand::Libstdcxx(version)) => (Code::LibstdcxxFloor, version),
+                    Some(Demand::Unknown(reason)) => {
+                        findings.extend(undecided(bundle, bundle.files[at], need, reason));
+                        continue;
+                    }
+                    // Said of every file that has such relocations, by [`packed`].
+                    Some(Demand::PackedRelocations) | None => continue,
                 };
-                findings.extend(finding);
+                let demanded = (version, need);
+                let slot = newest.entry((at, code)).or_insert_with(|| demanded.clone());
+                if *slot < demanded {
+                    *slot = demanded;
+                }
             }
         }
+    }
+    for ((at, code), (version, need)) in &newest {
+        findings.extend(beyond(bundle.policy, bundle.files[*at], need, *code, version));
     }
     for (_, file, elf) in bundle.elves() {
         findings.extend(packed(bundle, file, elf));
@@ -111,31 +132,19 @@ pub(super) fn is_glibc(file: &str) -> bool {
     crate::requirements::is_glibc(file)
 }
 
-fn of_system(bundle: &Bundle<'_>, file: &File<'_>, need: &VersionNeed) -> Option<Finding> {
-    // musl does not look at versions.
-    if bundle.policy.is_musl() {
-        return None;
-    }
-    let policy = bundle.policy;
-    match demand(need)? {
-        Demand::Glibc(version) => {
-            beyond(file, need, Code::GlibcFloor, "glibc", &version, policy.glibc.as_ref())
-        }
-        Demand::Libstdcxx(version) => {
-            let floor = policy.libstdcxx.as_ref();
-            beyond(file, need, Code::LibstdcxxFloor, "libstdc++ 3.4.x as of", &version, floor)
-        }
-        // Said of every file that has such relocations, by [`packed`].
-        Demand::PackedRelocations => None,
-        Demand::Unknown(reason) if policy.has(&need.file) => Some(Finding {
-            required: format!("`{}` of `{}`", need.version, need.file),
-            because: reason.to_owned(),
-            remedy: "load it on the oldest system, or bring the library along".to_owned(),
-            ..Finding::new(family(&need.file), Verdict::Unknown, file, &need.version)
-        }),
-        // The closure says already that the library is not there.
-        Demand::Unknown(_) => None,
-    }
+/// `None`: the closure says already that the library is not there, or versions are not looked at.
+fn undecided(
+    bundle: &Bundle<'_>,
+    file: &File<'_>,
+    need: &VersionNeed,
+    reason: &str,
+) -> Option<Finding> {
+    (!bundle.policy.is_musl() && bundle.policy.has(&need.file)).then(|| Finding {
+        required: format!("`{}` of `{}`", need.version, need.file),
+        because: reason.to_owned(),
+        remedy: "load it on the oldest system, or bring the library along".to_owned(),
+        ..Finding::new(family(&need.file), Verdict::Unknown, file, &need.version)
+    })
 }
 
 fn family(file: &str) -> Code {
@@ -147,14 +156,18 @@ fn family(file: &str) -> Code {
 }
 
 fn beyond(
+    policy: &Policy<'_>,
     file: &File<'_>,
     need: &VersionNeed,
     code: Code,
-    what: &str,
     version: &Version,
-    floor: Option<&Version>,
 ) -> Option<Finding> {
-    if floor.is_some_and(|floor| version <= floor) {
+    let (what, floor) = match code {
+        Code::GlibcFloor => ("glibc", policy.glibc.as_ref()),
+        _ => ("GLIBCXX", policy.libstdcxx.as_ref()),
+    };
+    // musl does not look at versions.
+    if policy.is_musl() || floor.is_some_and(|floor| version <= floor) {
         return None;
     }
     let verdict = if floor.is_some() { Verdict::Broken } else { Verdict::Unknown };
@@ -252,6 +265,7 @@ mod tests {
             said(&[
                 ("libc.so.6", "GLIBC_2.28", false),
                 ("libm.so.6", "GLIBC_2.34", false),
+                ("libc.so.6", "GLIBC_2.30", false),
                 ("libc.so.6", "GLIBC_2.38", true),
                 ("libstdc++.so.6", "GLIBCXX_3.4.24", false),
                 ("libstdc++.so.6", "CXXABI_1.3.13", false),
@@ -259,7 +273,7 @@ mod tests {
             [
                 "broken glibc-floor a.node GLIBC_2.34: glibc 2.34 / glibc 2.28",
                 "broken libstdcxx-floor a.node CXXABI_1.3.13: \
-                 libstdc++ 3.4.x as of 3.4.29 / libstdc++ 3.4.x as of 3.4.24",
+                 GLIBCXX 3.4.29 / GLIBCXX 3.4.24",
             ]
         );
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::Os;
 use super::bundle::{Bundle, Native};
 use super::floors::{self, Demand, RELR_GLIBC, RELR_MUSL};
 use super::process::{self, Process};
@@ -43,7 +44,11 @@ pub(super) fn fold(bundle: &Bundle<'_>, processes: &[Process]) -> Needs {
         let system = process.system.iter().map(|(_, library)| library);
         let missing = process.missing.iter().map(|missing| &missing.library);
         for library in system.chain(missing) {
-            needs.libraries.entry(library.clone()).or_default();
+            let library = match bundle.policy.os {
+                Os::Windows => library.to_ascii_lowercase(),
+                Os::Linux | Os::MacOs => library.clone(),
+            };
+            needs.libraries.entry(library).or_default();
         }
         for elf in process.own_files().filter_map(|at| bundle.elf(at)) {
             versions(&mut needs, bundle, process, elf);
@@ -98,5 +103,67 @@ fn marks(needs: &mut Needs, elf: &Elf) {
 fn newest(slot: &mut Option<Version>, version: Option<&Version>) {
     if version > slot.as_ref() {
         *slot = version.cloned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Role;
+    use super::super::testing::{Bench, elf, macho, needing, owned, pe};
+    use super::*;
+    use crate::fatbin::GpuCodeKind;
+    use crate::pe::{ImportedSymbol, PeImport};
+
+    #[test]
+    fn the_newest_of_everything() {
+        let addon = needing(
+            &["libc.so.6"],
+            &[
+                ("libc.so.6", "GLIBC_2.17", false),
+                ("libc.so.6", "GLIBC_2.99", true),
+                ("libstdc++.so.6", "CXXABI_1.3.9", false),
+            ],
+        );
+        let gpu = GpuCode { kind: GpuCodeKind::Ptx, arch: 72 };
+        let other = elf(|elf| {
+            elf.needed = owned(&["libx.so.1"]);
+            elf.properties.linux = Version::parse("4.18");
+            elf.loads[0].align = 4096;
+            elf.gpu = vec![gpu];
+        });
+        let needs = Bench::linux()
+            .file("a.node", Role::Addon, addon)
+            .file("b.so", Role::Library, other)
+            .report()
+            .needs;
+        assert_eq!(needs.glibc, Version::parse("2.17"));
+        assert_eq!(needs.libstdcxx, Version::parse("3.4.21"));
+        assert_eq!(needs.kernel, Version::parse("4.18"));
+        assert_eq!(needs.page_size, Some(4096));
+        assert_eq!(needs.gpu, BTreeSet::from([gpu]));
+        assert_eq!(
+            needs.libraries,
+            BTreeMap::from([
+                ("libc.so.6".to_owned(), BTreeSet::from(["GLIBC_2.17".to_owned()])),
+                ("libstdc++.so.6".to_owned(), BTreeSet::from(["CXXABI_1.3.9".to_owned()])),
+                ("libx.so.1".to_owned(), BTreeSet::new()),
+            ])
+        );
+    }
+
+    #[test]
+    fn other_systems() {
+        let needs = Bench::macos().file("a.dylib", Role::Library, macho(|_| {})).report().needs;
+        assert_eq!(needs.macos, Version::parse("11.0"));
+        let facts = pe(|pe| {
+            pe.imports = vec![PeImport {
+                library: "KERNEL32.dll".into(),
+                delayed: false,
+                symbols: vec![ImportedSymbol::Name("CreatePseudoConsole".into())],
+            }];
+        });
+        let needs = Bench::windows().file("a.dll", Role::Library, facts).report().needs;
+        assert_eq!(needs.windows, Version::parse("10.0.17763"));
+        assert_eq!(Vec::from_iter(needs.libraries.into_keys()), ["kernel32.dll"]);
     }
 }

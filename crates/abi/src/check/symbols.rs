@@ -2,8 +2,8 @@
 //!
 //! Every import of every file is looked for in the files of its process, the runtime among them. A symbol with a
 //! version is promised by the library the version belongs to: the floors decide about those of the system. What has no
-//! version and is in no file of the bundle may still come from the system, so it is unknown, with two exceptions:
-//! musl's symbols never have versions, so plain names of C are taken for musl's unless musl is known to lack them; and
+//! version and is in no file of the bundle may still come from the system, so it is unknown, with three exceptions: what
+//! another file of the process takes from the system, by a version, is there; musl's symbols never have versions, so plain names of C are taken for musl's unless musl is known to lack them; and
 //! mangled names of C++ that are not the standard library's come from no C library.
 //! The functions of the host (`napi_*`, `uv_*`, `v8::`) are left to the checks of addons.
 
@@ -64,12 +64,13 @@ pub(super) fn undefined(bundle: &Bundle<'_>, processes: &[Process]) -> Vec<Undef
     let mut exports = Exports::default();
     let mut all = Vec::new();
     for (number, process) in processes.iter().enumerate() {
+        let promised = promised(bundle, process);
         for file in process.own_files() {
             // What is not found may be in a library that is not found either, which is said already.
             if process.missing.iter().any(|missing| missing.file == file && !missing.delayed) {
                 continue;
             }
-            let mut search = Search { bundle, process, exports: &mut exports };
+            let mut search = Search { bundle, process, exports: &mut exports, promised: &promised };
             let names = match bundle.native(file) {
                 Some(Native::Elf(elf)) => search.elf(elf),
                 Some(Native::MachO(slice)) => search.macho(slice),
@@ -186,20 +187,39 @@ struct Search<'s, 'a> {
     bundle: &'s Bundle<'a>,
     process: &'s Process,
     exports: &'s mut Exports<'a>,
+    promised: &'s HashSet<&'a str>,
+}
+
+/// What the files of a process take from libraries of the system by a version: those have it, or nothing starts.
+fn promised<'a>(bundle: &Bundle<'a>, process: &Process) -> HashSet<&'a str> {
+    let mut names = HashSet::new();
+    for elf in process.files().filter_map(|file| bundle.elf(file)) {
+        let of_system: Vec<bool> = elf
+            .versions
+            .iter()
+            .map(|need| !need.weak && process::named(bundle, process, &need.file).is_none())
+            .collect();
+        let is_of_system = |version: Option<u16>| {
+            version.is_some_and(|at| of_system.get(usize::from(at)) == Some(&true))
+        };
+        let imports = elf.imports.iter().filter(|import| is_of_system(import.version));
+        names.extend(imports.map(|import| &*import.name));
+    }
+    names
 }
 
 type Names = Vec<(String, Option<usize>)>;
 
 impl Search<'_, '_> {
     fn in_process(&mut self, name: &str) -> bool {
-        let Self { bundle, process, exports } = self;
+        let Self { bundle, process, exports, .. } = self;
         process.files().any(|file| exports.has(bundle, file, name))
     }
 
     fn elf(&mut self, elf: &Elf) -> Names {
         let mut names = Names::new();
         for import in elf.imports.iter().filter(|import| !import.weak) {
-            if self.in_process(&import.name) {
+            if self.promised.contains(&*import.name) || self.in_process(&import.name) {
                 continue;
             }
             let need = elf.version_of(import).filter(|_| !self.bundle.policy.is_musl());
@@ -344,6 +364,25 @@ mod tests {
         assert_eq!(verdicts(Bench::linux(), addon(&["_ZNSt6chrono3nowEv"], &[])), unknown);
         assert_eq!(verdicts(Bench::musl(), addon(&["malloc"], &[])), []);
         assert_eq!(verdicts(Bench::musl(), addon(&["__memcpy_chk"], &[])), broken);
+    }
+
+    #[test]
+    fn what_the_program_has_from_the_system_is_there() {
+        let codes = |version| {
+            let program = elf(|elf| {
+                elf.kind = Kind::Executable;
+                elf.imports = imports(&["dlopen"]);
+                elf.imports[0].version = version;
+                elf.versions = vec![crate::VersionNeed::new("libc.so.6", "GLIBC_2.2.5", false)];
+                elf.needed = owned(&["libz.so.1"]);
+            });
+            Bench::linux()
+                .file("bin/node", Role::Runtime, program)
+                .file("a.node", Role::Addon, addon(&["dlopen"], &[]))
+                .codes()
+        };
+        assert_eq!(codes(Some(0)), []);
+        assert_eq!(codes(None), [Code::SymbolClosure; 2]);
     }
 
     #[test]
