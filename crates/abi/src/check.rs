@@ -32,7 +32,7 @@ mod tls;
 mod unread;
 mod windows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -141,7 +141,21 @@ pub fn check(input: &Input<'_>, policy: &Policy<'_>) -> Report {
     gpu::check(&bundle, &mut findings);
     apple::check(&bundle, &processes, &mut findings);
     windows::check(&bundle, &mut findings);
-    Report { findings: distinct(findings), needs: needs::fold(&bundle, &processes) }
+    let spare = spare(&findings);
+    findings.retain(|finding| !spare.contains(&finding.path) || is_spare(finding));
+    let needs = needs::fold(&bundle, &processes, &spare);
+    Report { findings: distinct(findings), needs }
+}
+
+/// Files for another system, C library or engine, beside which their package has the right one: nothing loads them, so
+/// what else they lack is of no consequence.
+fn spare(findings: &[Finding]) -> BTreeSet<String> {
+    findings.iter().filter(|one| is_spare(one)).map(|one| one.path.clone()).collect()
+}
+
+fn is_spare(finding: &Finding) -> bool {
+    let tells = [Code::Machine, Code::CLibrary, Code::NodeModulesVersion].contains(&finding.code);
+    tells && finding.verdict == Verdict::Advice
 }
 
 /// A file can be in several processes; what is said of it counts once, in its worst form.

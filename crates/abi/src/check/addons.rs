@@ -110,14 +110,7 @@ impl<'a> Addon<'_, 'a> {
             return None;
         }
         let wanted = self.runtime.modules;
-        let has_variant = self.bundle.has_variant(self.at, |native| {
-            native.node().is_some_and(|node| match &node.engine {
-                Some(engine) => {
-                    !is_deno && engine.modules.is_some_and(|(found, _)| found == wanted)
-                }
-                None => true,
-            })
-        }) || (!is_deno && self.named_variant());
+        let has_variant = self.has_right_variant();
         let verdict = match () {
             () if has_variant && !fits => Verdict::Advice,
             () if is_deno || !missing.is_empty() => Verdict::Broken,
@@ -164,14 +157,14 @@ impl<'a> Addon<'_, 'a> {
         })
     }
 
-    /// Whether a sibling has the right version in its name only.
-    fn named_variant(&self) -> bool {
-        let folder = super::bundle::folder(self.file().path);
-        self.bundle.natives().any(|(at, file, native)| {
-            at != self.at
-                && super::bundle::folder(file.path) == folder
-                && native.node().is_some_and(|node| node.engine.is_some())
-                && modules_in_name(name(file.path)) == Some(self.runtime.modules)
+    /// Whether the package has an addon that this runtime takes: on Node-API, or for its own version.
+    fn has_right_variant(&self) -> bool {
+        self.bundle.has_variant(self.at, |file, node| match &node.engine {
+            None => true,
+            Some(engine) => {
+                self.runtime.engine != RuntimeEngine::Deno
+                    && modules(engine, file.path) == Some(self.runtime.modules)
+            }
         })
     }
 
@@ -317,7 +310,7 @@ fn modules(engine: &Engine, path: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::super::Role;
-    use super::super::testing::{Bench, elf, imports, offers, pe};
+    use super::super::testing::{Bench, elf, imports, node_api, offers, pe};
     use super::*;
     use crate::facts::{Facts, Kind};
     use crate::node::{ModulesSource, Registration};
@@ -327,20 +320,10 @@ mod tests {
         RuntimeFacts { engine, version: "1".to_owned(), modules: 137, node_api: 10 }
     }
 
-    fn api(change: impl FnOnce(&mut NodeApi)) -> NodeFacts {
-        let mut api = NodeApi {
-            declared: Declared::Level(8),
-            imported: Some(1),
-            mentioned: None,
-            unknown: Vec::new(),
-        };
-        change(&mut api);
-        NodeFacts {
-            registrations: vec![Registration::NodeApiExport],
-            node_api: Some(api),
-            engine: None,
-            libuv: Vec::new(),
-        }
+    fn api(change: impl FnMut(&mut NodeApi)) -> NodeFacts {
+        let mut node = node_api();
+        node.node_api.as_mut().into_iter().for_each(change);
+        node
     }
 
     fn v8(modules: Option<u32>) -> NodeFacts {
@@ -400,6 +383,23 @@ mod tests {
         let bench = bench(RuntimeEngine::Node, &[V8], "p/a-127.node", addon(v8(Some(127)), &[V8]))
             .file("p/a-137.node", Role::Addon, addon(v8(Some(137)), &[V8]));
         assert_eq!(bench.verdicts(), [(Code::NodeModulesVersion, Verdict::Advice)]);
+    }
+
+    #[test]
+    fn what_is_not_loaded_needs_nothing() {
+        let old = elf(|elf| {
+            elf.node = Some(v8(Some(127)));
+            elf.needed = vec!["libgone.so.1".to_owned()];
+            elf.versions = vec![crate::VersionNeed::new("libc.so.6", "GLIBC_2.99", false)];
+        });
+        let right = addon(v8(Some(137)), &[V8]);
+        let bench = bench(RuntimeEngine::Node, &[V8], "p/a-127.node", old).file(
+            "p/a-137.node",
+            Role::Addon,
+            right,
+        );
+        assert_eq!(bench.verdicts(), [(Code::NodeModulesVersion, Verdict::Advice)]);
+        assert_eq!(bench.report().needs.glibc, None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{File, Input, Os, Plan, Policy, Role};
 use crate::elf::Elf;
 use crate::facts::{Facts, Kind};
 use crate::macho::Slice;
+use crate::node::NodeFacts;
 use crate::pe::Pe;
 
 /// More links in a row than a system follows.
@@ -47,7 +48,10 @@ impl<'a> Bundle<'a> {
     pub(super) fn native(&self, file: usize) -> Option<Native<'a>> {
         let policy = self.policy;
         let (native, kind) = match (&self.files.get(file)?.facts, policy.os) {
-            (Facts::Elf(elf), Os::Linux) if elf.machine == policy.machine => {
+            // 0 says nothing, 3 says Linux; FreeBSD's files say 9.
+            (Facts::Elf(elf), Os::Linux)
+                if elf.machine == policy.machine && matches!(elf.os_abi, 0 | 3) =>
+            {
                 (Native::Elf(elf), elf.kind)
             }
             (Facts::MachO(macho), Os::MacOs) => {
@@ -100,16 +104,31 @@ impl<'a> Bundle<'a> {
         self.places.get(&key(self.policy.os, &self.resolve(path)?)).copied()
     }
 
-    /// Whether another file of the same folder and package passes this test: packages ship variants, and load one.
-    pub(super) fn has_variant(&self, of: usize, test: impl Fn(Native<'a>) -> bool) -> bool {
+    /// Whether the package has another addon, of the target's system, processor and C library, that passes this test:
+    /// packages ship variants, and load one. Files without an owner are of one package when they are in one folder.
+    pub(super) fn has_variant(
+        &self,
+        of: usize,
+        test: impl Fn(&File<'_>, &NodeFacts) -> bool,
+    ) -> bool {
         let file = self.files[of];
         self.natives().any(|(at, other, native)| {
+            let c_library = match native {
+                Native::Elf(elf) => elf.c_library(),
+                Native::MachO(_) | Native::Pe(_) => None,
+            };
             at != of
                 && other.role == Role::Addon
                 && other.owner == file.owner
                 && (other.owner.is_some() || folder(other.path) == folder(file.path))
-                && test(native)
+                && (c_library.is_none() || c_library == self.policy.c_library)
+                && native.node().is_some_and(|node| test(other, node))
         })
+    }
+
+    /// Whether the package has any addon for the target beside this file.
+    pub(super) fn has_addon_beside(&self, file: usize) -> bool {
+        self.has_variant(file, |_, _| true)
     }
 
     fn resolve(&self, path: &str) -> Option<String> {
@@ -145,7 +164,7 @@ impl Native<'_> {
         kind == Kind::Executable
     }
 
-    pub(super) fn node(&self) -> Option<&crate::node::NodeFacts> {
+    pub(super) fn node(&self) -> Option<&NodeFacts> {
         match self {
             Self::Elf(elf) => elf.node.as_ref(),
             Self::MachO(slice) => slice.node.as_ref(),

@@ -3,7 +3,7 @@
 //! glibc's loader does not find musl's library, nor the other way round. musl answers for `libc.so.6` itself, but it has
 //! neither glibc's loader nor the functions that check lengths (`__memcpy_chk`).
 
-use super::bundle::{Bundle, Native};
+use super::bundle::Bundle;
 use super::{Code, File, Finding, Verdict};
 use crate::elf::{CLibrary, Elf};
 
@@ -11,10 +11,7 @@ pub(super) fn check(bundle: &Bundle<'_>, findings: &mut Vec<Finding>) {
     let Some(expected) = bundle.policy.c_library else { return };
     for (at, file, elf) in bundle.elves() {
         if let Some(found) = elf.c_library().filter(|found| *found != expected) {
-            let has_variant = bundle.has_variant(at, |native| match native {
-                Native::Elf(elf) => elf.node.is_some() && elf.c_library() == Some(expected),
-                Native::MachO(_) | Native::Pe(_) => false,
-            });
+            let has_variant = bundle.has_addon_beside(at);
             findings.push(judge(file, elf, found, expected, has_variant));
         }
     }

@@ -8,10 +8,11 @@ use super::{Code, File, Finding, Os, Role, Verdict};
 use crate::facts::{Facts, Kind, Machine};
 
 pub(super) fn check(bundle: &Bundle<'_>, findings: &mut Vec<Finding>) {
-    findings.extend(bundle.files.iter().filter_map(|file| judge(bundle, file)));
+    findings.extend((0..bundle.files.len()).filter_map(|at| judge(bundle, at)));
 }
 
-fn judge(bundle: &Bundle<'_>, file: &File<'_>) -> Option<Finding> {
+fn judge(bundle: &Bundle<'_>, at: usize) -> Option<Finding> {
+    let file = bundle.files[at];
     let policy = bundle.policy;
     let (format, os) = match file.facts {
         Facts::Elf(elf) if !matches!(elf.kind, Kind::Executable | Kind::Library) => return None,
@@ -28,7 +29,9 @@ fn judge(bundle: &Bundle<'_>, file: &File<'_>) -> Option<Finding> {
     if !is_foreign && (fits || is_emulated(policy.os, policy.machine, file, &machines)) {
         return None;
     }
+    let is_spare = file.role == Role::Addon && bundle.has_addon_beside(at);
     let verdict = match file.role {
+        Role::Addon if is_spare => Verdict::Advice,
         Role::Runtime | Role::Launcher | Role::Service | Role::Addon => Verdict::Broken,
         Role::Program if !is_foreign => Verdict::Unknown,
         Role::Program | Role::Library => Verdict::Advice,
@@ -39,6 +42,7 @@ fn judge(bundle: &Bundle<'_>, file: &File<'_>) -> Option<Finding> {
         because: match verdict {
             Verdict::Broken => "it is loaded or started on this target",
             Verdict::Unknown => "whether anything starts it here is not known",
+            Verdict::Advice if is_spare => "its package has an addon for the target beside it",
             Verdict::Advice => "no loader of the target takes it",
         }
         .to_owned(),
@@ -113,6 +117,21 @@ mod tests {
         assert_eq!(bench.verdicts(), [(Code::Machine, Verdict::Advice)]);
         let bench = Bench::linux().file("bsd", Role::Service, elf(|elf| elf.os_abi = 9));
         assert!(bench.verdicts().contains(&(Code::Machine, Verdict::Broken)));
+    }
+
+    #[test]
+    fn a_package_for_many_platforms() {
+        let addon = || elf(|elf| elf.node = Some(super::super::testing::node_api()));
+        let bench = Bench::linux().file("p/bsd.node", Role::Addon, elf(|elf| elf.os_abi = 9)).file(
+            "p/mac.node",
+            Role::Addon,
+            macho(|_| {}),
+        );
+        assert_eq!(bench.verdicts(), [(Code::Machine, Verdict::Broken); 2]);
+        let mut bench = bench.file("p/here.node", Role::Addon, addon());
+        bench.policy.runtime = None;
+        let codes = bench.verdicts();
+        assert_eq!(codes.iter().filter(|one| **one == (Code::Machine, Verdict::Advice)).count(), 2);
     }
 
     #[test]

@@ -38,9 +38,11 @@ pub struct Needs {
     pub gpu: BTreeSet<GpuCode>,
 }
 
-pub(super) fn fold(bundle: &Bundle<'_>, processes: &[Process]) -> Needs {
+/// `spare` are the files that nothing loads.
+pub(super) fn fold(bundle: &Bundle<'_>, processes: &[Process], spare: &BTreeSet<String>) -> Needs {
     let mut needs = Needs::default();
-    for process in processes {
+    let is_used = |at: usize| !spare.contains(bundle.files[at].path);
+    for process in processes.iter().filter(|process| is_used(process.root())) {
         let system = process.system.iter().map(|(_, library)| library);
         let missing = process.missing.iter().map(|missing| &missing.library);
         for library in system.chain(missing) {
@@ -54,7 +56,7 @@ pub(super) fn fold(bundle: &Bundle<'_>, processes: &[Process]) -> Needs {
             versions(&mut needs, bundle, process, elf);
         }
     }
-    for (_, _, native) in bundle.natives() {
+    for (_, _, native) in bundle.natives().filter(|(at, _, _)| is_used(*at)) {
         match native {
             Native::Elf(elf) => marks(&mut needs, elf),
             Native::MachO(slice) => newest(&mut needs.macos, slice.macos()),

@@ -198,3 +198,17 @@ pub(super) fn offers(names: &[&str]) -> Vec<crate::Export> {
     };
     names.iter().map(of).collect()
 }
+
+pub(super) fn node_api() -> crate::NodeFacts {
+    crate::NodeFacts {
+        registrations: vec![crate::Registration::NodeApiExport],
+        node_api: Some(crate::NodeApi {
+            declared: crate::Declared::Level(8),
+            imported: Some(1),
+            mentioned: None,
+            unknown: Vec::new(),
+        }),
+        engine: None,
+        libuv: Vec::new(),
+    }
+}
