@@ -154,8 +154,9 @@ fn spare(findings: &[Finding]) -> BTreeSet<String> {
 }
 
 fn is_spare(finding: &Finding) -> bool {
-    let tells = [Code::Machine, Code::CLibrary, Code::NodeModulesVersion].contains(&finding.code);
-    tells && finding.verdict == Verdict::Advice
+    const TELLING: [Code; 4] =
+        [Code::Machine, Code::CLibrary, Code::NodeModulesVersion, Code::EngineOnDeno];
+    finding.verdict == Verdict::Advice && TELLING.contains(&finding.code)
 }
 
 /// A file can be in several processes; what is said of it counts once, in its worst form.

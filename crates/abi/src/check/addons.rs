@@ -113,7 +113,7 @@ impl<'a> Addon<'_, 'a> {
         let has_variant = self.has_right_variant();
         let verdict = match () {
             () if has_variant && !fits => Verdict::Advice,
-            () if is_deno || !missing.is_empty() => Verdict::Broken,
+            () if is_deno || (self.is_known && !missing.is_empty()) => Verdict::Broken,
             () if written.is_some_and(|written| written != wanted) => Verdict::Broken,
             () => Verdict::Unknown,
         };
@@ -376,6 +376,13 @@ mod tests {
             let bench = bench(engine, exports, path, addon(v8(written), &[V8]));
             assert_eq!(bench.verdicts(), Vec::from_iter(expected), "{engine:?} {written:?} {path}");
         }
+    }
+
+    #[test]
+    fn exports_that_are_not_known_decide_nothing() {
+        let mut bench = Bench::linux().file("a.node", Role::Addon, addon(v8(Some(137)), &[V8]));
+        bench.policy.runtime = Some(runtime(RuntimeEngine::Node));
+        assert_eq!(bench.verdicts(), [(Code::NodeModulesVersion, Verdict::Unknown)]);
     }
 
     #[test]

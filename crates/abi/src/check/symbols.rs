@@ -93,11 +93,16 @@ pub(super) fn check(
     let mut groups: HashMap<(usize, usize, Verdict), Vec<&str>> = HashMap::new();
     for symbol in undefined {
         let process = &processes[symbol.process];
-        let verdict = match (symbol.host(), &bundle.policy.runtime) {
-            // Node's own libuv is whole, so one that is missing is no question of the runtime's kind.
-            (Some(_), Some(_)) if process.start == Start::Addon => continue,
-            _ => verdict(bundle, process, symbol),
-        };
+        // The checks of addons speak of these; a plain library beside one is left to this check.
+        let is_addon = bundle.native(symbol.file).is_some_and(|native| native.node().is_some());
+        if symbol.host().is_some()
+            && is_addon
+            && process.start == Start::Addon
+            && bundle.policy.runtime.is_some()
+        {
+            continue;
+        }
+        let verdict = verdict(bundle, process, symbol);
         if let Some(verdict) = verdict {
             groups.entry((symbol.process, symbol.file, verdict)).or_default().push(&symbol.name);
         }
@@ -383,6 +388,21 @@ mod tests {
         };
         assert_eq!(codes(Some(0)), []);
         assert_eq!(codes(None), [Code::SymbolClosure; 2]);
+    }
+
+    #[test]
+    fn a_library_beside_an_addon_may_want_its_host_too() {
+        let mut bench = Bench::linux()
+            .file("bin/node", Role::Runtime, program(&[]))
+            .file("a.node", Role::Addon, addon(&[], &["libx.so"]))
+            .file("libx.so", Role::Library, addon(&["uv_run"], &[]));
+        bench.policy.runtime = Some(super::super::RuntimeFacts {
+            engine: super::super::RuntimeEngine::Deno,
+            version: "2".to_owned(),
+            modules: 147,
+            node_api: 10,
+        });
+        assert_eq!(bench.verdicts(), [(Code::SymbolClosure, Verdict::Unknown)]);
     }
 
     #[test]
