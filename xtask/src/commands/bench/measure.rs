@@ -40,7 +40,8 @@ pub(super) struct Measured {
     pub(super) size: Option<u64>,
 }
 
-/// Runs every contender once without a clock, then `runs` times in turns.
+/// Runs every contender once without a clock, then `runs` times in turns. Each round begins with another contender, so
+/// that none is always measured right after the same one.
 pub(super) fn compare(
     reporter: &Reporter,
     what: &'static str,
@@ -50,7 +51,9 @@ pub(super) fn compare(
     let progress = reporter.count(what, u64::from(runs + 1) * contenders.len() as u64);
     let mut samples: Vec<Vec<(f64, f64)>> = vec![Vec::new(); contenders.len()];
     for round in 0..=runs {
-        for (contender, samples) in contenders.iter().zip(&mut samples) {
+        for turn in 0..contenders.len() {
+            let index = (round as usize + turn) % contenders.len();
+            let (contender, samples) = (&contenders[index], &mut samples[index]);
             progress.message(contender.name.clone());
             let sample = once(contender)?;
             if round > 0 {
@@ -82,6 +85,8 @@ pub(super) fn once(contender: &Contender) -> Result<(f64, f64), BenchError> {
     for path in &contender.set_aside {
         set_aside(path).map_err(|source| BenchError::Prepare { path: path.clone(), source })?;
     }
+    // What was written before goes to disk now; otherwise it would while the next one is measured.
+    rustix::fs::sync();
     let cpu = children_seconds();
     let start = Instant::now();
     for step in &contender.steps {
