@@ -20,6 +20,8 @@ use goblin::elf::section_header::{
 };
 use miette::Diagnostic;
 
+use crate::buffers;
+
 /// How a section that only debuggers, profilers and linkers read is called; other sections that are not loaded stay.
 const FOR_DEBUGGERS: &[&str] = &[
     ".debug",
@@ -37,10 +39,10 @@ const FOR_DEBUGGERS: &[&str] = &[
     ".llvm",
 ];
 
-/// The most that padding between two sections comes to; more is a payload.
 /// Goes up whenever the same input gives other bytes: part of the key under which results are kept.
 pub const REVISION: u32 = 1;
 
+/// The most that padding between two sections comes to; more is a payload.
 const MAX_PADDING: usize = 4096;
 
 const SECTION_NAMES: &str = ".shstrtab";
@@ -231,7 +233,9 @@ impl<'a> Image<'a> {
     }
 
     fn write(&self, end: usize, fates: &[Fate]) -> Result<Vec<u8>, StripError> {
-        let mut out = self.bytes[..end].to_vec();
+        // It rarely gets longer, and growing would copy a hundred megabytes.
+        let mut out = buffers::take(self.bytes.len());
+        out.extend_from_slice(&self.bytes[..end]);
         let numbers = numbers(fates);
         let mut names = vec![0];
         let mut table = Vec::new();

@@ -280,7 +280,9 @@ mod tests {
         assert_eq!(names("index.d.ts"), ["declarations", "typescript-sources"]);
         assert_eq!(names("style.d.css.ts"), ["declarations", "typescript-sources"]);
         assert_eq!(names("index.d.mts.map"), ["declarations"]);
-        assert_eq!(names("index.js.map"), ["source-maps"]);
+        for map in ["index.js.map", "parser.wasm.map"] {
+            assert_eq!(names(map), ["source-maps"]);
+        }
         assert_eq!(names("tile.map"), Vec::<&str>::new());
         assert_eq!(names("asm.S"), ["native-sources"]);
         assert_eq!(names("libfoo.so.1"), ["foreign-prebuilds"]);
