@@ -4,7 +4,8 @@
 //! nearly the same. Nobody writes to a folder that lies below an overlay: so when one target is done with it, the next
 //! only changes what is different.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 
@@ -14,9 +15,29 @@ use crate::store::Store;
 use crate::tree::Tree;
 
 /// The folders of one command.
+///
+/// Who finds none idle waits as long as it took to lay one out, and only then lays out another: for short scripts one
+/// folder will do, and long ones run at the same time.
 #[derive(Debug, Default)]
 pub struct Grounds {
-    idle: Mutex<Vec<Laid>>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: Vec<Laid>,
+    first: First,
+}
+
+/// How far the first folder is.
+#[derive(Debug, Default, Clone, Copy)]
+enum First {
+    #[default]
+    Missing,
+    BeingLaid,
+    /// It took this long.
+    Laid(Duration),
 }
 
 /// A folder in use. It goes back when it is dropped.
@@ -39,24 +60,54 @@ impl Grounds {
     /// # Errors
     /// When it cannot be laid out.
     pub(super) fn lay(&self, store: &Store, tree: &Tree) -> Result<Ground<'_>, ScriptError> {
-        let laid = match self.idle().pop() {
-            Some(laid) => laid,
-            None => Laid { folder: store.temporary()?, tree: Tree::default() },
-        };
-        layout::change(&laid.tree, tree, path(&laid), Method::Link)?;
-        let laid = Laid { tree: tree.clone(), ..laid };
-        Ok(Ground { grounds: self, laid: Some(laid) })
+        let found = self.idle_or_leave();
+        let is_first = found.is_none() && matches!(self.state().first, First::BeingLaid);
+        let start = Instant::now();
+        let laid = found.map_or_else(|| anew(store), Ok).and_then(|laid| change(laid, tree));
+        if is_first {
+            let first = laid.as_ref().map_or(First::Missing, |_| First::Laid(start.elapsed()));
+            self.state().first = first;
+            self.changed.notify_all();
+        }
+        Ok(Ground { grounds: self, laid: Some(laid?) })
     }
 
     /// Removes the folders that are not in use.
     pub fn clear(&self) {
-        let idle = std::mem::take(&mut *self.idle());
+        let idle = std::mem::take(&mut self.state().idle);
         drop(idle);
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Laid>> {
+    /// A folder that is idle, or will soon be; `None` if the caller has to make one.
+    fn idle_or_leave(&self) -> Option<Laid> {
+        let mut state = self.state();
+        let mut deadline = None;
+        loop {
+            if let Some(laid) = state.idle.pop() {
+                return Some(laid);
+            }
+            let left = match state.first {
+                First::Missing => {
+                    state.first = First::BeingLaid;
+                    return None;
+                }
+                First::BeingLaid => Duration::MAX,
+                First::Laid(took) => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + took);
+                    deadline.saturating_duration_since(Instant::now())
+                }
+            };
+            if left.is_zero() {
+                return None;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         // A thread that panicked left only whole folders here.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,8 +120,18 @@ impl Ground<'_> {
 
 impl Drop for Ground<'_> {
     fn drop(&mut self) {
-        self.grounds.idle().extend(self.laid.take());
+        self.grounds.state().idle.extend(self.laid.take());
+        self.grounds.changed.notify_one();
     }
+}
+
+fn anew(store: &Store) -> Result<Laid, ScriptError> {
+    Ok(Laid { folder: store.temporary()?, tree: Tree::default() })
+}
+
+fn change(laid: Laid, tree: &Tree) -> Result<Laid, ScriptError> {
+    layout::change(&laid.tree, tree, path(&laid), Method::Link)?;
+    Ok(Laid { tree: tree.clone(), ..laid })
 }
 
 fn path(laid: &Laid) -> &Utf8Path {
