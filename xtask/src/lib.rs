@@ -8,6 +8,7 @@
 
 pub mod addons;
 pub mod app_build;
+pub mod buffers;
 pub mod capture;
 pub mod cli;
 pub mod closure;

@@ -4,24 +4,26 @@
 //! settings. So a hit needs none of the files. `frames-v1/<first two digits>/<key>` holds the frame and then a digest
 //! of key and frame: one that is damaged, cut off or under another's name is made anew.
 //!
-//! Threads that want the same frame at the same time share one compression. A cache that cannot be written to costs
-//! time and nothing else.
+//! Threads that want the same frame at the same time share one compression. Where several bundles are made, the frames
+//! that come first are kept in memory too: those are what the bundles have in common. A cache that cannot be written
+//! to costs time and nothing else.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::fs;
+use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::Utf8PathBuf;
 use gangway_artifact::Digest;
 
+use crate::buffers;
 use crate::store::{Store, StoreError};
 
 const BUCKET: &str = "frames-v1";
 
-/// Buffers that are kept, at most.
-const MOST_SPARE: usize = 8;
+/// How much is kept in memory of the frames that came first, in bytes: what the eleven bundles of OpenClaw share is 80 MB.
+const MOST_REMEMBERED: usize = 128 << 20;
 
 /// The length of the digest behind a frame, in bytes.
 const SEAL: usize = 64;
@@ -36,15 +38,23 @@ pub struct FrameCache {
     turns: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
     compressed: AtomicU64,
     reused: AtomicU64,
-    spare: Mutex<Vec<Vec<u8>>>,
+    remembered: Mutex<Remembered>,
+    most_remembered: usize,
+}
+
+/// Frames in memory.
+#[derive(Debug, Default)]
+struct Remembered {
+    frames: HashMap<Digest, Arc<Vec<u8>>>,
+    bytes: usize,
 }
 
 impl FrameCache {
-    /// The cache beside the store's packages.
+    /// The cache beside the store's packages, for one archive or several.
     ///
     /// # Errors
     /// When its folder cannot be made.
-    pub fn open(store: &Store) -> Result<Self, StoreError> {
+    pub fn open(store: &Store, is_for_several: bool) -> Result<Self, StoreError> {
         Ok(Self {
             folder: store.bucket(BUCKET)?,
             work: store.temporary()?,
@@ -52,7 +62,8 @@ impl FrameCache {
             turns: Mutex::default(),
             compressed: AtomicU64::new(0),
             reused: AtomicU64::new(0),
-            spare: Mutex::default(),
+            remembered: Mutex::default(),
+            most_remembered: if is_for_several { MOST_REMEMBERED } else { 0 },
         })
     }
 
@@ -72,41 +83,51 @@ impl FrameCache {
         &self,
         key: &Digest,
         make: impl FnOnce() -> Result<Vec<u8>, E>,
-    ) -> Result<Vec<u8>, E> {
+    ) -> Result<Arc<Vec<u8>>, E> {
         let turn = Arc::clone(locked(&self.turns).entry(*key).or_default());
         // Whoever comes second waits here, and then finds the frame.
         let _turn = locked(&turn);
-        if let Some(frame) = self.read(key) {
+        if let Some(frame) = self.recall(key) {
             self.reused.fetch_add(frame.len() as u64, Ordering::Relaxed);
             return Ok(frame);
         }
-        let frame = make()?;
+        let frame = Arc::new(make()?);
         self.compressed.fetch_add(frame.len() as u64, Ordering::Relaxed);
         if let Err(error) = self.keep(key, &frame) {
             tracing::warn!(path = %self.path(key), %error, "cannot keep a compressed frame");
         }
+        self.remember(key, &frame);
         Ok(frame)
     }
 
-    /// An empty buffer. The kernel clears every page it gives away, and for frames that would take an eighth of the time.
-    pub(super) fn buffer(&self) -> Vec<u8> {
-        let mut buffer = locked(&self.spare).pop().unwrap_or_default();
-        buffer.clear();
-        buffer
+    /// Takes a frame back: its memory is used again, unless somebody still has it.
+    pub(super) fn give_back(frame: Arc<Vec<u8>>) {
+        if let Some(buffer) = Arc::into_inner(frame) {
+            buffers::give_back(buffer);
+        }
     }
 
-    /// Keeps the memory of a buffer.
-    pub(super) fn recycle(&self, buffer: Vec<u8>) {
-        let mut spare = locked(&self.spare);
-        if spare.len() < MOST_SPARE {
-            spare.push(buffer);
+    /// A frame that was made before.
+    fn recall(&self, key: &Digest) -> Option<Arc<Vec<u8>>> {
+        let remembered = locked(&self.remembered).frames.get(key).cloned();
+        remembered.or_else(|| {
+            let frame = Arc::new(self.read(key)?);
+            self.remember(key, &frame);
+            Some(frame)
+        })
+    }
+
+    fn remember(&self, key: &Digest, frame: &Arc<Vec<u8>>) {
+        let mut remembered = locked(&self.remembered);
+        if remembered.bytes + frame.len() <= self.most_remembered {
+            remembered.bytes += frame.len();
+            // Its buffer is larger than what is in it, and is wanted for the next one.
+            remembered.frames.insert(*key, Arc::new(frame.to_vec()));
         }
     }
 
     fn read(&self, key: &Digest) -> Option<Vec<u8>> {
-        let mut file = File::open(self.path(key)).ok()?;
-        let mut bytes = self.buffer();
-        file.read_to_end(&mut bytes).ok()?;
+        let mut bytes = buffers::read(&self.path(key)).ok()?;
         let seal = bytes.split_off(bytes.len().checked_sub(SEAL)?);
         if seal == sealed(key, &bytes).as_bytes() {
             return Some(bytes);
@@ -148,12 +169,12 @@ mod tests {
 
     fn cache(sandbox: &Sandbox) -> FrameCache {
         let store = Store::open(&sandbox.context(&[])).expect("a fresh folder");
-        FrameCache::open(&store).expect("the store is there")
+        FrameCache::open(&store, false).expect("the store is there")
     }
 
     fn obtain(cache: &FrameCache, key: &str, frame: &str) -> String {
         let made = cache.obtain(&Digest::of(key), || Ok::<_, ()>(frame.as_bytes().to_vec()));
-        String::from_utf8(made.expect("it is made")).expect("texts")
+        String::from_utf8(made.expect("it is made").to_vec()).expect("texts")
     }
 
     #[test]
@@ -190,6 +211,28 @@ mod tests {
     }
 
     #[test]
+    fn several_bundles_have_the_first_frames_from_memory() {
+        let sandbox = Sandbox::new();
+        let store = Store::open(&sandbox.context(&[])).expect("a fresh folder");
+        let cache = FrameCache {
+            most_remembered: 5,
+            ..FrameCache::open(&store, true).expect("the store is there")
+        };
+        for key in ["a", "b"] {
+            obtain(&cache, key, "frame");
+            fs::remove_file(cache.path(&Digest::of(key))).expect("it is kept on disk too");
+        }
+        assert_eq!(obtain(&cache, "a", "another"), "frame");
+        // Nothing else is put where it is.
+        FrameCache::give_back(
+            cache.obtain(&Digest::of("a"), || Err(())).expect("it is remembered"),
+        );
+        assert_eq!(obtain(&cache, "a", "another"), "frame");
+        // There is an end to it.
+        assert_eq!(obtain(&cache, "b", "another"), "another");
+    }
+
+    #[test]
     fn threads_share_the_work() {
         let sandbox = Sandbox::new();
         let cache = cache(&sandbox);
@@ -203,7 +246,7 @@ mod tests {
         };
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| assert_eq!(work().expect("it is made"), b"frame"));
+                scope.spawn(|| assert_eq!(*work().expect("it is made"), b"frame"));
             }
         });
         assert_eq!(made.into_inner(), 1);
@@ -213,7 +256,7 @@ mod tests {
     fn a_failure_is_the_callers_alone() {
         let sandbox = Sandbox::new();
         let cache = cache(&sandbox);
-        assert_eq!(cache.obtain(&Digest::of("a"), || Err("full")), Err("full"));
+        assert_eq!(cache.obtain(&Digest::of("a"), || Err("full")).err(), Some("full"));
         assert_eq!(obtain(&cache, "a", "frame"), "frame");
     }
 

@@ -10,6 +10,7 @@ use flate2::{Compress, Compression, Crc, FlushCompress};
 
 use super::stream::{self, Piece};
 use super::{PackError, Work};
+use crate::buffers;
 
 /// Deflate, no flags, no time, no extra flags, no system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -24,7 +25,10 @@ pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, P
     let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(|error| work.write_error(error));
     put(&HEADER)?;
     let compress = |piece: Piece<'_, '_>| {
-        compress(&piece.plain(work)?, level).map_err(|error| work.compress_error(error))
+        let plain = piece.plain(work)?;
+        let member = compress(&plain, level).map_err(|error| work.compress_error(error));
+        buffers::give_back(plain);
+        member
     };
     let count = stream::write(
         work,

@@ -38,6 +38,7 @@ use output::Output;
 pub use error::PackError;
 pub use frame_cache::FrameCache;
 pub use manifest::{listing, manifest_bytes};
+pub use output::forget_pages;
 
 /// The time of every entry: 1985-10-26T08:15:00Z, the one npm gives the files of its tarballs. It is not zero, because
 /// some tools take that for "no time", and ZIP cannot say anything before 1980.
@@ -175,16 +176,9 @@ impl Work<'_, '_> {
         u64::from(self.settings.frame_size.get())
     }
 
-    /// An empty buffer, of memory that was used before if there is any.
-    fn buffer(&self) -> Vec<u8> {
-        self.known.frames.map_or_else(Vec::new, FrameCache::buffer)
-    }
-
-    /// Takes a buffer back.
-    fn recycle(&self, buffer: Vec<u8>) {
-        if let Some(frames) = self.known.frames {
-            frames.recycle(buffer);
-        }
+    /// What most frames fit into before they are compressed, with headers and padding.
+    fn frame_room(&self) -> usize {
+        self.settings.frame_size.get() as usize + (1 << 20)
     }
 
     fn write_error(&self, error: std::io::Error) -> PackError {

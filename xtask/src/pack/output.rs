@@ -65,6 +65,23 @@ impl Output {
     }
 }
 
+/// Lets the kernel use the memory that keeps the bytes of a finished archive for something else. Nobody reads the first of
+/// many archives soon, and what the others are made of should stay in memory instead.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(unused_variables, reason = "other kernels have no such call, or none that matters")
+)]
+pub fn forget_pages(archive: &Utf8Path) {
+    #[cfg(target_os = "linux")]
+    {
+        let advised = File::open(archive)
+            .and_then(|file| Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?));
+        if let Err(error) = advised {
+            tracing::debug!(%archive, %error, "the kernel takes no advice");
+        }
+    }
+}
+
 /// Opens `path` and locks it; `None` when another process holds the lock.
 fn open_locked(path: &Utf8Path) -> io::Result<Option<File>> {
     loop {

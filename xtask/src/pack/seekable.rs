@@ -4,6 +4,7 @@
 //! implementation, `contrib/seekable_format` of zstd, with checksums.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use ::zstd::bulk::Compressor;
 use ::zstd::zstd_safe::CParameter;
@@ -11,6 +12,7 @@ use gangway_artifact::Digest;
 
 use super::stream::{self, LargeFile, Piece};
 use super::{FrameCache, PackError, Work, source};
+use crate::buffers;
 
 /// No decoder needs more memory for its window: 16 MiB, a whole frame. Every decoder in use takes up to 128 MiB without
 /// being asked.
@@ -30,17 +32,17 @@ pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, P
     let mut entries = Vec::new();
     let make = |piece: Piece<'_, '_>, level| {
         let plain = piece.plain(work)?;
-        let mut frame = work.buffer();
+        let mut frame = buffers::take(::zstd::zstd_safe::compress_bound(plain.len()));
         let compressed = compress(&plain, level, &mut frame);
         compressed.map_err(|error| work.compress_error(error))?;
-        work.recycle(plain);
+        buffers::give_back(plain);
         Ok(frame)
     };
     let compress = |piece: Piece<'_, '_>| {
         let level = work.level(piece.large_file())?;
         match work.known.frames {
             Some(cache) => cache.obtain(&key(&piece.key(), level), || make(piece, level)),
-            None => make(piece, level),
+            None => make(piece, level).map(Arc::new),
         }
     };
     let is_kept = |file: LargeFile<'_>, part: &Digest| {
@@ -50,7 +52,7 @@ pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, P
     let count = stream::write(work, is_kept, compress, |frame| {
         entries.push(entry(&frame));
         out.write_all(&frame).map_err(|error| work.write_error(error))?;
-        work.recycle(frame);
+        FrameCache::give_back(frame);
         Ok(())
     })?;
     out.write_all(&table(&entries)).map_err(|error| work.write_error(error))?;
@@ -73,13 +75,12 @@ fn key(content: &Digest, level: i32) -> Digest {
     Digest::of(format!("zstd {version} level {level} window {WINDOW_LOG} checksum\n{content}"))
 }
 
-/// One frame. The compressor is a new one each time: one that is used again salts its hash tables with what it did
+/// One frame, for which there is room in `frame`. The compressor is a new one each time: one that is used again salts its hash tables with what it did
 /// before, and the bytes would depend on which thread did what.
 fn compress(plain: &[u8], level: i32, frame: &mut Vec<u8>) -> io::Result<()> {
     let mut compressor = Compressor::new(level)?;
     compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-    frame.reserve(::zstd::zstd_safe::compress_bound(plain.len()));
     compressor.compress_to_buffer(plain, frame)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::cut::{self, Frame};
 use super::entry::{Entry, Kind};
 use super::source::{self, Verified};
 use super::{PackError, Work, header, pipeline};
+use crate::buffers;
 use crate::tree::Source;
 
 /// A piece of the stream that is compressed by itself.
@@ -96,7 +97,9 @@ impl Piece<'_, '_> {
     /// The piece's bytes.
     pub(super) fn plain(self, work: &Work<'_, '_>) -> Result<Vec<u8>, PackError> {
         match self.content {
-            Content::Entries(entries) => render(entries, self.frame_size, work.buffer()),
+            Content::Entries(entries) => {
+                render(entries, self.frame_size, buffers::take(work.frame_room()))
+            }
             Content::Part { plain: Some(plain), .. } => Ok(plain),
             Content::Part { part, plain: None } => part.read_alone(),
             Content::End => Ok(vec![0; 2 * header::BLOCK]),
@@ -183,7 +186,7 @@ where
             None if part.offset > 0 || self.keeps_all(part)? => return Ok(None),
             None => Verified::open(part.file.path, part.file.source)?,
         };
-        let mut plain = self.work.buffer();
+        let mut plain = buffers::take(self.work.frame_room());
         file.read(part.length, &mut plain)?;
         if part.is_last() {
             file.finish()?;

@@ -390,7 +390,7 @@ fn errors_name_both_places() {
 fn pack_cached(fixture: &Fixture, name: &str) -> (Result<Packed, PackError>, (u64, u64)) {
     let context = fixture.context(2);
     let store = crate::store::Store::open(&context).expect("a fresh folder");
-    let cache = FrameCache::open(&store).expect("the store is there");
+    let cache = FrameCache::open(&store, false).expect("the store is there");
     let settings = small(Format::TarZst);
     let out = fixture.folder.join(name);
     let packed = write(&context, &fixture.tree, "app-1.0.0", settings, known(Some(&cache)), &out);

@@ -7,6 +7,7 @@ use gangway_artifact::{BundlePath, Os, PathError};
 use globset::{Glob, GlobMatcher};
 
 use super::{Materials, StageError};
+use crate::buffers;
 use crate::config::RuntimeSource;
 use crate::lock::{Holds, LockedRuntime};
 use crate::plan::TargetPlan;
@@ -157,8 +158,12 @@ fn derived(
 ) -> Result<Source, StageError> {
     store.derived(&format!("{what}-{}", executable.sha256), true, || {
         let path = executable.path();
-        match fs_err::read(&path) {
-            Ok(bytes) => make(path, &bytes),
+        match buffers::read(&path) {
+            Ok(bytes) => {
+                let made = make(path, &bytes);
+                buffers::give_back(bytes);
+                made
+            }
             Err(source) => Err(StageError::Read { path, source }),
         }
     })

@@ -23,6 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::buffers;
 use crate::context::Context;
 use crate::integrity::Integrity;
 use crate::mode;
@@ -184,7 +185,9 @@ impl Store {
         if let Some(source) = self.recorded(&path) {
             return Ok(source);
         }
-        let source = self.add_bytes(&make()?, executable)?;
+        let bytes = make()?;
+        let source = self.add_bytes(&bytes, executable)?;
+        buffers::give_back(bytes);
         let record = Derived {
             version: Derived::VERSION,
             key: key.to_owned(),

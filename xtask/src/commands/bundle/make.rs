@@ -125,8 +125,8 @@ pub(super) fn all(
         return Ok(());
     }
     let outputs = stage::build(&materials, plan)?;
-    let frames = FrameCache::open(store)?;
     let is_one_of_many = options.targets.len() > 1;
+    let frames = FrameCache::open(store, is_one_of_many)?;
     let queue = Mutex::new(in_turns(work).into_iter());
     let outcome = Mutex::new(outcome);
     let to_stage = AtomicUsize::new(lock(&queue).len());
@@ -141,6 +141,7 @@ pub(super) fn all(
             let made = staged.and_then(|staged| make(&materials, options, &work, &staged, &frames));
             if is_one_of_many {
                 report(context, &work, &made);
+                made.iter().flatten().for_each(|bundle| pack::forget_pages(&bundle.archive));
             }
             let mut outcome = lock(&outcome);
             match made {
