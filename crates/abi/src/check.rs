@@ -16,6 +16,7 @@ mod duplicates;
 mod finding;
 mod floors;
 mod gpu;
+mod libuv;
 mod machine;
 mod needs;
 mod opened;
@@ -26,6 +27,7 @@ mod process;
 mod properties;
 mod protection;
 mod symbols;
+mod system;
 #[cfg(test)]
 mod testing;
 mod tls;

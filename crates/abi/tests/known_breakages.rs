@@ -86,7 +86,8 @@ fn a_registration_by_node_api_hides_no_v8() {
     let report = judge("p/node.abi115.musl.node", MIXED, &policy);
     let finding = report.findings.iter().find(|finding| finding.code == Code::NodeModulesVersion);
     let finding = finding.expect("it calls V8");
-    assert_eq!(finding.verdict, Verdict::Broken);
+    // The runtime's file is not here, and the number stands in the addon's name alone.
+    assert_eq!(finding.verdict, Verdict::Unknown);
     assert_eq!(finding.required, "NODE_MODULE_VERSION 115");
     assert_eq!(finding.owner.as_deref(), Some("a-package"));
     let deno = Policy {

@@ -10,24 +10,9 @@ use super::bundle::{Bundle, name};
 use super::finding::some_of;
 use super::process::{Process, Start};
 use super::symbols::{Host, Undefined};
-use super::{Code, File, Finding, Os, RuntimeEngine, RuntimeFacts, Verdict};
+use super::{Code, File, Finding, RuntimeEngine, RuntimeFacts, Verdict, libuv};
 use crate::node::{Declared, Engine, NodeApi, NodeClass, NodeFacts, modules_in_name};
 use crate::pe::DelayHook;
-
-/// The functions of libuv that Bun implements outside Windows; the others end the program with a message. From its
-/// `uv-posix-polyfills`.
-const BUN_LIBUV: [&str; 10] = [
-    "uv_hrtime",
-    "uv_mutex_destroy",
-    "uv_mutex_init",
-    "uv_mutex_init_recursive",
-    "uv_mutex_lock",
-    "uv_mutex_trylock",
-    "uv_mutex_unlock",
-    "uv_once",
-    "uv_os_getpid",
-    "uv_os_getppid",
-];
 
 pub(super) fn check(
     bundle: &Bundle<'_>,
@@ -114,7 +99,7 @@ impl<'a> Addon<'_, 'a> {
         let verdict = match () {
             () if has_variant && !fits => Verdict::Advice,
             () if is_deno || (self.is_known && !missing.is_empty()) => Verdict::Broken,
-            () if written.is_some_and(|written| written != wanted) => Verdict::Broken,
+            () if engine.modules.is_some_and(|(written, _)| written != wanted) => Verdict::Broken,
             () => Verdict::Unknown,
         };
         let symptom = match (is_deno, missing.first()) {
@@ -140,6 +125,12 @@ impl<'a> Addon<'_, 'a> {
                 Verdict::Broken => "the engine's interface changes with every such version".to_owned(),
                 Verdict::Unknown if !self.is_known => {
                     "the runtime's file is not in the bundle, so its exports are not known".to_owned()
+                }
+                // `msgpackr-extract` for 115 works on 137 and 147: it registers by Node-API, which asks for no version.
+                Verdict::Unknown if written.is_some() => {
+                    "the runtime exports every symbol; that it was compiled for another version stands in its \
+                     name only"
+                        .to_owned()
                 }
                 Verdict::Unknown => {
                     "the runtime exports every symbol, but not even the file's name tells for which \
@@ -233,11 +224,7 @@ impl<'a> Addon<'_, 'a> {
 
     /// Check 24.
     fn libuv(&self, node: &NodeFacts, missing: &[&str]) -> Option<Finding> {
-        let is_stub = |name: &&str| {
-            self.runtime.engine == RuntimeEngine::Bun
-                && self.bundle.policy.os != Os::Windows
-                && !BUN_LIBUV.contains(name)
-        };
+        let is_stub = |name: &&str| libuv::is_stub(self.runtime, self.bundle.policy.os, name);
         let names: Vec<&str> = node.libuv.iter().map(String::as_str).filter(is_stub).collect();
         let (verdict, names, because, symptom) = match (missing.first(), names.first()) {
             (Some(first), _) => (
@@ -368,6 +355,8 @@ mod tests {
             (Node, &[V8], Some(127), "a/a.node", Some((code, Broken))),
             (Node, &[V8], None, "a/a.node", Some((code, Unknown))),
             (Node, &[V8], None, "a/node.abi137.glibc.node", None),
+            (Node, &[V8], None, "a/node.abi115.glibc.node", Some((code, Unknown))),
+            (Node, &[], None, "a/node.abi115.glibc.node", Some((code, Broken))),
             (Node, &[], Some(137), "a/a.node", Some((code, Broken))),
             (Bun, &[V8], Some(137), "a/a.node", None),
             (Bun, &[], Some(137), "a/a.node", Some((code, Broken))),

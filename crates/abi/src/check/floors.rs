@@ -116,6 +116,10 @@ pub(super) fn demand(need: &VersionNeed) -> Option<Demand> {
             None => unknown("no release of libgcc is known for this version"),
         };
     }
+    // Of GCC 4.8 and 4.9.
+    if need.file == "libatomic.so.1" && matches!(version, "LIBATOMIC_1.0" | "LIBATOMIC_1.1") {
+        return None;
+    }
     unknown("nothing is known of this library's versions")
 }
 

@@ -1,10 +1,11 @@
 //! Check 7: symbols that nothing in the process defines.
 //!
 //! Every import of every file is looked for in the files of its process, the runtime among them. A symbol with a
-//! version is promised by the library the version belongs to: the floors decide about those of the system. What has no
-//! version and is in no file of the bundle may still come from the system, so it is unknown, with three exceptions: what
-//! another file of the process takes from the system, by a version, is there; musl's symbols never have versions, so plain names of C are taken for musl's unless musl is known to lack them; and
-//! mangled names of C++ that are not the standard library's come from no C library.
+//! version is promised by the library the version belongs to: the floors decide about those of the system. For what has
+//! no version there is a table of the names that the C libraries define ([`system`]). What another file of the process
+//! takes from the system, by a version, is there; and mangled names of C++ that are not the standard library's come from
+//! no C library. Where other libraries of the system are loaded, or what opens a library is not known, a name that is
+//! not found is unknown.
 //! The functions of the host (`napi_*`, `uv_*`, `v8::`) are left to the checks of addons.
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +13,8 @@ use std::collections::{HashMap, HashSet};
 use super::bundle::{Bundle, Native};
 use super::finding::some_of;
 use super::process::{self, Process, Start};
-use super::{Code, Finding, Os, Verdict, c_library, floors};
+use super::system::{self, Defined};
+use super::{Code, Finding, Os, Verdict, c_library};
 use crate::elf::Elf;
 use crate::macho::{DependencyKind, Slice, Source};
 use crate::node;
@@ -90,7 +92,9 @@ pub(super) fn check(
     undefined: &[Undefined],
     findings: &mut Vec<Finding>,
 ) {
-    let mut groups: HashMap<(usize, usize, Verdict), Vec<&str>> = HashMap::new();
+    let mut groups: HashMap<(usize, usize, Verdict, Reason), Vec<&str>> = HashMap::new();
+    let loaded: Vec<HashSet<&str>> =
+        processes.iter().map(|process| loaded(bundle, process)).collect();
     for symbol in undefined {
         let process = &processes[symbol.process];
         // The checks of addons speak of these; a plain library beside one is left to this check.
@@ -102,24 +106,18 @@ pub(super) fn check(
         {
             continue;
         }
-        let verdict = verdict(bundle, process, symbol);
-        if let Some(verdict) = verdict {
-            groups.entry((symbol.process, symbol.file, verdict)).or_default().push(&symbol.name);
+        if let Some((verdict, reason)) = verdict(bundle, process, &loaded[symbol.process], symbol) {
+            let key = (symbol.process, symbol.file, verdict, reason);
+            groups.entry(key).or_default().push(&symbol.name);
         }
     }
-    for ((process, file, verdict), mut names) in groups {
+    for ((process, file, verdict, reason), mut names) in groups {
         names.sort_unstable();
         names.dedup();
         findings.push(Finding {
             required: some_of(&names),
             offered: "no file of the process defines it".to_owned(),
-            because: match verdict {
-                Verdict::Broken => "no library of the system has such a name",
-                Verdict::Unknown | Verdict::Advice => {
-                    "a library of the system may have it; what those export is not known"
-                }
-            }
-            .to_owned(),
+            because: reason.told(),
             symptom: format!("symbol lookup error: undefined symbol: {}", names[0]),
             remedy: format!(
                 "link the library that defines it, or bring it along; then load {} with LD_BIND_NOW=1",
@@ -130,30 +128,82 @@ pub(super) fn check(
     }
 }
 
-/// `None`: it is taken for the system's.
-fn verdict(bundle: &Bundle<'_>, process: &Process, symbol: &Undefined) -> Option<Verdict> {
-    if symbol.from.is_some() {
-        return Some(Verdict::Broken);
+/// Why a symbol is not found, or cannot be looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Reason {
+    /// No library of the system has it.
+    Nowhere,
+    /// Only newer systems have it.
+    Newer(String),
+    /// Nothing in the process names the library that has it.
+    NotLoaded(&'static str),
+    /// The one library that must have it does not.
+    Lacking,
+    /// Whoever opens the file may have it.
+    Opener,
+    /// What the system's libraries export is not known.
+    System,
+}
+
+impl Reason {
+    fn told(&self) -> String {
+        match self {
+            Self::Nowhere => "no library of the system has such a name".to_owned(),
+            Self::Newer(since) => format!("the system's C library has it since {since}"),
+            Self::NotLoaded(library) => {
+                format!("it is `{library}`'s, which no file of the process names")
+            }
+            Self::Lacking => "the library it is to come from does not have it".to_owned(),
+            Self::Opener => {
+                "nothing in the bundle needs this file; whoever opens it may have it".to_owned()
+            }
+            Self::System => {
+                "a library of the system may have it; what those export is not known".to_owned()
+            }
+        }
     }
-    if process.start == Start::Opened {
-        return Some(Verdict::Unknown);
+}
+
+/// The names of all libraries that the files of a process ask for.
+fn loaded<'a>(bundle: &Bundle<'a>, process: &Process) -> HashSet<&'a str> {
+    let elves = process.files().filter_map(|file| bundle.elf(file));
+    elves.flat_map(|elf| elf.needed.iter().map(String::as_str)).collect()
+}
+
+/// `None`: it is the system's.
+fn verdict(
+    bundle: &Bundle<'_>,
+    process: &Process,
+    loaded: &HashSet<&str>,
+    symbol: &Undefined,
+) -> Option<(Verdict, Reason)> {
+    if symbol.from.is_some() {
+        return Some((Verdict::Broken, Reason::Lacking));
+    }
+    if bundle.policy.os != Os::Linux {
+        return Some((Verdict::Unknown, Reason::System));
     }
     let name = symbol.name.as_str();
-    let is_cxx = name.starts_with("_Z") && !is_standard(name);
-    let is_checked = name.starts_with("__") && name.ends_with("_chk");
-    let is_plain = |library: &str| {
-        floors::is_glibc(library)
-            || c_library::is_one(library)
-            || library.starts_with("libgcc_s.")
-            || library.starts_with("libstdc++.")
+    let is_known = |library: &str| {
+        c_library::is_one(library)
+            || system::covers(library)
+            || process::named(bundle, process, library).is_some()
     };
-    let others = process.system.iter().any(|(_, library)| !is_plain(library));
-    match bundle.policy.os {
-        Os::Linux if others => Some(Verdict::Unknown),
-        Os::Linux if is_cxx => Some(Verdict::Broken),
-        Os::Linux if bundle.policy.is_musl() => is_checked.then_some(Verdict::Broken),
-        Os::Linux | Os::MacOs | Os::Windows => Some(Verdict::Unknown),
-    }
+    let reason = match system::defines(bundle.policy, loaded, name) {
+        Defined::Yes => return None,
+        Defined::Unknown if name.starts_with("_Z") && !is_standard(name) => Reason::Nowhere,
+        Defined::Unknown => return Some((Verdict::Unknown, Reason::System)),
+        Defined::Nowhere => Reason::Nowhere,
+        Defined::Elsewhere(library) => Reason::NotLoaded(library),
+        Defined::Since(since) => Reason::Newer(since.to_string()),
+    };
+    Some(if process.start == Start::Opened || !process.has_program {
+        (Verdict::Unknown, Reason::Opener)
+    } else if loaded.iter().all(|library| is_known(library)) {
+        (Verdict::Broken, reason)
+    } else {
+        (Verdict::Unknown, Reason::System)
+    })
 }
 
 /// Names of C++'s standard library and of its support: `std::`, `operator new`, `__cxxabiv1`, `__gnu_cxx`.
@@ -363,7 +413,12 @@ mod tests {
     fn names_decide_what_the_system_could_have() {
         let unknown = [(Code::SymbolClosure, Verdict::Unknown)];
         let broken = [(Code::SymbolClosure, Verdict::Broken)];
-        assert_eq!(verdicts(Bench::linux(), addon(&["nowhere"], &["libc.so.6"])), unknown);
+        assert_eq!(verdicts(Bench::linux(), addon(&["nowhere"], &["libc.so.6"])), broken);
+        assert_eq!(verdicts(Bench::linux(), addon(&["nowhere"], &["libz.so.1"])), unknown);
+        assert_eq!(verdicts(Bench::linux(), addon(&["malloc"], &["libc.so.6"])), []);
+        assert_eq!(verdicts(Bench::linux(), addon(&["sqrt"], &["libc.so.6"])), broken);
+        assert_eq!(verdicts(Bench::linux(), addon(&["sqrt"], &["libm.so.6"])), []);
+        assert_eq!(verdicts(Bench::linux(), addon(&["arc4random"], &["libc.so.6"])), broken);
         assert_eq!(verdicts(Bench::linux(), addon(&["_ZN3foo3barEv"], &["libc.so.6"])), broken);
         assert_eq!(verdicts(Bench::linux(), addon(&["_ZN3foo3barEv"], &["libz.so.1"])), unknown);
         assert_eq!(verdicts(Bench::linux(), addon(&["_ZNSt6chrono3nowEv"], &[])), unknown);
@@ -391,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_beside_an_addon_may_want_its_host_too() {
+    fn a_library_beside_an_addon_may_want_what_its_host_lacks() {
         let mut bench = Bench::linux()
             .file("bin/node", Role::Runtime, program(&[]))
             .file("a.node", Role::Addon, addon(&[], &["libx.so"]))
@@ -402,7 +457,7 @@ mod tests {
             modules: 147,
             node_api: 10,
         });
-        assert_eq!(bench.verdicts(), [(Code::SymbolClosure, Verdict::Unknown)]);
+        assert_eq!(bench.verdicts(), [(Code::SymbolClosure, Verdict::Broken)]);
     }
 
     #[test]
