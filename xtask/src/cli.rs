@@ -64,6 +64,10 @@ pub enum Command {
     Bench(Bench),
     /// Run every check that CI runs
     Ci,
+    /// Feed the readers and the checks of binaries with inputs that nobody made
+    ///
+    /// Guided by coverage where there is a nightly compiler and cargo-fuzz; otherwise damaged copies of real files.
+    Fuzz(Fuzz),
 }
 
 /// Which manifest.
@@ -152,4 +156,15 @@ pub struct Bench {
     /// How often each thing is measured
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
+}
+
+/// `fuzz`
+#[derive(Debug, Args)]
+pub struct Fuzz {
+    /// The target, a file of fuzz/fuzz_targets [default: each in turn]
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// How long, for each target
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
 }

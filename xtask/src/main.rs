@@ -10,7 +10,7 @@ use miette::{Context as _, IntoDiagnostic as _, miette};
 use tracing_subscriber::EnvFilter;
 use xtask::addons;
 use xtask::cli::{self, Cli, Command, Global};
-use xtask::commands::{bench, bundle, ci, layout, lock, targets};
+use xtask::commands::{bench, bundle, ci, fuzz, layout, lock, targets};
 use xtask::config::{self, Choice, Config};
 use xtask::confine::Confinement;
 use xtask::context::Context;
@@ -60,6 +60,9 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
             printed
         }
         Command::Ci => Ok(ci::run(&context)?),
+        Command::Fuzz(arguments) => {
+            Ok(fuzz::run(&context, arguments.target.as_deref(), arguments.seconds)?)
+        }
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,8 +1,8 @@
-//! Reads damaged copies of real files for a while: `mutate SECONDS FILE...`.
+//! Reads damaged copies of real files for a while: `mutate SECONDS MEBIBYTES FILE...`.
 //!
 //! A stand-in for a coverage-guided fuzzer where there is no nightly compiler. Prints how many copies were read, how
-//! long the slowest took and the most memory that was in use for one; panics when a reader does. The damage is
-//! repeatable: the same files, the same order.
+//! long the slowest took and the most memory that was in use for one; panics when a reader does, and fails when one took
+//! more memory than that. The damage is repeatable: the same files, the same order.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Write as _};
@@ -51,7 +51,10 @@ impl Random {
 
 fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let mut number = || arguments.next().and_then(|text| text.parse::<u64>().ok());
+    let (Some(seconds), Some(most)) = (number(), number()) else {
+        return Err(io::Error::other("usage: mutate SECONDS MEBIBYTES FILE..."));
+    };
     let files =
         arguments.map(|path| Ok((std::fs::read(&path)?, path))).collect::<io::Result<Vec<_>>>()?;
     let (mut random, start) = (Random(0x9e37_79b9_7f4a_7c15), Instant::now());
@@ -76,7 +79,11 @@ fn main() -> io::Result<()> {
     let mut output = io::stdout().lock();
     writeln!(output, "{count} copies of {} files", files.len())?;
     writeln!(output, "slowest: {:?}, {}", slowest.0, slowest.1)?;
-    writeln!(output, "most memory: {} KiB, {}", largest.0 / 1024, largest.1)
+    writeln!(output, "most memory: {} KiB, {}", largest.0 / 1024, largest.1)?;
+    match (largest.0 / 1024 / 1024) as u64 <= most {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("more than {most} MiB for one file"))),
+    }
 }
 
 /// A few wrong numbers, most of them where the tables are, and now and then an early end.

@@ -29,11 +29,18 @@ ARM64 = REPOSITORY.parent / "shared/tools/arm64.sh"
 PROBE = """
 const addon = (() => {
   const file = process.env.ADDON
-  if (file.endsWith('.node')) return require(file)
-  // A library that is no addon: the loader's part is over when the runtime says so.
-  try { process.dlopen({ exports: {} }, file) } catch (error) {
-    if (!/did not self-register/.test(String(error))) throw error
+  const isNode = !process.versions.bun && !process.versions.deno
+  // musl does not know LD_BIND_NOW, and puts off what it does not find unless it is asked not to.
+  const flags = isNode ? [require('os').constants.dlopen.RTLD_NOW] : []
+  const module = { exports: {} }
+  try { process.dlopen(module, file, ...flags) } catch (error) {
+    // A library that is no addon: the loader's part is over when the runtime says so.
+    if (file.endsWith('.node') || !/did not self-register/.test(String(error))) {
+      console.log(String(error))
+      process.exit(1)
+    }
   }
+  return module.exports
 })()
 console.log('LOADED')
 if (process.env.CALL) console.log(eval(process.env.CALL) ? 'CALLED' : 'CALLED IN VAIN')
@@ -139,7 +146,7 @@ def pairs(plan: dict, machines: pathlib.Path) -> list[Pair]:
             if re.search(r"(x64|arm64)", spelled["package"] + spelled["file"]) is None or \
                     cpu not in spelled["package"] + spelled["file"]:
                 continue
-            name_of = f"{spelled['package']} `{pathlib.PurePath(spelled['file']).name}`"
+            name_of = f"{spelled['package']} `{spelled['file']}`"
             for runtime in runtimes:
                 is_one = runtime in ("node24", "musl")
                 if is_one or (root.name == "bookworm" and addon.get("everywhere")):

@@ -1,13 +1,15 @@
 //! Published addons on targets that they break on (`testdata/README.md`).
 
 use gangway_abi::check::{
-    Code, Cpu, File, Input, Os, Policy, Report, Role, RuntimeEngine, RuntimeFacts, Verdict,
+    Code, Cpu, File, Gpu, Input, Os, Policy, Report, Role, RuntimeEngine, RuntimeFacts, Verdict,
 };
 use gangway_abi::{CLibrary, Facts, Machine, Version, check, read};
 
 const MIXED: &[u8] = include_bytes!("../testdata/msgpackr-extract-linux-arm64-abi115-musl.node");
 const PLAIN: &[u8] = include_bytes!("../testdata/msgpackr-extract-linux-x64-napi-glibc.node");
 const MACOS: &[u8] = include_bytes!("../testdata/bufferutil-darwin-x64.node");
+
+const CUDA: &[u8] = include_bytes!("../testdata/cuda12-linux-arm64.so");
 
 fn gnu(library: &str) -> bool {
     [
@@ -125,4 +127,38 @@ fn an_unsigned_addon_of_macos() {
     let files = [File { path: "a.node", owner: None, role: Role::Addon, facts: &facts }];
     let report = check(&Input { files: &files, ..Input::default() }, &macos(Machine::Arm64));
     assert_eq!(broken(&report), [Code::CodeSignature]);
+}
+
+/// A service for CUDA on a Jetson with this CUDA and these chips.
+fn on_jetson(cuda: u32, sm: &[u32]) -> Vec<Code> {
+    let libraries = vec![format!("libcudart.so.{cuda}"), "libcuda.so.1".to_owned()];
+    let gpu = Gpu { sm: sm.to_vec(), libraries, tensorrt: None };
+    let policy = Policy { gpu: Some(gpu), ..linux(Machine::Arm64, CLibrary::Glibc) };
+    let facts = read(CUDA).expect("a real file");
+    let program = facts_of_a_program("libdetect.so");
+    let files = [
+        File { path: "services/detect", owner: None, role: Role::Service, facts: &program },
+        File { path: "services/libdetect.so", owner: None, role: Role::Library, facts: &facts },
+    ];
+    broken(&check(&Input { files: &files, ..Input::default() }, &policy))
+}
+
+fn facts_of_a_program(library: &str) -> Facts {
+    Facts::Elf(gangway_abi::Elf {
+        kind: gangway_abi::Kind::Executable,
+        machine: Machine::Arm64,
+        needed: vec![library.to_owned()],
+        runpath: vec!["$ORIGIN".to_owned()],
+        ..gangway_abi::Elf::default()
+    })
+}
+
+#[test]
+fn cuda_12_on_jetpack_7_and_code_for_other_chips() {
+    assert_eq!(on_jetson(13, &[86]), [Code::CudaLibraries]);
+    assert_eq!(on_jetson(12, &[86]), []);
+    // Orin is 8.7; Thor is 11.0, which the driver can compile the assembly for 9.0 for.
+    assert_eq!(on_jetson(12, &[72]), [Code::GpuArchitecture]);
+    assert_eq!(on_jetson(12, &[110]), []);
+    assert_eq!(on_jetson(13, &[72, 110]), [Code::CudaLibraries, Code::GpuArchitecture]);
 }

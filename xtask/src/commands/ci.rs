@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus};
 use camino::Utf8Path;
 use miette::Diagnostic;
 
+use super::fuzz;
 use crate::context::Context;
 use crate::{launcher, toolchain};
 
@@ -27,7 +28,14 @@ pub enum CiError {
     #[error("`{command}` failed ({purpose}, {status})")]
     #[diagnostic(help("{help}"))]
     Failed { command: String, purpose: &'static str, help: &'static str, status: ExitStatus },
+    /// A reader did not survive an input.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fuzz(#[from] fuzz::FuzzError),
 }
+
+/// How long each fuzz target runs here: about a minute for all. `cargo xtask fuzz` takes its time.
+const FUZZ_SECONDS: u32 = 12;
 
 struct Check<'a> {
     purpose: &'static str,
@@ -168,6 +176,8 @@ pub fn run(context: &Context) -> Result<(), CiError> {
     for check in CHECKS {
         start(context, checkout, check)?;
     }
+    context.reporter.done("Checking", "inputs that nobody made");
+    fuzz::run(context, None, FUZZ_SECONDS)?;
     cross(context, checkout)?;
     advisories(context, checkout)
 }
