@@ -376,4 +376,50 @@ mod tests {
             [(Code::VcRuntime, Verdict::Broken), (Code::LibraryClosure, Verdict::Unknown)]
         );
     }
+
+    #[test]
+    fn microsoft_s_runtime_beside_the_addon() {
+        let addon = || {
+            pe(|pe| {
+                pe.imports = vec![PeImport {
+                    library: "VCRUNTIME140.dll".into(),
+                    delayed: false,
+                    symbols: Vec::new(),
+                }];
+            })
+        };
+        let bench = |place: &str| {
+            Bench::windows()
+                .file("a/a.node", Role::Addon, addon())
+                .file(place, Role::Library, pe(|_| {}))
+                .verdicts()
+        };
+        assert_eq!(bench("a/vcruntime140.dll"), []);
+        assert_eq!(bench("b/vcruntime140.dll"), [(Code::VcRuntime, Verdict::Broken)]);
+    }
+
+    #[test]
+    fn libraries_of_macos_that_are_found() {
+        let codes = |name: &str| {
+            let addon = macho(|slice| {
+                slice.rpaths = owned(&["@loader_path/lib"]);
+                slice.dependencies = vec![Dependency {
+                    name: name.to_owned(),
+                    kind: DependencyKind::Required,
+                    compatibility: crate::Version::of(1, 0, 0),
+                }];
+            });
+            Bench::macos()
+                .file("a/a.node", Role::Addon, addon)
+                .file("a/lib/libx.dylib", Role::Library, macho(|_| {}))
+                .codes()
+        };
+        for found in ["/usr/lib/libc++.1.dylib", "@loader_path/lib/libx.dylib", "@rpath/libx.dylib"]
+        {
+            assert_eq!(codes(found), [], "{found}");
+        }
+        for gone in ["/opt/lib/libx.dylib", "@loader_path/libx.dylib", "@rpath/liby.dylib"] {
+            assert!(codes(gone).contains(&Code::DylibPath), "{gone}");
+        }
+    }
 }
