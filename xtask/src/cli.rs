@@ -47,6 +47,11 @@ pub enum Command {
     /// `<app>-<version>-<target>.tar.zst` with the manifest beside it. Nothing is resolved anew: the same inputs give the
     /// same bytes.
     Bundle(Bundle),
+    /// Say whether a bundle runs on the oldest system its target promises
+    ///
+    /// Looks at every binary inside, runs nothing. Ends with 0 when nothing is known to break, with 1 when something does or the
+    /// bundle is damaged, and with 2 when it was asked wrongly.
+    Verify(Verify),
     /// Pin the runtime and the build tools in gangway.lock
     Lock(Lock),
     /// Lay out the gateway's node_modules as its bundle would have it before pruning
@@ -108,6 +113,35 @@ pub struct Bundle {
     /// Let install scripts use the network and write anywhere
     #[arg(long)]
     pub unconfined_scripts: bool,
+    /// Make bundles that are known to break on systems their target promises, and mark them as unverified
+    #[arg(long)]
+    pub no_verify: bool,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A bundle's archive (.tar.zst, .tar.gz, .zip), or a folder
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: Option<Utf8PathBuf>,
+    /// The target it is judged by [default: the one it was made for]
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// The manifest whose `[verify]` and targets count, or its folder [default: gangway.toml here or above, if it is the same app's]
+    #[arg(long, value_name = "PATH")]
+    pub manifest: Option<Utf8PathBuf>,
+    /// Fail on what cannot be told, too
+    #[arg(long)]
+    pub deny_unknown: bool,
+    /// Show advice in full
+    #[arg(long)]
+    pub advice: bool,
+    /// Print a SARIF 2.1.0 log
+    #[arg(long, conflicts_with = "json")]
+    pub sarif: bool,
+    /// Print the page of a check, by its name or number
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["bundle", "sarif"])]
+    pub explain: Option<String>,
 }
 
 /// `layout`

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::Date;
 
 use crate::report::Reporter;
 
@@ -28,13 +29,16 @@ pub struct Context {
     pub offline: bool,
     /// How many threads do work.
     pub jobs: NonZeroUsize,
+    /// The day it is. Allowances end; what is in a bundle never depends on it.
+    pub today: Date,
     /// The builder's own program, which confined programs are started by way of.
     pub executable: Utf8PathBuf,
     runtime: OnceLock<tokio::runtime::Runtime>,
 }
 
 impl Context {
-    /// A context of these values. `jobs` is what the machine has, `executable` what this process runs.
+    /// A context of these values. `jobs` is what the machine has, `executable` what this process runs; `today` is long past
+    /// until the program that has a clock says otherwise.
     #[must_use]
     pub fn new(
         environment: BTreeMap<String, String>,
@@ -50,6 +54,7 @@ impl Context {
             builder: String::new(),
             offline: false,
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            today: Date::EPOCH,
             executable: Utf8PathBuf::from("/proc/self/exe"),
             runtime: OnceLock::new(),
         }

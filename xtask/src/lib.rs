@@ -27,7 +27,6 @@ pub mod licenses;
 pub mod lock;
 pub mod mode;
 pub mod native;
-pub mod needs;
 pub mod own_files;
 pub mod pack;
 pub mod plan;
@@ -46,6 +45,7 @@ pub mod summary;
 pub mod target;
 pub mod toolchain;
 pub mod tree;
+pub mod verify;
 pub mod workshop;
 
 #[cfg(test)]

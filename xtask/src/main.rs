@@ -5,17 +5,18 @@ use std::process::ExitCode;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser as _;
-use gangway_artifact::{Digest, TargetName};
+use gangway_artifact::{Date, Digest, TargetName};
 use miette::{Context as _, IntoDiagnostic as _, miette};
 use tracing_subscriber::EnvFilter;
 use xtask::addons;
 use xtask::cli::{self, Cli, Command, Global};
-use xtask::commands::{bench, bundle, ci, fuzz, layout, lock, targets};
+use xtask::commands::{bench, bundle, ci, fuzz, layout, lock, targets, verify};
 use xtask::config::{self, Choice, Config};
 use xtask::confine::Confinement;
 use xtask::context::Context;
 use xtask::report::Reporter;
 use xtask::target::{self, Target, Targets};
+use xtask::verify::{Checking, VerifyError, explain, sarif, table};
 use xtask::{confine, launcher, summary};
 
 /// The system's own asks the kernel for a thread's memory a few pages at a time, which takes 5 % of a warm layout.
@@ -43,6 +44,9 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
     let done = match &cli.command {
         Command::Bundle(arguments) => {
             return bundle_command(&mut context, arguments, cli.global.json);
+        }
+        Command::Verify(arguments) => {
+            return Ok(verify_command(&context, arguments, cli.global.json));
         }
         Command::Lock(arguments) => lock_command(&context, arguments, cli.global.json),
         Command::Layout(arguments) => layout_command(&mut context, arguments),
@@ -94,6 +98,11 @@ fn bundle_command(
         } else {
             Confinement::Required
         },
+        checking: match arguments.no_verify {
+            true => Checking::Told,
+            false => Checking::Required,
+        },
+        known_targets: targets.iter().map(|target| target.name.clone()).collect(),
     };
     if arguments.dry_run {
         let (_, plan) = bundle::plan(&config, &options)?;
@@ -102,24 +111,110 @@ fn bundle_command(
         return Ok(status);
     }
     let mut outcome = bundle::run(context, &config, &options)?;
-    if let (1, Some(failure)) = (options.targets.len(), outcome.failures.pop()) {
+    if options.targets.len() == 1
+        && let Some(failure) =
+            outcome.failures.pop_if(|failure| !json || failure.findings().is_empty())
+    {
         return Err(failure.error.into());
     }
     told(context, outcome, json)
 }
 
+/// Prints the verdict on a bundle; its status is that of `verify`.
+fn verify_command(context: &Context, arguments: &cli::Verify, json: bool) -> ExitCode {
+    /// How a command ends that was asked wrongly; clap's own mistakes end so too.
+    const USAGE: u8 = 2;
+    match verified(context, arguments, json) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err((error, is_usage)) => {
+            report(&error, json);
+            if is_usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Whether a bundle passes; with an error, whether it is about what was asked.
+fn verified(
+    context: &Context,
+    arguments: &cli::Verify,
+    json: bool,
+) -> Result<bool, (miette::Report, bool)> {
+    let usage = |error: VerifyError| (error.into(), true);
+    let plain = |error: miette::Report| (error, false);
+    if let Some(code) = &arguments.explain {
+        let page = explain::page(code).map_err(usage)?;
+        print(page.trim_end()).map_err(plain)?;
+        return Ok(true);
+    }
+    let bundle = arguments.bundle.as_ref().ok_or_else(|| usage(VerifyError::Unnamed))?;
+    let bundle = context.current_dir.join(bundle);
+    let given = cli::Manifest { manifest: arguments.manifest.clone() };
+    let (config, near) = match (&arguments.manifest, config::find(&context.current_dir)) {
+        (Some(_), _) => (Some(gateway(context, &given, None)), verify::Near::Named),
+        (None, Some(path)) => {
+            let found = cli::Manifest { manifest: Some(path) };
+            (Some(gateway(context, &found, None)), verify::Near::Found)
+        }
+        (None, None) => (None, verify::Near::Found),
+    };
+    let config = config.transpose().map_err(|error| (error, true))?;
+    let built_in = Targets::built_in();
+    let options = verify::Options {
+        bundle: &bundle,
+        target: arguments.target.as_deref(),
+        manifest: config.as_ref().map(|(config, _)| (config, near)),
+        targets: config.as_ref().map_or(&built_in, |(_, targets)| targets),
+        deny_unknown: arguments.deny_unknown,
+    };
+    let outcome = verify::run(context, &options).map_err(|error| {
+        let is_usage = error.is_usage();
+        (error.into(), is_usage)
+    })?;
+    tell_verdict(context, arguments, json, &outcome).map_err(plain)?;
+    Ok(outcome.judgement.passes())
+}
+
+fn tell_verdict(
+    context: &Context,
+    arguments: &cli::Verify,
+    json: bool,
+    outcome: &verify::Outcome,
+) -> miette::Result<()> {
+    if json {
+        return print(&to_json(&outcome.json())?);
+    }
+    let about = outcome.about();
+    let verify::Outcome { judgement, verify, warnings, .. } = outcome;
+    if arguments.sarif {
+        return print(&to_json(&sarif::log(judgement, verify, &about))?);
+    }
+    for warning in warnings {
+        context.reporter.warn(warning);
+    }
+    /// Where nobody says how wide a line may be.
+    const WIDTH: usize = 100;
+    let screen = console::Term::stdout().size_checked();
+    let width = screen.map_or(WIDTH, |(_, columns)| usize::from(columns));
+    let style = table::Style { width, advice: arguments.advice };
+    print(&table::of(judgement, verify, &about, style))
+}
+
 /// Says what came of every target.
 fn told(context: &Context, outcome: bundle::Outcome, json: bool) -> miette::Result<ExitCode> {
-    let bundle::Outcome { bundles, failures } = outcome;
+    let bundle::Outcome { bundles, failures, warnings } = outcome;
     let status = if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if json {
-        print(&to_json(&summary::json(&bundles, failures))?)?;
+        print(&to_json(&summary::json(&bundles, failures, &warnings))?)?;
         return Ok(status);
     }
     for (warning, targets) in summary::warnings(&bundles) {
         let of =
             if bundles.len() > 1 { format!(" [{}]", targets.join(", ")) } else { String::new() };
         context.reporter.warn(format!("{warning}{of}"));
+    }
+    for warning in warnings {
+        context.reporter.warn(warning);
     }
     if !bundles.is_empty() {
         print(&summary::of(&bundles, &context.current_dir))?;
@@ -268,6 +363,9 @@ fn context(global: &Global) -> miette::Result<Context> {
     if let Some(jobs) = context.variable("GANGWAY_JOBS").and_then(|jobs| jobs.parse().ok()) {
         context.jobs = jobs;
     }
+    // A clock that says it is before 1970 is wrong, and no allowance has ended.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    context.today = now.map_or(Date::EPOCH, |since| Date::from_unix(since.as_secs()));
     context.executable = std::env::current_exe()
         .into_diagnostic()
         .wrap_err("cannot find this program's own file")

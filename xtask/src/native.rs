@@ -1,4 +1,7 @@
 //! What is known of files of native code, by their digests: whatever stage or target asks, the bytes are read once.
+//! With a [`FactsCache`] that goes for other runs of the builder too.
+
+mod cache;
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
@@ -9,6 +12,8 @@ use gangway_artifact::Digest;
 
 use crate::tree::Source;
 
+pub use cache::FactsCache;
+
 /// How much of a file tells what it is, in bytes.
 const HEAD: u64 = 4096;
 
@@ -17,9 +22,16 @@ const HEAD: u64 = 4096;
 pub struct Natives {
     identities: Mutex<HashMap<Digest, Option<Arc<Identity>>>>,
     facts: Mutex<HashMap<Digest, Option<Arc<Facts>>>>,
+    cache: Option<FactsCache>,
 }
 
 impl Natives {
+    /// Facts are kept for the next run.
+    #[must_use]
+    pub fn kept_in(cache: FactsCache) -> Self {
+        Self { cache: Some(cache), ..Self::default() }
+    }
+
     /// What the first bytes of a file say; `None` if it is not native code.
     ///
     /// # Errors
@@ -41,7 +53,16 @@ impl Natives {
             Some(identity) if identity.kind != Kind::Object => {}
             _ => return Ok(None),
         }
-        remembered(&self.facts, source, || Ok(gangway_abi::read(&fs_err::read(source.path())?)))
+        remembered(&self.facts, source, || {
+            if let Some(facts) = self.cache.as_ref().and_then(|cache| cache.find(source.sha256)) {
+                return Ok(facts);
+            }
+            let facts = gangway_abi::read(&fs_err::read(source.path())?);
+            if let Some(cache) = &self.cache {
+                cache.keep(source.sha256, facts.as_ref());
+            }
+            Ok(facts)
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{
     App, BundlePath, Digest, Entrypoint, Environment, Health, LAUNCH_FILE, LAUNCH_VERSION, Launch,
     MANIFEST_FILE, MANIFEST_VERSION, Manifest, PathError, Program, Requirements, Runtime, Service,
-    TargetName,
+    TargetName, Verification,
 };
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
@@ -30,7 +30,6 @@ use crate::integrity::Integrity;
 use crate::licenses::{self, Licenses, LicensesError};
 use crate::lock::{Lock, LockedRuntime};
 use crate::native::Natives;
-use crate::needs::{self, NeedsError};
 use crate::own_files::OwnFiles;
 use crate::pack;
 use crate::plan::{Plan, TargetPlan};
@@ -42,6 +41,7 @@ use crate::services::{ServiceError, Sources};
 use crate::store::{Store, StoreError};
 use crate::strip::StripError;
 use crate::tree::{Node, Source, Tree};
+use crate::verify::{self, Checking, Contents, Refused, VerifyError};
 
 /// What every stage of one command works with.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +68,8 @@ pub struct Materials<'a> {
     pub services: &'a Sources,
     /// What is pinned.
     pub lock: &'a Lock,
+    /// Whether what is known to break may be made.
+    pub checking: Checking,
 }
 
 /// The tree of a bundle, and what there is to say of it.
@@ -122,7 +124,10 @@ pub enum StageError {
     FileSystem(#[from] FileSystemError),
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Needs(#[from] NeedsError),
+    Verify(#[from] VerifyError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Refused(#[from] Refused),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Services(#[from] ServiceError),
@@ -252,9 +257,8 @@ pub fn tree(
     add_programs(materials, plan, launcher, &services, &mut tree)?;
     let runtime = locked.map(|locked| runtime::path(locked, plan.platform.os)).transpose()?;
     file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
-    let needs = needs::read(&tree, &plan.data, materials.natives)?;
-    warnings.extend(needs.beyond);
-    let manifest = manifest(config, plan, &services.services, &tree, needs.requirements)?;
+    let mut manifest = manifest(config, plan, &services.services, &tree)?;
+    check(materials, plan, &tree, &mut manifest, &mut warnings)?;
     tree.insert(
         BundlePath::new(MANIFEST_FILE)?,
         Node::File(store.add_bytes(&manifest.to_json(), false)?),
@@ -459,12 +463,36 @@ fn start(
     }
 }
 
+/// Judges the native code by what the target promises, and notes in the manifest what came of it.
+fn check(
+    materials: &Materials<'_>,
+    plan: &TargetPlan,
+    tree: &Tree,
+    manifest: &mut Manifest,
+    warnings: &mut Vec<String>,
+) -> Result<(), StageError> {
+    let Materials { context, config, natives, checking, .. } = *materials;
+    let report = verify::report(&Contents::described(tree, manifest), &plan.data, natives)?;
+    manifest.requirements = verify::requirements(&report, &plan.data);
+    let target = &plan.target;
+    let judgement = verify::allow::judge(report.findings, &config.verify, target, context.today);
+    match (Refused::by(&judgement, config, target), checking) {
+        (None, Checking::Required) => {
+            manifest.verification = judgement.verification(&config.verify);
+        }
+        (Some(refused), Checking::Required) => return Err(refused.into()),
+        (Some(refused), Checking::Told) => warnings.push(format!("not verified, and {refused}")),
+        (None, Checking::Told) => {}
+    }
+    Ok(())
+}
+
+/// What a bundle says of itself, but for what its native code says.
 fn manifest(
     config: &Config,
     plan: &TargetPlan,
     services: &[Service],
     tree: &Tree,
-    requirements: Requirements,
 ) -> Result<Manifest, StageError> {
     let (files, links) = pack::listing(tree);
     let runtime = plan.runtime.as_ref().map(|locked| {
@@ -501,7 +529,8 @@ fn manifest(
             timeout_seconds: health.timeout_seconds,
         }),
         services: services.to_vec(),
-        requirements,
+        requirements: Requirements::default(),
+        verification: Verification::default(),
         unpacked_size: tree.size(),
         files,
         links,

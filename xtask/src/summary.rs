@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use camino::Utf8Path;
+use gangway_artifact::VerificationStatus;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,20 +16,29 @@ use crate::process;
 pub struct Json<'a> {
     bundles: &'a [Bundle],
     failures: Vec<Value>,
+    warnings: &'a [String],
 }
 
 /// What came of every target, for programs.
 #[must_use]
-pub fn json(bundles: &[Bundle], failures: Vec<Failure>) -> Json<'_> {
+pub fn json<'a>(
+    bundles: &'a [Bundle],
+    failures: Vec<Failure>,
+    warnings: &'a [String],
+) -> Json<'a> {
     let failures = failures.into_iter().map(|failure| {
         let mut text = String::new();
         miette::JSONReportHandler::new()
             .render_report(&mut text, &failure.error)
             .expect("strings grow");
         let error = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        serde_json::json!({ "targets": failure.targets, "error": error })
+        let mut told = serde_json::json!({ "targets": failure.targets, "error": error });
+        if !failure.findings().is_empty() {
+            told["findings"] = serde_json::json!(failure.findings());
+        }
+        told
     });
-    Json { bundles, failures: failures.collect() }
+    Json { bundles, failures: failures.collect(), warnings }
 }
 
 /// Every warning, and the targets it is for.
@@ -72,6 +82,12 @@ fn table(bundles: &[Bundle], folder: &Utf8Path) -> String {
             bundle.runtime, bundle.files, "", bundle.sha256
         )
         .expect("strings grow");
+        if bundle.verification.status == VerificationStatus::Unverified
+            || bundle.verification.allowed > 0
+            || !bundle.verification.unknown.is_empty()
+        {
+            writeln!(text, "{:width$}  checked {}", "", checked(bundle)).expect("strings grow");
+        }
     }
     text.truncate(text.trim_end().len());
     text
@@ -105,11 +121,34 @@ fn one(bundle: &Bundle, folder: &Utf8Path) -> String {
         row(name, format!("{:<20} {:>6} files {:>9}", rule.rule, rule.files, size(rule.bytes)));
     }
     row("needs", needs(bundle));
+    row("checked", checked(bundle));
+    if !bundle.verification.unknown.is_empty() {
+        row("", format!("`cargo xtask verify {}` tells", process::quote(archive.as_str())));
+    }
     row("archive", archive.to_string());
     row("size", format!("{} ({} bytes)", size(bundle.size), bundle.size));
     row("sha256", bundle.sha256.to_string());
     if let Some(line) = try_it(bundle, archive) {
         row("try it", line);
+    }
+    text
+}
+
+/// What came of the check of the native code, in one line.
+fn checked(bundle: &Bundle) -> String {
+    let verification = &bundle.verification;
+    if verification.status == VerificationStatus::Unverified {
+        return "not verified".to_owned();
+    }
+    let mut text = format!("nothing breaks that {} promises", bundle.target);
+    if verification.allowed > 0 {
+        write!(text, ", {} allowed", verification.allowed).expect("strings grow");
+    }
+    let codes: Vec<String> =
+        verification.unknown.iter().map(|(code, count)| format!("{code} {count}")).collect();
+    if !codes.is_empty() {
+        let count: u32 = verification.unknown.values().sum();
+        write!(text, ", {count} cannot be told ({})", codes.join(", ")).expect("strings grow");
     }
     text
 }
@@ -178,7 +217,7 @@ mod tests {
     fn programs_are_told_what_failed() {
         let error = crate::commands::bundle::BundleError::Damaged { path: "cache/x".into() };
         let failure = Failure { targets: vec!["jetson".parse().expect("a target's name")], error };
-        let json = serde_json::to_value(json(&two(), vec![failure])).expect("plain JSON");
+        let json = serde_json::to_value(json(&two(), vec![failure], &[])).expect("plain JSON");
         assert_eq!(json["bundles"].as_array().map(Vec::len), Some(2));
         assert_eq!(json["failures"][0]["targets"][0], "jetson");
         assert_eq!(

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{Digest, Requirements};
+use gangway_artifact::{Digest, Requirements, Verification, VerificationStatus};
 use miette::Diagnostic;
 use url::Url;
 
@@ -312,6 +312,15 @@ pub(crate) fn bundle(folder: &Utf8Path) -> Bundle {
             glibc: Some("2.28".to_owned()),
             libstdcxx: Some("3.4.24".to_owned()),
             libraries: vec!["libatomic.so.1".to_owned()],
+        },
+        verification: Verification {
+            status: VerificationStatus::Verified,
+            allowed: 2,
+            unknown: BTreeMap::from([
+                ("opaque-payload".to_owned(), 1),
+                ("opened-libraries".to_owned(), 3),
+            ]),
+            allowances: Vec::new(),
         },
         warnings: Vec::new(),
         reused: false,

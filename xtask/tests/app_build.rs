@@ -11,7 +11,7 @@ use common::{Builder, chain, text};
 use gangway_artifact::BundlePath;
 use miette::NamedSource;
 use xtask::app_build::{self, BuildError, Inputs, Tool};
-use xtask::config::{App, Build, Config, Located, Prune, Runtimes};
+use xtask::config::{App, Build, Config, Located, Prune, Runtimes, Verify};
 use xtask::confine::Confinement;
 use xtask::tree::Tree;
 
@@ -38,6 +38,7 @@ fn config() -> Config {
         health: None,
         targets: Vec::new(),
         services: Vec::new(),
+        verify: Verify::default(),
     }
 }
 

@@ -17,7 +17,6 @@ mod macho;
 mod node;
 mod payload;
 mod pe;
-mod requirements;
 mod strings;
 mod version;
 
@@ -38,7 +37,6 @@ pub use node::{
 };
 pub use payload::Payload;
 pub use pe::{DelayHook, HostImport, ImportedSymbol, Pe, PeImport, Subsystem};
-pub use requirements::{Requirements, provided_by};
 pub use version::{NotAVersion, Version};
 
 /// Counts the changes to what [`Facts`] hold or how they are written. Stored facts of another number are to be read anew.

@@ -1,10 +1,9 @@
 //! The traps that real addons set, each on a published one (`testdata/README.md`).
 
-use std::collections::BTreeSet;
-
+use gangway_abi::check::{File, Input, Os, Policy, Role};
 use gangway_abi::{
-    CLibrary, Declared, Elf, Facts, ModulesSource, NodeClass, Registration, Relro, Requirements,
-    Signature, Source, Stack, Version, VersionNeed, modules_in_name, read,
+    CLibrary, Declared, Elf, Facts, Machine, ModulesSource, NodeClass, Registration, Relro, Signature,
+    Source, Stack, Version, VersionNeed, check, modules_in_name, read,
 };
 use proptest::prelude::*;
 
@@ -28,10 +27,12 @@ fn glibc_in_a_name_is_not_always_glibc() {
     let elf = elf(MIXED);
     assert_eq!(pairs(&elf), [("libstdc++.so.6", "GLIBCXX_3.4"), ("libgcc_s.so.1", "GLIBC_2.0")]);
     assert_eq!(elf.c_library(), Some(CLibrary::Musl));
-    let mut requirements = Requirements::default();
-    requirements.add(&Facts::Elf(elf), &BTreeSet::new());
-    assert_eq!(requirements.glibc, None);
-    assert_eq!(requirements.libstdcxx, Version::parse("3.4"));
+    let facts = Facts::Elf(elf);
+    let file = File { path: "a.node", owner: None, role: Role::Addon, facts: &facts };
+    let policy = Policy::new(Os::Linux, Machine::Arm64, &|_| false);
+    let needs = check(&Input { files: &[file], ..Input::default() }, &policy).needs;
+    assert_eq!(needs.glibc, None);
+    assert_eq!(needs.libstdcxx, Version::parse("3.4"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Everything here is data with a written form: paths inside a bundle, digests, targets, the bundle's
 //! manifest, the launch file. Nothing here reads the environment, starts a process or prints.
 
+mod date;
 mod digest;
 mod json;
 mod launch;
@@ -10,7 +11,9 @@ mod manifest;
 mod path;
 mod python;
 mod target;
+mod verification;
 
+pub use date::{Date, DateError};
 pub use digest::{Digest, DigestError, HashingReader};
 pub use launch::{Environment, LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
 pub use manifest::{
@@ -20,3 +23,4 @@ pub use manifest::{
 pub use path::{BundlePath, PathError};
 pub use python::{PythonProgram, PythonVersion, PythonVersionError, PythonVersions};
 pub use target::{Cpu, Libc, Os, Platform, TargetName, TargetNameError};
+pub use verification::{Allowance, Verification, VerificationStatus};

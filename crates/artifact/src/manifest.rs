@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BundlePath, Digest, Platform, PythonVersions, TargetName, json};
+use crate::{BundlePath, Digest, Platform, PythonVersions, TargetName, Verification, json};
 
 /// The manifest's path inside the bundle.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -38,6 +38,9 @@ pub struct Manifest {
     pub services: Vec<Service>,
     /// What the bundle's native code needs of a machine.
     pub requirements: Requirements,
+    /// Whether its native code was checked against what the target promises.
+    #[serde(default)]
+    pub verification: Verification,
     /// Bytes of all files, unpacked.
     pub unpacked_size: u64,
     /// Every regular file, sorted by path.

@@ -1,45 +1,11 @@
-//! Which binary interface an addon was made for, by its name, and which one a runtime has.
+//! Which binary interface an addon was made for, by its name.
 //!
 //! The names are those of node-gyp-build (`node.abi137.musl.node`), node-pre-gyp (`node-v137-linux-x64`), and of all who
 //! say `napi-v3`. A name is only asked where the bytes do not tell: what processor a file is for is never read from it.
 
 use gangway_artifact::{Libc, Platform};
 
-/// What a runtime offers to addons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NodeAbi {
-    /// `process.versions.modules`
-    pub modules: u32,
-    /// `process.versions.napi`
-    pub napi: u32,
-}
-
-/// Node's major version, its `modules` and the Node-API version of its newest release. Both are fixed by the major
-/// version; see `abi_version_registry.json` in Node's repository.
-const NODE: &[(u64, NodeAbi)] = &[
-    (18, NodeAbi { modules: 108, napi: 9 }),
-    (20, NodeAbi { modules: 115, napi: 9 }),
-    (22, NodeAbi { modules: 127, napi: 10 }),
-    (23, NodeAbi { modules: 131, napi: 10 }),
-    (24, NodeAbi { modules: 137, napi: 10 }),
-    (25, NodeAbi { modules: 141, napi: 10 }),
-    (26, NodeAbi { modules: 147, napi: 10 }),
-];
-
-/// What Bun 1.4 and Deno 2.9 say of themselves: they pass for Node 26.
-const OTHERS: NodeAbi = NodeAbi { modules: 147, napi: 10 };
-
-impl NodeAbi {
-    /// That of a runtime; `None` for a Node.js nobody here has heard of.
-    #[must_use]
-    pub fn of(engine: &str, version: &str) -> Option<Self> {
-        if engine != "node" {
-            return Some(OTHERS);
-        }
-        let major: u64 = version.split('.').next()?.parse().ok()?;
-        NODE.iter().find(|(known, _)| *known == major).map(|(_, abi)| *abi)
-    }
-}
+use crate::runtime::NodeAbi;
 
 /// What a file's path says of the interface it was made for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -147,12 +113,5 @@ mod tests {
         }
         let musl = Tags::of("linuxmusl-x64/a.node");
         assert_eq!(musl.unfit(&LINUX, abi, true), None, "the bytes know better");
-    }
-
-    #[test]
-    fn runtimes() {
-        assert_eq!(NodeAbi::of("node", "24.21.0").map(|abi| abi.modules), Some(137));
-        assert_eq!(NodeAbi::of("bun", "1.4.5").map(|abi| abi.modules), Some(147));
-        assert_eq!(NodeAbi::of("node", "99.0.0"), None);
     }
 }

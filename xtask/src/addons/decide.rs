@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gangway_artifact::{BundlePath, Platform, TargetName};
 
-use super::abi::NodeAbi;
+use super::NodeAbi;
 use super::code::Fit;
 use super::evidence::{Evidence, Library};
 use super::prebuilt::Published;

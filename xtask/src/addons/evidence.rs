@@ -12,7 +12,8 @@ use gangway_artifact::Platform;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::abi::{NodeAbi, Tags};
+use super::NodeAbi;
+use super::abi::Tags;
 use super::code::{Code, Fit, is_script};
 use super::names::names_platform;
 use super::prebuilt::Published;

@@ -22,7 +22,6 @@ use std::collections::BTreeMap;
 
 use gangway_artifact::TargetName;
 
-pub use abi::NodeAbi;
 pub use apply::apply;
 pub use code::{Code, Fit, is_script};
 pub use decide::{Decision, Job, Lack, Reference, Setting, decide};
@@ -33,6 +32,7 @@ pub use evidence::{Evidence, Library, Unreadable};
 use crate::config::Config;
 use crate::native::Natives;
 use crate::plan::TargetPlan;
+pub use crate::runtime::NodeAbi;
 use crate::target::Targets;
 use crate::tree::Tree;
 

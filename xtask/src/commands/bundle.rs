@@ -4,7 +4,8 @@ mod make;
 mod record;
 
 use camino::Utf8PathBuf;
-use gangway_artifact::{Digest, Requirements, TargetName};
+use gangway_abi::check::Finding;
+use gangway_artifact::{Digest, Requirements, TargetName, Verification, VerificationStatus};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,7 @@ use crate::services::{self, ServiceError};
 use crate::stage::StageError;
 use crate::store::{Store, StoreError};
 use crate::target::Target;
+use crate::verify::{Checking, allow};
 
 /// What to bundle, and how.
 #[derive(Debug, Clone)]
@@ -37,6 +39,10 @@ pub struct Options {
     pub out: Utf8PathBuf,
     /// Whether install scripts must be confined.
     pub confinement: Confinement,
+    /// Whether what is known to break may be made.
+    pub checking: Checking,
+    /// Every target there is: an allowance is only idle when nothing it speaks of was left out.
+    pub known_targets: Vec<TargetName>,
 }
 
 /// One archive and what is in it.
@@ -74,6 +80,8 @@ pub struct Bundle {
     pub stripped: u64,
     /// What the native code inside needs of a machine.
     pub requirements: Requirements,
+    /// What came of the check of its native code.
+    pub verification: Verification,
     /// What a person should know and may mend.
     pub warnings: Vec<String>,
     /// Whether nothing had changed since it was made.
@@ -157,6 +165,8 @@ pub struct Outcome {
     pub bundles: Vec<Bundle>,
     /// The targets without one.
     pub failures: Vec<Failure>,
+    /// What a person should know and may mend, of all targets together.
+    pub warnings: Vec<String>,
 }
 
 /// Targets that could not be bundled.
@@ -198,6 +208,7 @@ pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outc
     let refused = std::mem::take(&mut plan.refused).into_iter();
     let mut outcome = Outcome {
         bundles: Vec::new(),
+        warnings: Vec::new(),
         failures: refused
             .map(|refused| Failure { targets: vec![refused.target], error: refused.error.into() })
             .collect(),
@@ -218,5 +229,27 @@ pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outc
     }
     outcome.bundles.sort_by(|a, b| (&a.target, &a.archive).cmp(&(&b.target, &b.archive)));
     outcome.failures.sort_by(|a, b| a.targets.cmp(&b.targets));
+    outcome.warnings = idle_allowances(config, options, &outcome.bundles);
     Ok(outcome)
+}
+
+/// Allowances that stand for nothing in any bundle they speak of.
+fn idle_allowances(config: &Config, options: &Options, bundles: &[Bundle]) -> Vec<String> {
+    let checked = bundles
+        .iter()
+        .filter(|bundle| bundle.verification.status == VerificationStatus::Verified)
+        .map(|bundle| (bundle.target.clone(), bundle.verification.allowances.clone()));
+    let idle = allow::unused(&config.verify, &options.known_targets, &checked.collect());
+    idle.into_iter().map(allow::unused_warning).collect()
+}
+
+impl Failure {
+    /// The findings that stand against the bundle, if that is why there is none.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        match &self.error {
+            BundleError::Stage(StageError::Refused(refused)) => &refused.findings,
+            _ => &[],
+        }
+    }
 }

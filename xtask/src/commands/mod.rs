@@ -7,3 +7,4 @@ pub mod fuzz;
 pub mod layout;
 pub mod lock;
 pub mod targets;
+pub mod verify;

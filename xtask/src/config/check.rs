@@ -22,6 +22,7 @@ use super::values::{
     bundle_path, empty, globs, is_version, misnamed, package_name, unique, url_path_fault,
     url_path_suggestion, variables, version_help, version_range, words,
 };
+use super::verify::verify;
 use super::{
     App, Build, Config, ConfigError, Entrypoint, Health, InstallScript, Located, Prune, Runtimes,
     ScriptAction, Start, names, raw,
@@ -61,6 +62,7 @@ pub(super) fn config(
     let tools = tools(manifest.tools, &mut faults);
     let prune =
         Prune { keep: globs(manifest.prune.keep, &mut faults), rules: manifest.prune.rules };
+    let verify = verify(manifest.verify, &mut faults);
     match (app, runtimes) {
         (Some(app), Some(runtimes)) if faults.is_empty() => Ok(Config {
             path: path.to_owned(),
@@ -78,6 +80,7 @@ pub(super) fn config(
             health,
             targets,
             services,
+            verify,
         }),
         _ => Err(faults.into_error()),
     }

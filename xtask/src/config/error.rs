@@ -180,6 +180,9 @@ pub enum FaultKind {
     /// A command line in one string.
     #[error("`{command}` is one word: no shell splits it")]
     CommandLine { command: String },
+    /// Not a day, or more than one.
+    #[error("`{text}` is not a day")]
+    Day { text: String },
     /// `package.json` is not what npm would take.
     #[error("cannot understand `package.json`: {message}")]
     PackageJson { message: String },

@@ -26,6 +26,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod values;
+mod verify;
 mod workspace;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,8 @@ pub use services::{
     BuildCommand, CargoPackage, HealthProbe, NapiPackage, Prebuilt, PrebuiltPlace, PythonService,
     PythonStart, Service, ServiceHealth, ServiceKind, ServiceSource,
 };
+pub(crate) use suggest::near;
+pub use verify::{Allow, Unknown, Verify};
 
 /// The manifest's file name.
 pub const FILE_NAME: &str = "gangway.toml";
@@ -87,6 +90,8 @@ pub struct Config {
     pub targets: Vec<Located<TargetName>>,
     /// `[[service]]`, names unique and none an entrypoint's.
     pub services: Vec<Service>,
+    /// `[verify]`
+    pub verify: Verify,
 }
 
 /// A value and where it stands in the manifest's text (bytes). Values are compared and sorted without their place.
@@ -221,13 +226,14 @@ impl Config {
         text.trim_matches(['"', '\''])
     }
 
-    /// Notes every `[target.<name>]` whose target is not among `known`: which there are is not known to the manifest.
+    /// Notes every `[target.<name>]`, and every target of a `[[verify.allow]]`, whose target is not among `known`: which there are is not known to the manifest.
     ///
     /// # Errors
     /// With each of them at its place.
     pub fn check_targets(&self, known: &[&str]) -> Result<(), ConfigError> {
         let mut faults = error::Faults::new(&self.source);
-        for target in &self.targets {
+        let allowances = self.verify.allow.iter().flat_map(|allow| &allow.targets);
+        for target in self.targets.iter().chain(allowances) {
             let name = target.value.as_str();
             if known.contains(&name) {
                 continue;

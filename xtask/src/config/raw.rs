@@ -8,11 +8,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
+use gangway_abi::check::Code;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
 use super::addons::{Action, BuildSystem};
 use super::runtime::EngineWord;
+use super::verify::Unknown;
 use super::{Located, RuntimeSource, ScriptAction, ServiceKind};
 use crate::prune;
 
@@ -51,6 +53,9 @@ pub(super) struct Manifest {
     pub(super) prune: Prune,
     /// How to tell that the gateway is up.
     pub(super) health: Option<Health>,
+    /// How strictly the native code is checked against what the targets promise.
+    #[serde(default)]
+    pub(super) verify: Verify,
     /// What is different on one target, by the target's name.
     #[serde(default)]
     pub(super) target: BTreeMap<Located<String>, Target>,
@@ -261,6 +266,43 @@ pub(super) struct Health {
     pub(super) timeout_seconds: u32,
 }
 
+/// How strictly the native code is checked against what the targets promise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Verify {
+    /// What becomes of a bundle of which something cannot be told.
+    #[serde(default)]
+    #[schemars(extend("default" = "warn"), example = &"deny")]
+    pub(super) unknown: Unknown,
+    /// Findings that do not count.
+    #[serde(default)]
+    pub(super) allow: Vec<Allow>,
+}
+
+/// Findings that do not count, and why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Allow {
+    /// The check: `cargo xtask verify` names it with each finding.
+    #[schemars(schema_with = "codes", example = &"glibc-floor")]
+    pub(super) code: Located<String>,
+    /// A glob over places in the bundle.
+    #[schemars(example = "app/node_modules/@scope/screen-driver/**")]
+    pub(super) path: Located<String>,
+    /// What of the file, as the finding names it. Default: everything.
+    #[schemars(example = &"libX11.so.6")]
+    pub(super) subject: Option<Located<String>>,
+    /// The targets this is about. Default: all.
+    #[schemars(length(min = 1), example = ["linux-x64"])]
+    pub(super) targets: Option<Located<Vec<Located<String>>>>,
+    /// Why it is no harm.
+    #[schemars(length(min = 1), example = &"only the desktop plug-in loads it, and servers have no desktop")]
+    pub(super) reason: Located<String>,
+    /// The last day on which this counts: a date without quotes.
+    #[schemars(with = "String", extend("format" = "date"), example = "2027-06-30")]
+    pub(super) expires: Located<toml::value::Datetime>,
+}
+
 /// A process that is shipped along, or an addon of the workspace.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -350,6 +392,12 @@ pub(super) type Variables = BTreeMap<Located<String>, Located<String>>;
 
 fn a_minute() -> u32 {
     60
+}
+
+/// The names of the checks, so that editors can complete them.
+fn codes(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+    schemars::json_schema!({ "type": "string", "enum": names })
 }
 
 /// One switch per rule, so that editors can complete their names.

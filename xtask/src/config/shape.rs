@@ -99,6 +99,7 @@ impl<'walk> Walk<'walk> {
                     self.element(element, &item);
                 }
             }
+            ("date", DeValue::Datetime(_)) => {}
             ("string", DeValue::String(word)) => self.word(word, &value.span(), item),
             ("integer", DeValue::Integer(number)) => self.number(number, &value.span(), item),
             ("boolean", DeValue::Boolean(_)) => {}
@@ -276,8 +277,11 @@ fn resolve<'schema>(root: &'schema Value, schema: &'schema Value) -> &'schema Va
     }
 }
 
-/// The JSON type of what `schema` takes.
+/// The type of what `schema` takes, in JSON's words; `date` for a date, which JSON has no type for and TOML has.
 fn kind(schema: &Value) -> &str {
+    if schema["format"] == "date" {
+        return "date";
+    }
     schema["type"].as_str().unwrap_or(if choices(schema).is_empty() { "object" } else { "string" })
 }
 
@@ -296,7 +300,11 @@ fn strings(list: &Value) -> impl Iterator<Item = &str> {
 
 /// `key = value` as the example in `property` has it.
 fn example(key: &str, property: &Value) -> Option<String> {
-    let value = toml::Value::try_from(property.pointer("/examples/0")?).ok()?;
+    let written = property.pointer("/examples/0")?;
+    if let Some(date) = written.as_str().filter(|_| kind(property) == "date") {
+        return Some(format!("{key} = {date}"));
+    }
+    let value = toml::Value::try_from(written).ok()?;
     Some(format!("{key} = {value}"))
 }
 
@@ -306,6 +314,7 @@ fn in_words(kind: &str) -> &'static str {
         "integer" => "a whole number",
         "boolean" => "`true` or `false`",
         "array" => "a list",
+        "date" => "a date",
         _ => "a table",
     }
 }
@@ -335,6 +344,9 @@ fn instead(item: &Item<'_>, found: &DeValue<'_>, written: &str) -> String {
         }
         ("object", _) => format!("write `[{dotted}]` on a line of its own, and its keys below it"),
         ("boolean", DeValue::String(word)) if matches!(word.as_ref(), "true" | "false") => {
+            format!("write `{key} = {word}`, without quotes")
+        }
+        ("date", DeValue::String(word)) if word.parse::<gangway_artifact::Date>().is_ok() => {
             format!("write `{key} = {word}`, without quotes")
         }
         ("boolean", _) => format!("write `{key} = true` or `{key} = false`"),

@@ -1,7 +1,7 @@
 //! "Did you mean": the known name that is nearest to what was written.
 
 /// The name in `known` that `word` is most likely meant to be.
-pub(super) fn near<'known>(
+pub(crate) fn near<'known>(
     word: &str,
     known: impl IntoIterator<Item = &'known str>,
 ) -> Option<&'known str> {

@@ -4,6 +4,7 @@
 //! ([`Finder::offers`]), one version is chosen for all targets together (`choose`), and only the chosen builds' digests
 //! are looked up.
 
+mod abi;
 mod choose;
 mod official;
 pub mod policy;
@@ -22,6 +23,7 @@ use crate::integrity::{Integrity, IntegrityError};
 use crate::registry::{Published, Registry, RegistryError, Wheel};
 use crate::target::{RuntimeBuild, RuntimePackage, Target, TargetError};
 
+pub use abi::NodeAbi;
 pub use official::{MirrorError, Mirrors};
 pub use signature::SignatureError;
 

@@ -38,7 +38,7 @@ pub enum StoreError {
 pub enum UnpackError {
     /// Neither a tar file nor a compressed one.
     #[error(
-        "it is neither a tar archive (plain or compressed with gzip or xz) nor a zip file nor a program"
+        "it is neither a tar archive (plain or compressed with gzip, xz or Zstandard) nor a zip file nor a program"
     )]
     UnknownFormat,
     /// The compressed data or the tar headers make no sense, or end too soon.

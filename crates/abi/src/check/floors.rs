@@ -131,9 +131,27 @@ fn beside(table: &[(u32, u32)], number: u32) -> Option<Demand> {
     }))
 }
 
-/// Whether a file belongs to glibc.
+/// Whether a file belongs to glibc. Others carry `GLIBC_` versions too: libgcc_s has a `GLIBC_2.0` even beside musl.
 pub(super) fn is_glibc(file: &str) -> bool {
-    crate::requirements::is_glibc(file)
+    let name = file.split(".so").next().unwrap_or(file);
+    matches!(
+        name,
+        "libc"
+            | "libm"
+            | "libmvec"
+            | "libpthread"
+            | "libdl"
+            | "librt"
+            | "libutil"
+            | "libresolv"
+            | "libanl"
+            | "libnsl"
+            | "libcrypt"
+            | "libthread_db"
+            | "libBrokenLocale"
+    ) || name.starts_with("ld-linux")
+        || name == "ld64"
+        || name == "ld"
 }
 
 /// `None`: the closure says already that the library is not there, or versions are not looked at.

@@ -22,7 +22,7 @@ use url::Url;
 
 use self::node_pre_gyp::NodePreGyp;
 use self::prebuild_install::PrebuildInstall;
-use super::abi::NodeAbi;
+use super::NodeAbi;
 use super::script;
 use crate::registry::Registry;
 

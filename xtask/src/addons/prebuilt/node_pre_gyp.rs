@@ -5,7 +5,7 @@ use nodejs_semver::Version;
 use serde_json::Value;
 use url::Url;
 
-use super::super::abi::NodeAbi;
+use super::super::NodeAbi;
 use super::super::script;
 use super::{Place, folder, napi_versions, newest_napi, no_napi, unknown_variable};
 

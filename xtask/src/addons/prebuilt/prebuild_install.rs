@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gangway_artifact::{Libc, Platform};
 use serde_json::Value;
 
-use super::super::abi::NodeAbi;
+use super::super::NodeAbi;
 use super::super::script;
 use super::{Place, folder, napi_versions, newest_napi, no_napi};
 

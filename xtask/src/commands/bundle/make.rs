@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::fetch;
 use crate::integrity::Integrity;
 use crate::launcher::{self, LauncherError};
-use crate::native::Natives;
+use crate::native::{FactsCache, Natives};
 use crate::own_files::OwnFiles;
 use crate::pack::{self, Format, FrameCache, Known, PackError, Settings};
 use crate::plan::{self, Inputs, Plan, TargetPlan};
@@ -31,6 +31,7 @@ use crate::stage::{self, Materials, Staged};
 use crate::store::Store;
 use crate::summary;
 use crate::tree::Tree;
+use crate::verify::Checking;
 
 /// How many targets are under way at once, at most. One is packed by all threads there are; the others keep them busy while
 /// it ends and waits for the disk.
@@ -87,7 +88,7 @@ pub(super) fn all(
     let Command { context, config, options, inputs, plan, own, store, .. } = *command;
     let registry = Registry::load(context, &config.npmrc_folder())?;
     let (mut work, fetched) = fetch(command, &registry, work, outcome)?;
-    let natives = Natives::default();
+    let natives = Natives::kept_in(FactsCache::in_folder(store.bucket(FactsCache::BUCKET)?));
     let library = Library::read(&fetched, &own.folders, &natives)
         .map_err(|Unreadable { path, source }| AddonError::Read { path, source })?;
     let addons = addons::decide_all(config, work.iter().map(|work| work.plan), &library);
@@ -120,6 +121,7 @@ pub(super) fn all(
         services: command.services,
         lock: &inputs.lock,
         confinement: options.confinement,
+        checking: options.checking,
     };
     if work.is_empty() {
         return Ok(());
@@ -172,14 +174,17 @@ fn look_at<'a>(
     launchers: &mut BTreeMap<&'a str, Utf8PathBuf>,
     there: &mut Vec<Bundle>,
 ) -> Result<Option<Work<'a>>, BundleError> {
-    let Command { context, options, .. } = *command;
+    let Command { context, config, options, .. } = *command;
+    // What was allowed when a bundle was made may be so no more.
+    let has_expired = options.checking == Checking::Required
+        && config.verify.has_expired(&plan.target, context.today);
     let launcher = launcher_of(context, plan.data.launcher_triple(), launchers)?;
     let mut archives = Vec::new();
     for &format in &options.formats {
         let key = keys.of(plan, &launcher, format)?;
         match record::find(context, &key, &options.out) {
-            Some(bundle) => there.push(bundle),
-            None => archives.push((format, key)),
+            Some(bundle) if !has_expired => there.push(bundle),
+            _ => archives.push((format, key)),
         }
     }
     Ok((!archives.is_empty()).then_some(Work { plan, launcher, archives }))
@@ -377,6 +382,7 @@ fn pack(
             .collect(),
         stripped: staged.stripped,
         requirements: manifest.requirements.clone(),
+        verification: manifest.verification.clone(),
         warnings: staged.warnings.clone(),
         reused: false,
     })

@@ -36,7 +36,8 @@ impl Keys {
         config: &Config,
         options: &Options,
     ) -> Self {
-        let mut shared = format!("{}\n{:?}\n", context.builder, options.confinement);
+        let Options { confinement, checking, .. } = options;
+        let mut shared = format!("{}\n{confinement:?}\n{checking:?}\n", context.builder);
         if let Some(choice) = config.chosen_runtime() {
             line(&mut shared, format!("runtime {choice}"));
         }
@@ -72,11 +73,13 @@ impl Keys {
         let launcher = fs_err::read(launcher)
             .map_err(|source| BundleError::Read { path: launcher.to_owned(), source })?;
         let text = format!(
-            "{}{} {} {}",
+            "{}{} {} {} {}",
             self.shared,
             target.target,
             format.extension(),
-            Digest::of(launcher)
+            Digest::of(launcher),
+            // A user's own target may promise something else today.
+            Digest::of(format!("{:?}", target.data))
         );
         Ok(Key(Digest::of(text)))
     }

@@ -104,6 +104,12 @@ fn decompress(mut file: BufReader<File>, limits: &Limits) -> Result<Box<dyn Read
             .map_err(|error| UnpackError::Malformed(error.into()))?;
         return Ok(Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream)));
     }
+    if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let mut decoder = zstd::Decoder::with_buffer(file).map_err(UnpackError::Malformed)?;
+        let window = limits.memory.checked_ilog2().unwrap_or_default();
+        decoder.window_log_max(window).map_err(UnpackError::Malformed)?;
+        return Ok(Box::new(decoder));
+    }
     if start.get(257..262) == Some(b"ustar") {
         return Ok(Box::new(file));
     }

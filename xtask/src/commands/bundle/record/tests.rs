@@ -12,6 +12,7 @@ use crate::plan;
 use crate::target::Targets;
 use crate::testing::{self, Sandbox};
 use crate::tree::Source;
+use crate::verify::Checking;
 
 const MANIFEST: &str = r#"format = 1
 
@@ -71,6 +72,8 @@ impl Circumstances {
             formats: vec![Format::TarZst],
             out: sandbox.root.join("bundles"),
             confinement: Confinement::Required,
+            checking: Checking::Required,
+            known_targets: Vec::new(),
         };
         let mut this = Self {
             sandbox,

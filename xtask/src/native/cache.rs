@@ -1,0 +1,134 @@
+//! Facts of native code from one run to the next, one file for each digest.
+//!
+//! An entry is only believed when it was written for the same version of the facts, and its bytes have the digest that
+//! its first line names: one that is old, cut short or changed is as good as none, and is written anew. Nothing here
+//! fails a run. A cache that cannot be written to costs the next one its time.
+
+use std::io::{self, Write as _};
+
+use camino::Utf8PathBuf;
+use gangway_abi::{FACTS_VERSION, Facts};
+use gangway_artifact::Digest;
+
+/// How entries are written.
+const FORMAT: u32 = 1;
+
+/// Facts on disk.
+#[derive(Debug)]
+pub struct FactsCache {
+    folder: Utf8PathBuf,
+}
+
+impl FactsCache {
+    /// The name of its folder in the cache.
+    pub const BUCKET: &'static str = "facts-v1";
+
+    /// In a folder that is there.
+    #[must_use]
+    pub fn in_folder(folder: Utf8PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// What is known of the file with this digest: `Some(None)` if it was read and there was nothing to say.
+    pub(super) fn find(&self, of: Digest) -> Option<Option<Facts>> {
+        let path = self.path(of);
+        let entry = std::fs::read(&path).ok()?;
+        let found = decode(&entry, of);
+        if found.is_none() {
+            tracing::debug!(%path, "the facts are of another version or damaged; reading the file anew");
+        }
+        found
+    }
+
+    /// Keeps what was read from the file with this digest.
+    pub(super) fn keep(&self, of: Digest, facts: Option<&Facts>) {
+        let path = self.path(of);
+        if let Err(error) = self.write(of, &encode(of, facts)) {
+            tracing::debug!(%path, %error, "cannot keep the facts");
+        }
+    }
+
+    /// Whole or not at all, and there for whoever comes at the same time.
+    fn write(&self, of: Digest, entry: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        file.write_all(entry)?;
+        file.persist(self.path(of))?;
+        Ok(())
+    }
+
+    fn path(&self, of: Digest) -> Utf8PathBuf {
+        self.folder.join(of.to_string())
+    }
+}
+
+fn encode(of: Digest, facts: Option<&Facts>) -> Vec<u8> {
+    let facts = serde_json::to_vec(&facts).expect("facts are plain data");
+    let mut entry = head(of, Digest::of(&facts)).into_bytes();
+    entry.extend(facts);
+    entry
+}
+
+fn decode(entry: &[u8], of: Digest) -> Option<Option<Facts>> {
+    let end = entry.iter().position(|byte| *byte == b'\n')? + 1;
+    let (first, facts) = entry.split_at(end);
+    if first != head(of, Digest::of(facts)).as_bytes() {
+        return None;
+    }
+    serde_json::from_slice(facts).ok()
+}
+
+/// The first line of an entry: formats, whose facts they are, and the digest of what follows.
+fn head(of: Digest, facts: Digest) -> String {
+    format!("gangway facts {FORMAT} {FACTS_VERSION} {of} {facts}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Sandbox;
+
+    fn facts() -> Option<Facts> {
+        let program = std::env::current_exe().expect("a test is a program");
+        gangway_abi::read(&std::fs::read(program).expect("readable"))
+    }
+
+    #[test]
+    fn what_is_kept_is_found() {
+        let sandbox = Sandbox::new();
+        let cache = FactsCache::in_folder(sandbox.root.clone());
+        let (one, other) = (Digest::of("one"), Digest::of("other"));
+        assert_eq!(cache.find(one), None);
+        let facts = facts();
+        assert!(facts.is_some());
+        cache.keep(one, facts.as_ref());
+        cache.keep(other, None);
+        assert_eq!(cache.find(one), Some(facts));
+        assert_eq!(cache.find(other), Some(None));
+    }
+
+    #[test]
+    fn damaged_and_old_entries_are_written_anew() {
+        let sandbox = Sandbox::new();
+        let cache = FactsCache::in_folder(sandbox.root.clone());
+        let (one, other) = (Digest::of("one"), Digest::of("other"));
+        let whole = encode(one, None);
+        let old = String::from_utf8(whole.clone()).expect("text");
+        let old = old.replace(&format!(" {FACTS_VERSION} "), " 0 ");
+        let changed = String::from_utf8(whole.clone()).expect("text").replace("null", "nuli");
+        let (cut, another) = (&whole[..whole.len() - 1], encode(other, None));
+        for spoiled in [old.as_bytes(), changed.as_bytes(), cut, &another, b"", b"\n", b"\xff\n{}"] {
+            sandbox.write(&one.to_string(), spoiled);
+            assert_eq!(cache.find(one), None, "{}", String::from_utf8_lossy(spoiled));
+            cache.keep(one, None);
+            assert_eq!(cache.find(one), Some(None));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_no_failure() {
+        let sandbox = Sandbox::new();
+        let cache = FactsCache::in_folder(sandbox.root.join("nowhere"));
+        cache.keep(Digest::of("one"), None);
+        assert_eq!(cache.find(Digest::of("one")), None);
+    }
+}
