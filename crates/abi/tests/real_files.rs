@@ -2,8 +2,8 @@
 
 use gangway_abi::check::{File, Input, Os, Policy, Role};
 use gangway_abi::{
-    CLibrary, Declared, Elf, Facts, Machine, ModulesSource, NodeClass, Registration, Relro, Signature,
-    Source, Stack, Version, VersionNeed, check, modules_in_name, read,
+    CLibrary, Declared, Elf, Facts, Machine, ModulesSource, NodeClass, Registration, Relro,
+    Signature, Source, Stack, Version, VersionNeed, check, modules_in_name, read,
 };
 use proptest::prelude::*;
 

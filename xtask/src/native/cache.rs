@@ -116,7 +116,8 @@ mod tests {
         let old = old.replace(&format!(" {FACTS_VERSION} "), " 0 ");
         let changed = String::from_utf8(whole.clone()).expect("text").replace("null", "nuli");
         let (cut, another) = (&whole[..whole.len() - 1], encode(other, None));
-        for spoiled in [old.as_bytes(), changed.as_bytes(), cut, &another, b"", b"\n", b"\xff\n{}"] {
+        for spoiled in [old.as_bytes(), changed.as_bytes(), cut, &another, b"", b"\n", b"\xff\n{}"]
+        {
             sandbox.write(&one.to_string(), spoiled);
             assert_eq!(cache.find(one), None, "{}", String::from_utf8_lossy(spoiled));
             cache.keep(one, None);

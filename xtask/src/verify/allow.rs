@@ -40,7 +40,12 @@ pub enum Standing {
 
 /// Holds `[verify]` against what was found.
 #[must_use]
-pub fn judge(findings: Vec<Finding>, verify: &Verify, target: &TargetName, today: Date) -> Judgement {
+pub fn judge(
+    findings: Vec<Finding>,
+    verify: &Verify,
+    target: &TargetName,
+    today: Date,
+) -> Judgement {
     let ours = || verify.allow.iter().enumerate().filter(|(_, allow)| allow.is_about(target));
     let mut judgement = Judgement {
         expired: ours().filter(|(_, allow)| allow.has_expired(today)).map(|(at, _)| at).collect(),
@@ -50,7 +55,9 @@ pub fn judge(findings: Vec<Finding>, verify: &Verify, target: &TargetName, today
         // What runs anyway needs no allowance.
         let counts = finding.verdict != Verdict::Advice;
         let allowed = ours()
-            .filter(|(at, allow)| counts && !judgement.expired.contains(at) && fits(allow, &finding))
+            .filter(|(at, allow)| {
+                counts && !judgement.expired.contains(at) && fits(allow, &finding)
+            })
             .map(|(at, _)| at)
             .collect::<Vec<_>>();
         judgement.used.extend(&allowed);

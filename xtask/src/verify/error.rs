@@ -40,19 +40,27 @@ pub enum VerifyError {
     Path { folder: Utf8PathBuf, source: gangway_artifact::PathError },
     /// A manifest of another format.
     #[error("cannot read the manifest `{path}`")]
-    #[diagnostic(help("a bundle's manifest is of format {}: take the Gangway that made it", gangway_artifact::MANIFEST_VERSION))]
+    #[diagnostic(help(
+        "a bundle's manifest is of format {}: take the Gangway that made it",
+        gangway_artifact::MANIFEST_VERSION
+    ))]
     Manifest { path: Utf8PathBuf, source: serde_json::Error },
     /// An archive without a manifest.
     #[error("`{path}` is no bundle: there is no `manifest.json` in it")]
     #[diagnostic(help("unpack it, and name the folder with `--target TARGET`"))]
     NoManifest { path: Utf8PathBuf },
     /// Nothing says what the files are for.
-    #[error("nothing says which target `{path}` is for: there is no bundle's `manifest.json` in it")]
+    #[error(
+        "nothing says which target `{path}` is for: there is no bundle's `manifest.json` in it"
+    )]
     #[diagnostic(help("name one with `--target TARGET`; `cargo xtask targets` lists them"))]
     NoTarget { path: Utf8PathBuf },
     /// Files that are not what the manifest says.
     #[error("`{path}` is not what its manifest says: {} differ", files(differences.len()))]
-    #[diagnostic(help("{}\nit was changed or damaged after it was made: bundle again, or fetch it again", listed(differences)))]
+    #[diagnostic(help(
+        "{}\nit was changed or damaged after it was made: bundle again, or fetch it again",
+        listed(differences)
+    ))]
     Differs { path: Utf8PathBuf, differences: Vec<String> },
     /// No such check.
     #[error("there is no check `{code}`")]
@@ -141,12 +149,13 @@ fn expired(allow: &Allow, config: &Config) -> Reason {
 }
 
 fn headline(target: &TargetName, reasons: &[Reason]) -> String {
-    let findings =
-        reasons.iter().filter(|reason| matches!(reason, Reason::Finding { .. })).count();
+    let findings = reasons.iter().filter(|reason| matches!(reason, Reason::Finding { .. })).count();
     match findings {
         0 => format!("the manifest's allowances for `{target}` have expired"),
         1 => format!("the bundle would break on systems that `{target}` promises"),
-        more => format!("the bundle would break on systems that `{target}` promises, in {more} ways"),
+        more => {
+            format!("the bundle would break on systems that `{target}` promises, in {more} ways")
+        }
     }
 }
 
@@ -158,7 +167,8 @@ fn told(finding: &Finding) -> String {
         (path, Some(owner)) => format!("`{path}` of {owner}"),
         (path, None) => format!("`{path}`"),
     };
-    let offered = if offered.is_empty() { String::new() } else { format!("; the target has {offered}") };
+    let offered =
+        if offered.is_empty() { String::new() } else { format!("; the target has {offered}") };
     format!("[{}] {file} needs {required}{offered}", code.name())
 }
 

@@ -88,7 +88,11 @@ mod tests {
         assert_eq!(names, checks);
         for code in Code::ALL {
             let start = format!("# {} ({})", code.name(), code.number());
-            for asked in [code.name().to_owned(), code.number().to_string(), format!(" {} ", code.name().to_uppercase())] {
+            for asked in [
+                code.name().to_owned(),
+                code.number().to_string(),
+                format!(" {} ", code.name().to_uppercase()),
+            ] {
                 assert!(page(&asked).expect("it is there").starts_with(&start), "{asked}");
             }
         }

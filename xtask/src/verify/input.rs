@@ -47,9 +47,10 @@ impl<'a> Contents<'a> {
         let started = manifest.entrypoints.iter().filter_map(|entrypoint| {
             Some((entrypoint.program.as_ref()?.to_string(), Role::Launcher))
         });
-        let services = manifest.services.iter().filter_map(|service| {
-            Some((service.program.as_ref()?.to_string(), Role::Service))
-        });
+        let services = manifest
+            .services
+            .iter()
+            .filter_map(|service| Some((service.program.as_ref()?.to_string(), Role::Service)));
         Self { tree, runtime, programs: started.chain(services).collect() }
     }
 
@@ -58,9 +59,9 @@ impl<'a> Contents<'a> {
     pub fn undescribed(tree: &'a Tree) -> Self {
         let runtime = ["node", "bun", "deno"].into_iter().find_map(|engine| {
             let places = [format!("runtime/bin/{engine}"), format!("runtime/bin/{engine}.exe")];
-            let (path, _) = places.iter().find_map(|place| {
-                tree.files().find(|(path, _)| path.as_str() == place)
-            })?;
+            let (path, _) = places
+                .iter()
+                .find_map(|place| tree.files().find(|(path, _)| path.as_str() == place))?;
             Some(Shipped { engine: engine.to_owned(), version: None, path: path.clone() })
         });
         Self { tree, runtime, programs: BTreeMap::new() }

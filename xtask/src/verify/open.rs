@@ -120,8 +120,8 @@ fn source(path: Utf8PathBuf) -> Result<Source, VerifyError> {
 fn manifest(tree: &Tree) -> Result<Option<Manifest>, VerifyError> {
     let Some(Node::File(source)) = tree.get(MANIFEST_FILE) else { return Ok(None) };
     let path = source.path();
-    let text = std::fs::read(&path)
-        .map_err(|source| VerifyError::Read { path: path.clone(), source })?;
+    let text =
+        std::fs::read(&path).map_err(|source| VerifyError::Read { path: path.clone(), source })?;
     let is_ours = serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|value| {
         value["builder"].as_str().is_some_and(|builder| builder.starts_with("gangway "))
     });
@@ -141,8 +141,10 @@ fn differences(tree: &Tree, manifest: &Manifest) -> Vec<String> {
     for listed in &manifest.files {
         match found.get(&listed.path) {
             None => differences.push(format!("`{}` is missing", listed.path)),
-            Some(file) if file.sha256 != listed.sha256 => differences
-                .push(format!("`{}` has the SHA-256 {}, not {}", listed.path, file.sha256, listed.sha256)),
+            Some(file) if file.sha256 != listed.sha256 => differences.push(format!(
+                "`{}` has the SHA-256 {}, not {}",
+                listed.path, file.sha256, listed.sha256
+            )),
             // Only Unix keeps modes.
             Some(file) if cfg!(unix) && file.mode != listed.mode => differences
                 .push(format!("`{}` has the mode {}, not {}", listed.path, file.mode, listed.mode)),

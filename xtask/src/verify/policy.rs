@@ -79,13 +79,8 @@ mod tests {
             let shown = |version: &Option<Version>| {
                 version.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)
             };
-            let floors = [
-                &policy.glibc,
-                &policy.libstdcxx,
-                &policy.musl,
-                &policy.macos,
-                &policy.windows,
-            ];
+            let floors =
+                [&policy.glibc, &policy.libstdcxx, &policy.musl, &policy.macos, &policy.windows];
             let floors: Vec<String> = floors.into_iter().map(shown).collect();
             let gpu = policy.gpu.map_or_else(String::new, |gpu| {
                 format!(" sm {:?} TensorRT {}", gpu.sm, shown(&gpu.tensorrt))

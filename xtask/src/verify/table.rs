@@ -41,7 +41,8 @@ pub fn of(judgement: &Judgement, verify: &Verify, about: &str, style: Style) -> 
 /// One line: how many of what.
 #[must_use]
 pub fn summary(judgement: &Judgement, about: &str) -> String {
-    let count = |rank| judgement.findings.iter().filter(|judged| self::rank(judged) == rank).count();
+    let count =
+        |rank| judgement.findings.iter().filter(|judged| self::rank(judged) == rank).count();
     let failing = match count(Rank::Fails) {
         0 => "nothing breaks".to_owned(),
         1 => "1 finding would break it".to_owned(),

@@ -59,7 +59,12 @@ const ADDON: &str = "app/node_modules/argon2/prebuilds/linux-x64/argon2.node";
 #[test]
 fn an_allowance_fits_in_every_part_or_not_at_all() {
     let one = |code, path: &str, subject: &str| {
-        standings(ALLOW, &[finding(Verdict::Broken, code, path, subject)], "linux-x64", "2027-06-30")
+        standings(
+            ALLOW,
+            &[finding(Verdict::Broken, code, path, subject)],
+            "linux-x64",
+            "2027-06-30",
+        )
     };
     assert_eq!(one(Code::GlibcFloor, ADDON, "GLIBC_2.34"), [Standing::Allowed(0)]);
     for (code, path, subject) in [
@@ -98,9 +103,8 @@ fn what_cannot_be_told_may_be_denied() {
     let deny = "[verify]\nunknown = \"deny\"\n";
     let unknown = [finding(Verdict::Unknown, Code::OpaquePayload, ADDON, "zstd")];
     let advice = [finding(Verdict::Advice, Code::Hardening, ADDON, "RELRO")];
-    let on = |verify: &str, findings: &[Finding]| {
-        standings(verify, findings, "linux-x64", "2027-01-01")
-    };
+    let on =
+        |verify: &str, findings: &[Finding]| standings(verify, findings, "linux-x64", "2027-01-01");
     assert_eq!(on("", &unknown), [Standing::Told]);
     assert_eq!(on(deny, &unknown), [Standing::Fails]);
     assert_eq!(on(deny, &advice), [Standing::Told]);

@@ -67,7 +67,11 @@ fn every_difference_is_told() {
     std::fs::remove_file(folder.join("launch.json")).expect("it was there");
     let told = refused(&sandbox, &folder);
     assert!(told.starts_with("`/a` is not what its manifest says: 3 files differ\n"), "{told}");
-    for part in ["`app/a.js` has the SHA-256", "`launch.json` is missing", "`app/more.js` is not in the manifest"] {
+    for part in [
+        "`app/a.js` has the SHA-256",
+        "`launch.json` is missing",
+        "`app/more.js` is not in the manifest",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
 }

@@ -29,7 +29,10 @@ fn it_is_valid() {
     let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     let errors = |log: &Value| -> Vec<String> {
-        validator.iter_errors(log).map(|error| format!("{}: {error}", error.instance_path())).collect()
+        validator
+            .iter_errors(log)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect()
     };
     let log = sample();
     assert_eq!(errors(&log), Vec::<String>::new());
@@ -67,7 +70,8 @@ fn results() {
     );
     let rules = log["runs"][0]["tool"]["driver"]["rules"].as_array().expect("a list");
     for result in log["runs"][0]["results"].as_array().expect("a list") {
-        let index = usize::try_from(result["ruleIndex"].as_u64().expect("a number")).expect("small");
+        let index =
+            usize::try_from(result["ruleIndex"].as_u64().expect("a number")).expect("small");
         assert_eq!(rules[index]["id"], result["ruleId"]);
     }
 }

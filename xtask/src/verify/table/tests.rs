@@ -25,19 +25,24 @@ fn told(style: Style) -> String {
     ];
     let target = "linux-x64".parse().expect("a target's name");
     let today = Date::new(2027, 1, 1).expect("a day");
-    of(&judge(findings, &config.verify, &target, today), &config.verify, "a 1.0.0 for linux-x64", style)
+    of(
+        &judge(findings, &config.verify, &target, today),
+        &config.verify,
+        "a 1.0.0 for linux-x64",
+        style,
+    )
 }
 
 #[test]
 fn the_worst_comes_first() {
-    insta::assert_snapshot!(told(Style { width: 60, advice: false }), @"");
+    insta::assert_snapshot!(told(Style { width: 60, advice: false }));
 }
 
 #[test]
 fn advice_in_full() {
     let told = told(Style { width: 200, advice: true });
     let (_, advice) = told.split_once("advice  ").expect("it is shown");
-    insta::assert_snapshot!(advice, @"");
+    insta::assert_snapshot!(advice);
 }
 
 #[test]
