@@ -63,6 +63,9 @@ pub enum Command {
     ///
     /// Gangway's own, and those in `targets/` beside the manifest.
     Targets(Manifest),
+    /// Say what bundles need of machines, and what a new one needs that an old one did not
+    #[command(subcommand)]
+    Contract(Contract),
     /// Write the JSON schemas of gangway.toml and of target files into the source checkout
     Schema,
     /// Compare Gangway with npm, pnpm, bun and tar on this machine
@@ -142,6 +145,26 @@ pub struct Verify {
     /// Print the page of a check, by its name or number
     #[arg(long, value_name = "CODE", conflicts_with_all = ["bundle", "sarif"])]
     pub explain: Option<String>,
+}
+
+/// `contract`
+#[derive(Debug, Subcommand)]
+pub enum Contract {
+    /// List what a bundle needs of a machine
+    Show {
+        /// An archive, the folder it was unpacked to, or a manifest
+        bundle: Utf8PathBuf,
+    },
+    /// Compare two releases: what the new one newly demands of machines
+    ///
+    /// Ends with 0 when machines that run OLD run NEW, as far as files can say; with 1 when NEW demands something that OLD
+    /// did not; with 2 when they cannot be compared.
+    Diff {
+        /// The bundle that is out there: an archive, the folder it was unpacked to, or a manifest
+        old: Utf8PathBuf,
+        /// The one that is to follow it
+        new: Utf8PathBuf,
+    },
 }
 
 /// `layout`

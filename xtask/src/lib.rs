@@ -45,6 +45,7 @@ pub mod summary;
 pub mod target;
 pub mod toolchain;
 pub mod tree;
+pub mod unpacked;
 pub mod verify;
 pub mod workshop;
 

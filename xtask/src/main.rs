@@ -10,7 +10,7 @@ use miette::{Context as _, IntoDiagnostic as _, miette};
 use tracing_subscriber::EnvFilter;
 use xtask::addons;
 use xtask::cli::{self, Cli, Command, Global};
-use xtask::commands::{bench, bundle, ci, fuzz, layout, lock, targets, verify};
+use xtask::commands::{bench, bundle, ci, contract, fuzz, layout, lock, targets, verify};
 use xtask::config::{self, Choice, Config};
 use xtask::confine::Confinement;
 use xtask::context::Context;
@@ -51,6 +51,9 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
         Command::Lock(arguments) => lock_command(&context, arguments, cli.global.json),
         Command::Layout(arguments) => layout_command(&mut context, arguments),
         Command::Targets(manifest) => targets_command(&context, manifest, cli.global.json),
+        Command::Contract(arguments) => {
+            return contract_command(&context, arguments, cli.global.json);
+        }
         Command::Schema => schema_command(&context),
         Command::Bench(arguments) => {
             let manifest = manifest(&context, &arguments.manifest, "openclaw")?;
@@ -271,6 +274,33 @@ fn targets_command(context: &Context, given: &cli::Manifest, json: bool) -> miet
         None => Targets::built_in(),
     };
     print(&if json { to_json(&targets::list(&targets))? } else { targets::table(&targets) })
+}
+
+/// Ends with 2 on errors: 1 says that machines are asked for more.
+fn contract_command(
+    context: &Context,
+    arguments: &cli::Contract,
+    json: bool,
+) -> miette::Result<ExitCode> {
+    let path = |path: &Utf8Path| context.current_dir.join(path);
+    let done = match arguments {
+        cli::Contract::Show { bundle } => {
+            contract::show(&path(bundle)).map_err(miette::Report::from).and_then(|shown| {
+                print(&if json { to_json(&shown)? } else { shown.list() })?;
+                Ok(ExitCode::SUCCESS)
+            })
+        }
+        cli::Contract::Diff { old, new } => contract::diff(&path(old), &path(new))
+            .map_err(miette::Report::from)
+            .and_then(|difference| {
+                print(&if json { to_json(&difference)? } else { difference.table() })?;
+                Ok(ExitCode::from(u8::from(!difference.demanded.is_empty())))
+            }),
+    };
+    Ok(done.unwrap_or_else(|error| {
+        report(&error, json);
+        ExitCode::from(2)
+    }))
 }
 
 fn schema_command(context: &Context) -> miette::Result<()> {

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{
-    App, BundlePath, Digest, Entrypoint, Environment, Health, LAUNCH_FILE, LAUNCH_VERSION, Launch,
-    MANIFEST_FILE, MANIFEST_VERSION, Manifest, PathError, Program, Requirements, Runtime, Service,
-    TargetName, Verification,
+    App, BundlePath, Contract, Digest, Entrypoint, Environment, Health, LAUNCH_FILE,
+    LAUNCH_VERSION, Launch, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PathError, Program,
+    PythonProgram, Runtime, Service, Smoke, TargetName, Verification,
 };
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
@@ -41,7 +41,7 @@ use crate::services::{ServiceError, Sources};
 use crate::store::{Store, StoreError};
 use crate::strip::StripError;
 use crate::tree::{Node, Source, Tree};
-use crate::verify::{self, Checking, Contents, Refused, VerifyError};
+use crate::verify::{self, Checking, Contents, Refused, VerifyError, contract};
 
 /// What every stage of one command works with.
 #[derive(Debug, Clone, Copy)]
@@ -258,7 +258,7 @@ pub fn tree(
     let runtime = locked.map(|locked| runtime::path(locked, plan.platform.os)).transpose()?;
     file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
     let mut manifest = manifest(config, plan, &services.services, &tree)?;
-    check(materials, plan, &tree, &mut manifest, &mut warnings)?;
+    check(materials, plan, &services.python, &tree, &mut manifest, &mut warnings)?;
     tree.insert(
         BundlePath::new(MANIFEST_FILE)?,
         Node::File(store.add_bytes(&manifest.to_json(), false)?),
@@ -467,13 +467,20 @@ fn start(
 fn check(
     materials: &Materials<'_>,
     plan: &TargetPlan,
+    python: &BTreeMap<String, PythonProgram>,
     tree: &Tree,
     manifest: &mut Manifest,
     warnings: &mut Vec<String>,
 ) -> Result<(), StageError> {
     let Materials { context, config, natives, checking, .. } = *materials;
     let report = verify::report(&Contents::described(tree, manifest), &plan.data, natives)?;
-    manifest.requirements = verify::requirements(&report, &plan.data);
+    let contents = contract::Contents {
+        services: &manifest.services,
+        python,
+        files: &manifest.files,
+        links: manifest.links.len(),
+    };
+    manifest.contract = contract::of(&report.needs, &plan.data, contents);
     let target = &plan.target;
     let judgement = verify::allow::judge(report.findings, &config.verify, target, context.today);
     match (Refused::by(&judgement, config, target), checking) {
@@ -529,7 +536,14 @@ fn manifest(
             timeout_seconds: health.timeout_seconds,
         }),
         services: services.to_vec(),
-        requirements: Requirements::default(),
+        smoke: Smoke {
+            version_args: config.smoke.version_args.clone(),
+            gateway_args: config.smoke.gateway_args.clone(),
+            service_args: config.smoke.service_args.clone(),
+            env: config.smoke.env.clone(),
+            timeout_seconds: config.smoke.timeout_seconds,
+        },
+        contract: Contract::default(),
         verification: Verification::default(),
         unpacked_size: tree.size(),
         files,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use camino::Utf8Path;
-use gangway_artifact::VerificationStatus;
+use gangway_artifact::{VerificationStatus, Version};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -150,13 +150,21 @@ fn checked(bundle: &Bundle) -> String {
 }
 
 fn needs(bundle: &Bundle) -> String {
-    let needs = &bundle.requirements;
-    let mut parts = Vec::new();
-    parts.extend(needs.glibc.as_ref().map(|version| format!("glibc {version}")));
-    parts.extend(
-        needs.libstdcxx.as_ref().map(|version| format!("libstdc++ with GLIBCXX_{version}")),
-    );
-    parts.extend(needs.libraries.iter().cloned());
+    let needs = &bundle.contract;
+    let named = |what: &str, version: &Option<Version>| {
+        version.as_ref().map(|version| format!("{what}{version}"))
+    };
+    let mut parts: Vec<String> = [
+        named("glibc ", &needs.glibc),
+        named("libstdc++ with GLIBCXX_", &needs.libstdcxx),
+        named("musl ", &needs.musl),
+        named("macOS ", &needs.macos),
+        named("Windows ", &needs.windows),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    parts.extend(bundle.uncommon.iter().cloned());
     if parts.is_empty() { "nothing of the system".to_owned() } else { parts.join(", ") }
 }
 
@@ -246,7 +254,8 @@ mod tests {
         let bundle = Bundle {
             pruned: Vec::new(),
             stripped: 0,
-            requirements: gangway_artifact::Requirements::default(),
+            contract: gangway_artifact::Contract::default(),
+            uncommon: Vec::new(),
             verification: gangway_artifact::Verification {
                 status: VerificationStatus::Verified,
                 ..gangway_artifact::Verification::default()

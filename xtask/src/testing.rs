@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{Digest, Requirements, Verification, VerificationStatus};
+use gangway_artifact::{Contract, Digest, Verification, VerificationStatus};
 use miette::Diagnostic;
 use url::Url;
 
@@ -308,11 +308,15 @@ pub(crate) fn bundle(folder: &Utf8Path) -> Bundle {
             .map(|(rule, files, bytes)| Pruned { rule: rule.to_owned(), files, bytes })
             .into(),
         stripped: 20_000_000,
-        requirements: Requirements {
-            glibc: Some("2.28".to_owned()),
-            libstdcxx: Some("3.4.24".to_owned()),
-            libraries: vec!["libatomic.so.1".to_owned()],
+        contract: Contract {
+            glibc: Some("2.28".parse().expect("a version")),
+            libstdcxx: Some("3.4.24".parse().expect("a version")),
+            libraries: ["libatomic.so.1", "libc.so.6"]
+                .map(|library| (library.to_owned(), std::collections::BTreeSet::new()))
+                .into(),
+            ..Contract::default()
         },
+        uncommon: vec!["libatomic.so.1".to_owned()],
         verification: Verification {
             status: VerificationStatus::Verified,
             allowed: 2,

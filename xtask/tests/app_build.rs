@@ -11,7 +11,7 @@ use common::{Builder, chain, text};
 use gangway_artifact::BundlePath;
 use miette::NamedSource;
 use xtask::app_build::{self, BuildError, Inputs, Tool};
-use xtask::config::{App, Build, Config, Located, Prune, Runtimes, Verify};
+use xtask::config::{App, Build, Config, Located, Prune, Runtimes, Smoke, Verify};
 use xtask::confine::Confinement;
 use xtask::tree::Tree;
 
@@ -36,6 +36,7 @@ fn config() -> Config {
         tools: BTreeMap::new(),
         prune: Prune::default(),
         health: None,
+        smoke: Smoke::default(),
         targets: Vec::new(),
         services: Vec::new(),
         verify: Verify::default(),

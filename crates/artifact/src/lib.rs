@@ -3,6 +3,7 @@
 //! Everything here is data with a written form: paths inside a bundle, digests, targets, the bundle's
 //! manifest, the launch file. Nothing here reads the environment, starts a process or prints.
 
+mod contract;
 mod date;
 mod digest;
 mod json;
@@ -12,15 +13,18 @@ mod path;
 mod python;
 mod target;
 mod verification;
+mod version;
 
+pub use contract::{Contract, Disk, Fact, Found, Host, L4tRange, Need, Nvidia, Python, Unmet};
 pub use date::{Date, DateError};
 pub use digest::{Digest, DigestError, HashingReader};
 pub use launch::{Environment, LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
 pub use manifest::{
-    App, Entrypoint, File, Health, Link, MANIFEST_FILE, MANIFEST_VERSION, Manifest, Requirements,
-    Runtime, Service, ServiceHealth,
+    App, Entrypoint, File, Health, Link, MANIFEST_FILE, MANIFEST_VERSION, Manifest, ManifestError,
+    Runtime, Service, ServiceHealth, Smoke,
 };
 pub use path::{BundlePath, PathError};
 pub use python::{PythonProgram, PythonVersion, PythonVersionError, PythonVersions};
 pub use target::{Cpu, Libc, Os, Platform, TargetName, TargetNameError};
 pub use verification::{Allowance, Verification, VerificationStatus};
+pub use version::{Version, VersionError};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BundlePath, Digest, Platform, PythonVersions, TargetName, Verification, json};
+use crate::{
+    BundlePath, Contract, Digest, Platform, PythonVersions, TargetName, Verification, json,
+};
 
 /// The manifest's path inside the bundle.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -36,8 +38,11 @@ pub struct Manifest {
     /// The processes that come along, sorted by name; each is a program in `bin/` too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
-    /// What the bundle's native code needs of a machine.
-    pub requirements: Requirements,
+    /// How it is tried.
+    #[serde(default, skip_serializing_if = "Smoke::is_default")]
+    pub smoke: Smoke,
+    /// What the bundle needs of a machine, computed from its files.
+    pub contract: Contract,
     /// Whether its native code was checked against what the target promises.
     #[serde(default)]
     pub verification: Verification,
@@ -49,7 +54,35 @@ pub struct Manifest {
     pub links: Vec<Link>,
 }
 
+/// A manifest this crate cannot take.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It is damaged, or something else.
+    #[error("it is not a bundle's manifest ({0})")]
+    Syntax(#[from] serde_json::Error),
+    /// It is of another time.
+    #[error("its format is version {0}, and version {MANIFEST_VERSION} was expected")]
+    Version(u32),
+}
+
 impl Manifest {
+    /// Reads the content of `manifest.json`.
+    ///
+    /// # Errors
+    /// When it is not one, or one of another version.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ManifestError> {
+        /// What every version has: the rest is only looked at when the version is known.
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let Head { version } = serde_json::from_slice(bytes)?;
+        if version != MANIFEST_VERSION {
+            return Err(ManifestError::Version(version));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
     /// The content of `manifest.json`: the same bytes for the same value, one file per line, so that two of them can
     /// be compared with `diff`.
     #[must_use]
@@ -151,17 +184,41 @@ pub struct ServiceHealth {
     pub timeout_seconds: u32,
 }
 
-/// What the native code inside needs, read from the binaries.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Requirements {
-    /// The newest glibc symbol version, for instance `2.28`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub glibc: Option<String>,
-    /// The newest `GLIBCXX_` symbol version of libstdc++, for instance `3.4.21`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub libstdcxx: Option<String>,
-    /// Shared libraries that are needed and not inside, sorted.
-    pub libraries: Vec<String>,
+/// How a bundle is tried. In arguments and variables `{port}` stands for a free port, `{home}` for an empty folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Smoke {
+    /// What each entrypoint is run with, to end with 0; nothing: they are not run so.
+    pub version_args: Vec<String>,
+    /// Arguments for the entrypoint of `health`, after its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gateway_args: Vec<String>,
+    /// Arguments for each service, after its own, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub service_args: BTreeMap<String, Vec<String>>,
+    /// Environment variables for all of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// How long a program may take that has no time of its own, in seconds.
+    pub timeout_seconds: u32,
+}
+
+impl Smoke {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Smoke {
+    fn default() -> Self {
+        Self {
+            version_args: vec!["--version".to_owned()],
+            gateway_args: Vec::new(),
+            service_args: BTreeMap::new(),
+            env: BTreeMap::new(),
+            timeout_seconds: 60,
+        }
+    }
 }
 
 /// A regular file.
@@ -184,4 +241,32 @@ pub struct Link {
     pub path: BundlePath,
     /// Where it points, relative to the folder it is in; never out of the bundle.
     pub target: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = r#"{"version":1,"builder":"gangway 0.1.0","app":{"name":"a","version":"1.0.0"},"target":"linux-x64","platform":{"os":"linux","cpu":"x64","libc":"glibc"},"entrypoints":[],"contract":{"disk":{"unpacked":0,"installed":0}},"unpacked_size":0,"files":[],"links":[]}"#;
+
+    #[test]
+    fn a_manifest_is_read_back() {
+        let manifest = Manifest::from_json(SMALLEST.as_bytes()).expect("it is one");
+        assert_eq!(Manifest::from_json(&manifest.to_json()).expect("its own text"), manifest);
+    }
+
+    #[test]
+    fn what_it_does_not_know_is_passed_over() {
+        let more = SMALLEST.replace(r#""files":[]"#, r#""files":[],"later":{"x":1}"#);
+        assert!(Manifest::from_json(more.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn the_version_is_looked_at_first() {
+        let later = br#"{"version": 2, "app": "of another shape"}"#;
+        assert!(matches!(Manifest::from_json(later), Err(ManifestError::Version(2))));
+        for damaged in [&b""[..], b"{", b"[]", br#"{"version": 1}"#] {
+            assert!(matches!(Manifest::from_json(damaged), Err(ManifestError::Syntax(_))));
+        }
+    }
 }

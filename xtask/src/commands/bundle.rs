@@ -5,7 +5,7 @@ mod record;
 
 use camino::Utf8PathBuf;
 use gangway_abi::check::Finding;
-use gangway_artifact::{Digest, Requirements, TargetName, Verification, VerificationStatus};
+use gangway_artifact::{Contract, Digest, TargetName, Verification, VerificationStatus};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +78,10 @@ pub struct Bundle {
     pub pruned: Vec<Pruned>,
     /// Bytes that stripping took out of the runtime.
     pub stripped: u64,
-    /// What the native code inside needs of a machine.
-    pub requirements: Requirements,
+    /// What it needs of a machine.
+    pub contract: Contract,
+    /// Those of the libraries it needs that not every system of the target has.
+    pub uncommon: Vec<String>,
     /// What came of the check of its native code.
     pub verification: Verification,
     /// What a person should know and may mend.

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod bundle;
 pub mod ci;
+pub mod contract;
 pub mod fuzz;
 pub mod layout;
 pub mod lock;

@@ -25,7 +25,7 @@ use super::values::{
 use super::verify::verify;
 use super::{
     App, Build, Config, ConfigError, Entrypoint, Health, InstallScript, Located, Prune, Runtimes,
-    ScriptAction, Start, names, raw,
+    ScriptAction, Service, Smoke, Start, names, raw,
 };
 
 /// What stands beside the manifest.
@@ -53,6 +53,7 @@ pub(super) fn config(
     let programs: Vec<_> =
         manifest.entrypoint.value.iter().map(|entrypoint| entrypoint.name.clone()).collect();
     let services = services(manifest.service, &programs, &mut faults);
+    let smoke = smoke(manifest.smoke, health.is_some(), &services, &mut faults);
     let entrypoints = entrypoints(manifest.entrypoint, runtimes.as_ref(), &mut faults);
     let is_built = manifest.build.is_some();
     let dependencies = dependencies(manifest.dependencies, is_built, beside, &mut faults);
@@ -78,6 +79,7 @@ pub(super) fn config(
             tools,
             prune,
             health,
+            smoke,
             targets,
             services,
             verify,
@@ -310,6 +312,45 @@ fn health(table: raw::Health, entrypoints: &[raw::Entrypoint], faults: &mut Faul
         faults.add(&path.span, kind, reason).help(help);
     }
     Health { entrypoint, port, path: path.value, timeout_seconds }
+}
+
+fn smoke(
+    table: Option<raw::Smoke>,
+    has_health: bool,
+    services: &[Service],
+    faults: &mut Faults,
+) -> Smoke {
+    let Some(table) = table else { return Smoke::default() };
+    if let Some(first) = table.gateway_args.first().filter(|_| !has_health) {
+        let kind = FaultKind::Ineffective {
+            key: "smoke.gateway-args",
+            beside: "no [health], which names the gateway's entrypoint",
+        };
+        faults.add(&first.span, kind, "given to nothing").help("add a [health] table");
+    }
+    let known = || services.iter().filter(|this| this.is_process()).map(|this| &*this.name.value);
+    let mut service_args = BTreeMap::new();
+    for (name, args) in table.service_args {
+        if !known().any(|known| known == name.value) {
+            let help = match near(&name.value, known()) {
+                Some(near) => format!("did you mean {}?", listed([near])),
+                None => "write the `name` of a [[service]]".to_owned(),
+            };
+            let kind = FaultKind::UnknownService { name: name.value.clone() };
+            faults.add(&name.span, kind, "no such service").help(help);
+        }
+        service_args.insert(name.value, words("smoke.service-args", args, faults));
+    }
+    Smoke {
+        version_args: match table.version_args {
+            Some(args) => words("smoke.version-args", args, faults),
+            None => Smoke::default().version_args,
+        },
+        gateway_args: words("smoke.gateway-args", table.gateway_args, faults),
+        service_args,
+        env: variables(table.env, faults),
+        timeout_seconds: table.timeout_seconds,
+    }
 }
 
 /// Notes a command that is none, or that waits for a shell to take it apart.

@@ -159,6 +159,9 @@ pub enum FaultKind {
     /// `health.entrypoint` names none.
     #[error("no entrypoint is named `{}`", name.escape_debug())]
     UnknownEntrypoint { name: String },
+    /// `smoke.service-args` names none.
+    #[error("no service that is a process is named `{}`", name.escape_debug())]
+    UnknownService { name: String },
     /// Not the path of a URL.
     #[error("`{}` is not the path of a URL: {reason}", path.escape_debug())]
     UrlPath { path: String, reason: &'static str },

@@ -86,6 +86,8 @@ pub struct Config {
     pub prune: Prune,
     /// `[health]`
     pub health: Option<Health>,
+    /// `[smoke]`
+    pub smoke: Smoke,
     /// Every target that a `[target.<name>]` speaks of.
     pub targets: Vec<Located<TargetName>>,
     /// `[[service]]`, names unique and none an entrypoint's.
@@ -204,6 +206,33 @@ pub struct Health {
     pub path: String,
     /// How long a start may take, in seconds. Default: 60.
     pub timeout_seconds: u32,
+}
+
+/// `[smoke]`: `{port}` stands for a free port, `{home}` for an empty folder.
+#[derive(Debug, Clone)]
+pub struct Smoke {
+    /// What each entrypoint is run with. Default: `--version`.
+    pub version_args: Vec<String>,
+    /// Arguments for the entrypoint of `[health]`, after its own.
+    pub gateway_args: Vec<String>,
+    /// Arguments for each service, after its own.
+    pub service_args: BTreeMap<String, Vec<String>>,
+    /// Environment variables for all of them.
+    pub env: BTreeMap<String, String>,
+    /// How long a program may take that has no time of its own, in seconds. Default: 60.
+    pub timeout_seconds: u32,
+}
+
+impl Default for Smoke {
+    fn default() -> Self {
+        Self {
+            version_args: vec!["--version".to_owned()],
+            gateway_args: Vec::new(),
+            service_args: BTreeMap::new(),
+            env: BTreeMap::new(),
+            timeout_seconds: 60,
+        }
+    }
 }
 
 impl Config {

@@ -56,6 +56,8 @@ pub(super) struct Manifest {
     /// How strictly the native code is checked against what the targets promise.
     #[serde(default)]
     pub(super) verify: Verify,
+    /// How a bundle is tried.
+    pub(super) smoke: Option<Smoke>,
     /// What is different on one target, by the target's name.
     #[serde(default)]
     pub(super) target: BTreeMap<Located<String>, Target>,
@@ -301,6 +303,31 @@ pub(super) struct Allow {
     /// The last day on which this counts: a date without quotes.
     #[schemars(with = "String", extend("format" = "date"), example = "2027-06-30")]
     pub(super) expires: Located<toml::value::Datetime>,
+}
+
+/// How a bundle is tried: what its programs are started with. `{port}` stands for a free port, `{home}` for an empty folder.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Smoke {
+    /// What each entrypoint is run with, to end with 0; nothing: they are not run so. Default: `["--version"]`.
+    #[schemars(extend("default" = ["--version"]), example = ["--version"])]
+    pub(super) version_args: Option<Vec<Located<String>>>,
+    /// Arguments for the entrypoint of [health], after its own.
+    #[serde(default)]
+    #[schemars(example = ["--port", "{port}"])]
+    pub(super) gateway_args: Vec<Located<String>>,
+    /// Arguments for each service, after its own, by the service's name.
+    #[serde(default)]
+    #[schemars(example = BTreeMap::from([("indexer", ["--socket", "run/indexer.sock"])]))]
+    pub(super) service_args: BTreeMap<Located<String>, Vec<Located<String>>>,
+    /// Environment variables for all of them.
+    #[serde(default)]
+    #[schemars(example = BTreeMap::from([("MY_GATEWAY_HOME", "{home}")]))]
+    pub(super) env: Variables,
+    /// How long a program may take that has no time of its own in [health], in seconds.
+    #[serde(default = "a_minute")]
+    #[schemars(range(min = 1, max = 3600), example = 60)]
+    pub(super) timeout_seconds: u32,
 }
 
 /// A process that is shipped along, or an addon of the workspace.

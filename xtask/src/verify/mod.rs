@@ -7,6 +7,7 @@
 //! Platform facts are the target's ([`policy`]), what belongs to whom is told from places ([`place`]). Nothing is run.
 
 pub mod allow;
+pub mod contract;
 mod error;
 pub mod explain;
 mod input;
@@ -17,7 +18,6 @@ pub mod sarif;
 pub mod table;
 
 use gangway_abi::check::{Report, check};
-use gangway_artifact::Requirements;
 
 use crate::native::Natives;
 use crate::target::Target;
@@ -48,17 +48,4 @@ pub fn report(
     let provides = |library: &str| target.provides(library);
     let policy = policy::of(target, &provides, contents.runtime.as_ref());
     Ok(read.with_input(|input| check(&input, &policy)))
-}
-
-/// What a bundle needs of a machine, as its manifest says it. Libraries that the target's systems have for sure are not
-/// listed.
-#[must_use]
-pub fn requirements(report: &Report, target: &Target) -> Requirements {
-    let needs = &report.needs;
-    let libraries = needs.libraries.keys().filter(|library| !target.provides(library));
-    Requirements {
-        glibc: needs.glibc.as_ref().map(ToString::to_string),
-        libstdcxx: needs.libstdcxx.as_ref().map(ToString::to_string),
-        libraries: libraries.cloned().collect(),
-    }
 }

@@ -381,7 +381,11 @@ fn pack(
             })
             .collect(),
         stripped: staged.stripped,
-        requirements: manifest.requirements.clone(),
+        contract: manifest.contract.clone(),
+        uncommon: (manifest.contract.libraries.keys())
+            .filter(|library| !plan.data.provides(library))
+            .cloned()
+            .collect(),
         verification: manifest.verification.clone(),
         warnings: staged.warnings.clone(),
         reused: false,
