@@ -1,5 +1,5 @@
 #!/bin/sh
-# in-root.sh ROOT [--bind HOST:GUEST]... [--] PROGRAM [ARG]...
+# in-root.sh ROOT [--bind HOST:GUEST]... [--chdir FOLDER] [--] PROGRAM [ARG]...
 #
 # Starts PROGRAM with the folder ROOT as its root, in user and mount namespaces of its own: no privilege is needed, and
 # nothing outside is changed. /proc, /sys, /dev and the network are this machine's; what PROGRAM writes is gone when it
@@ -28,6 +28,7 @@ for folder in proc sys dev; do
   mkdir -p "$root/$folder"
   mount --rbind "/$folder" "$root/$folder"
 done
+chdir=/
 while [ $# -gt 0 ]; do
   case $1 in
     --bind)
@@ -35,9 +36,10 @@ while [ $# -gt 0 ]; do
       mount --rbind "${2%:*}" "$root/${2##*:}"
       shift 2
       ;;
+    --chdir) chdir=$2; shift 2 ;;
     --) shift; break ;;
     *) break ;;
   esac
 done
 export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-exec chroot "$root" "$@"
+exec unshare --root "$root" --wd "$chdir" -- "$@"

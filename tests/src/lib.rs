@@ -11,6 +11,7 @@ mod official;
 mod project;
 mod registry;
 pub mod signing;
+pub mod sshd;
 
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};

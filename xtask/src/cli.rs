@@ -63,6 +63,16 @@ pub enum Command {
     ///
     /// Gangway's own, and those in `targets/` beside the manifest.
     Targets(Manifest),
+    /// Run finished bundles: every program, addon and service, and the gateway up to its health
+    ///
+    /// Each is unpacked into an empty folder and run on this machine with an empty environment; in another system, by a command
+    /// that leads into it; or on a device. What cannot be tried is skipped with the reason. What came of it is written
+    /// beside the archive, `<name>.evidence.json`. Ends with 1 when something failed, with 2 when it could not be tried.
+    ///
+    /// The command is that of `--in`, else of the variable GANGWAY_SMOKE_<TARGET>, for instance GANGWAY_SMOKE_JETSON_JP5. It takes
+    /// `--bind HOST:GUEST` (twice), `--chdir FOLDER`, `--`, and a program with its arguments. Without one, bundles of
+    /// this machine's own platform run on it, and those for Windows by `wine` if that is on the PATH.
+    Smoke(Smoke),
     /// Say what bundles need of machines, and what a new one needs that an old one did not
     #[command(subcommand)]
     Contract(Contract),
@@ -107,6 +117,9 @@ pub struct Bundle {
     /// Another runtime than the manifest's, for all targets: `bun`, or `bun@^1.4`; the lock must hold a pin of it
     #[arg(long, value_name = "ENGINE")]
     pub runtime: Option<Choice>,
+    /// Run every bundle that this machine can run once it is made; see `smoke`
+    #[arg(long, conflicts_with = "dry_run")]
+    pub smoke: bool,
     /// Print what would be done, and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -145,6 +158,20 @@ pub struct Verify {
     /// Print the page of a check, by its name or number
     #[arg(long, value_name = "CODE", conflicts_with_all = ["bundle", "sarif"])]
     pub explain: Option<String>,
+}
+
+/// `smoke`
+#[derive(Debug, Args)]
+pub struct Smoke {
+    /// Archives, or folders they were unpacked to
+    #[arg(required = true, value_name = "BUNDLE")]
+    pub bundles: Vec<Utf8PathBuf>,
+    /// Run them on this machine, by the system's ssh: `ssh://user@host`, `ssh://user@host:port`
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "inside")]
+    pub device: Option<String>,
+    /// Run them by way of this command: words separated by blanks
+    #[arg(long = "in", value_name = "COMMAND")]
+    pub inside: Option<String>,
 }
 
 /// `contract`

@@ -17,7 +17,7 @@ use xtask::context::Context;
 use xtask::report::Reporter;
 use xtask::target::{self, Target, Targets};
 use xtask::verify::{Checking, VerifyError, explain, sarif, table};
-use xtask::{confine, launcher, summary};
+use xtask::{confine, launcher, smoke, summary};
 
 /// The system's own asks the kernel for a thread's memory a few pages at a time, which takes 5 % of a warm layout.
 #[global_allocator]
@@ -51,6 +51,9 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
         Command::Lock(arguments) => lock_command(&context, arguments, cli.global.json),
         Command::Layout(arguments) => layout_command(&mut context, arguments),
         Command::Targets(manifest) => targets_command(&context, manifest, cli.global.json),
+        Command::Smoke(arguments) => {
+            return Ok(smoke_command(&context, arguments, cli.global.json));
+        }
         Command::Contract(arguments) => {
             return contract_command(&context, arguments, cli.global.json);
         }
@@ -120,7 +123,12 @@ fn bundle_command(
     {
         return Err(failure.error.into());
     }
-    told(context, outcome, json)
+    let made: Vec<_> = outcome.bundles.iter().map(|bundle| bundle.archive.clone()).collect();
+    let status = told(context, outcome, json)?;
+    if arguments.smoke && status == ExitCode::SUCCESS {
+        return try_bundles(context, made, &smoke::Options::default(), json);
+    }
+    Ok(status)
 }
 
 /// Prints the verdict on a bundle; its status is that of `verify`.
@@ -274,6 +282,42 @@ fn targets_command(context: &Context, given: &cli::Manifest, json: bool) -> miet
         None => Targets::built_in(),
     };
     print(&if json { to_json(&targets::list(&targets))? } else { targets::table(&targets) })
+}
+
+/// Ends with 2 when a bundle could not be tried: 1 says that one failed.
+fn smoke_command(context: &Context, arguments: &cli::Smoke, json: bool) -> ExitCode {
+    let options =
+        smoke::Options { device: arguments.device.clone(), inside: arguments.inside.clone() };
+    let paths = arguments.bundles.iter().map(|path| context.current_dir.join(path)).collect();
+    match try_bundles(context, paths, &options, json) {
+        Ok(status) => status,
+        Err(error) => {
+            report(&error, json);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Tries one after the other, and tells of each as soon as it is done.
+fn try_bundles(
+    context: &Context,
+    paths: Vec<Utf8PathBuf>,
+    options: &smoke::Options,
+    json: bool,
+) -> miette::Result<ExitCode> {
+    let mut reports = Vec::new();
+    for path in paths {
+        let report = smoke::run(context, &path, options)?;
+        if !json {
+            print(&report.table())?;
+        }
+        reports.push(report);
+    }
+    if json {
+        print(&to_json(&reports)?)?;
+    }
+    let has_failed = reports.iter().any(smoke::Report::has_failed);
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Ends with 2 on errors: 1 says that machines are asked for more.

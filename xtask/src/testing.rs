@@ -53,6 +53,13 @@ impl Sandbox {
     }
 }
 
+/// Lets a file be started.
+#[cfg(unix)]
+pub(crate) fn make_executable(path: &Utf8Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+}
+
 /// Every file and link below `folder` with its content, and nothing else.
 pub(crate) fn contents(folder: &Utf8Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();

@@ -102,6 +102,24 @@ const CHECKS: &[Check<'_>] = &[
     },
 ];
 
+/// Bundles that are tried at the other end of ssh.
+const DEVICE: Check<'_> = Check {
+    purpose: "bundles on a device",
+    arguments: &[
+        "test",
+        "--profile",
+        "xtask",
+        "--package",
+        "e2e",
+        "--test",
+        "smoke",
+        "--",
+        "--ignored",
+    ],
+    environment: &[],
+    help: "the failed tests are named above; they need OpenSSH's server",
+};
+
 /// What compiles native code for other platforms.
 const CROSS: Check<'_> = Check {
     purpose: "tests that compile for other platforms",
@@ -178,6 +196,7 @@ pub fn run(context: &Context) -> Result<(), CiError> {
     }
     context.reporter.done("Checking", "inputs that nobody made");
     fuzz::run(context, None, FUZZ_SECONDS)?;
+    device(context, checkout)?;
     cross(context, checkout)?;
     advisories(context, checkout)
 }
@@ -195,6 +214,16 @@ fn start(context: &Context, checkout: &Utf8Path, check: &Check<'_>) -> Result<()
         return Ok(());
     }
     Err(CiError::Failed { command: line(check), purpose, help, status })
+}
+
+/// A device needs an ssh server; `.ci/run` brings one.
+fn device(context: &Context, checkout: &Utf8Path) -> Result<(), CiError> {
+    if Utf8Path::new("/usr/sbin/sshd").is_file() {
+        return start(context, checkout, &DEVICE);
+    }
+    let purpose = DEVICE.purpose;
+    context.reporter.warn(format!("NOT CHECKED: {purpose}; there is no `/usr/sbin/sshd`"));
+    Ok(())
 }
 
 /// zig, cargo-zigbuild and Rust's standard libraries are not everybody's; `.ci/run` brings them.

@@ -348,7 +348,7 @@ impl Tail {
 }
 
 #[cfg(unix)]
-fn ending(status: ExitStatus) -> Ending {
+pub(crate) fn ending(status: ExitStatus) -> Ending {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => Ending::Exit(code),
@@ -358,7 +358,7 @@ fn ending(status: ExitStatus) -> Ending {
 }
 
 #[cfg(not(unix))]
-fn ending(status: ExitStatus) -> Ending {
+pub(crate) fn ending(status: ExitStatus) -> Ending {
     Ending::Exit(status.code().expect("there is always one on this system"))
 }
 

@@ -1,0 +1,351 @@
+//! What is tried of a bundle, decided from its manifest alone.
+//!
+//! Pure. A step that cannot be taken is in the plan all the same, with the reason: nothing is left out in silence.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use gangway_abi::{CLibrary, Facts, Format, Machine};
+use gangway_artifact::{BundlePath, Cpu, Libc, Manifest, Os, Platform, ServiceHealth};
+
+/// How much longer everything takes where instructions are translated.
+const EMULATED: u32 = 10;
+
+/// What stands for a free port in arguments and variables.
+pub(super) const PORT: &str = "{port}";
+
+/// What stands for the empty folder that a program starts in.
+pub(super) const HOME: &str = "{home}";
+
+/// One thing to try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What it is called in reports and in the evidence: the same for the same bundle, wherever it runs.
+    pub name: String,
+    /// What is done.
+    pub action: Action,
+}
+
+/// What is done in a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The program is run and ends with 0.
+    Run(Start),
+    /// The program is started, becomes well, and ends when it is asked to.
+    Serve(Start, Probe),
+    /// The runtime loads the addon and ends with 0.
+    Load {
+        /// The addon.
+        addon: BundlePath,
+        /// How long that may take.
+        timeout: Duration,
+    },
+    /// Nothing, for this reason.
+    Skip(String),
+}
+
+/// A program of the bundle and what it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The program: a path in the bundle.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// How long it may take to end, or to become well.
+    pub timeout: Duration,
+}
+
+/// How a program that runs is asked whether it is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// At a port, by the path of a GET request, or by connecting alone.
+    Port {
+        /// The port; none where a free one is told to the program.
+        fixed: Option<u16>,
+        /// The path.
+        path: Option<String>,
+    },
+    /// At a Unix socket.
+    Socket {
+        /// The socket: absolute, or relative to the folder the program starts in.
+        socket: String,
+        /// The path of a GET request.
+        path: Option<String>,
+    },
+    /// By another program that ends with 0.
+    Command {
+        /// The program: a path in the bundle.
+        program: String,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+}
+
+/// Whether instructions are those of the machine's own processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// They are.
+    Own,
+    /// They are translated.
+    Emulated,
+}
+
+/// Everything to try. `addons` are the addons of the bundle with what was read from each.
+#[must_use]
+pub fn steps(
+    manifest: &Manifest,
+    addons: &BTreeMap<BundlePath, Option<Facts>>,
+    pace: Pace,
+) -> Vec<Step> {
+    let times = Times { factor: if pace == Pace::Emulated { EMULATED } else { 1 } };
+    let timeout = times.seconds(manifest.smoke.timeout_seconds);
+    let suffix = if manifest.platform.os == Os::Win32 { ".exe" } else { "" };
+    let program = |name: &str| format!("bin/{name}{suffix}");
+    let mut steps = Vec::new();
+    for entrypoint in &manifest.entrypoints {
+        let args = manifest.smoke.version_args.clone();
+        let name = format!("{} {}", entrypoint.name, args.join(" ")).trim_end().to_owned();
+        let action = match args.is_empty() {
+            true => Action::Skip("`version-args` in [smoke] is empty".to_owned()),
+            false => Action::Run(Start { program: program(&entrypoint.name), args, timeout }),
+        };
+        steps.push(Step { name, action });
+    }
+    steps.extend(addons.iter().map(|(addon, facts)| Step {
+        name: format!("load {addon}"),
+        action: load(manifest, addon, facts.as_ref(), timeout),
+    }));
+    steps.extend(manifest.services.iter().map(|service| {
+        let given = manifest.smoke.service_args.get(&service.name);
+        let args = given.cloned().unwrap_or_default();
+        let name = format!("service {}", service.name);
+        let program = program(&service.name);
+        let action = match &service.health {
+            None => Action::Skip("its [[service]] has no `health` to ask for".to_owned()),
+            Some(health) => match service_probe(health, &args, &program, manifest.platform.os) {
+                Ok(probe) => {
+                    let timeout = times.seconds(health.timeout_seconds);
+                    Action::Serve(Start { program, args, timeout }, probe)
+                }
+                Err(reason) => Action::Skip(reason),
+            },
+        };
+        Step { name, action }
+    }));
+    steps.push(gateway(manifest, times, program));
+    steps
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    factor: u32,
+}
+
+impl Times {
+    fn seconds(self, seconds: u32) -> Duration {
+        Duration::from_secs(u64::from(seconds) * u64::from(self.factor))
+    }
+}
+
+fn gateway(manifest: &Manifest, times: Times, program: impl Fn(&str) -> String) -> Step {
+    let Some(health) = &manifest.health else {
+        return Step {
+            name: "gateway".to_owned(),
+            action: Action::Skip("the manifest has no [health] to ask for".to_owned()),
+        };
+    };
+    let args = manifest.smoke.gateway_args.clone();
+    let probe = Probe::Port {
+        fixed: fixed(health.port, &args, &manifest.smoke.env),
+        path: Some(health.path.clone()),
+    };
+    let timeout = times.seconds(health.timeout_seconds);
+    let start = Start { program: program(&health.entrypoint), args, timeout };
+    Step { name: format!("gateway {}", health.path), action: Action::Serve(start, probe) }
+}
+
+fn fixed(port: u16, args: &[String], env: &BTreeMap<String, String>) -> Option<u16> {
+    let is_told = args.iter().chain(env.values()).any(|text| text.contains(PORT));
+    (!is_told).then_some(port)
+}
+
+fn service_probe(
+    health: &ServiceHealth,
+    args: &[String],
+    program: &str,
+    os: Os,
+) -> Result<Probe, String> {
+    match (&health.socket, health.port) {
+        (Some(_), _) if os == Os::Win32 => {
+            Err("its health is asked at a Unix socket, and Windows has none".to_owned())
+        }
+        (Some(socket), _) => {
+            Ok(Probe::Socket { socket: socket.clone(), path: health.path.clone() })
+        }
+        (None, Some(port)) => Ok(Probe::Port {
+            fixed: fixed(port, args, &BTreeMap::new()),
+            path: health.path.clone(),
+        }),
+        (None, None) => {
+            Ok(Probe::Command { program: program.to_owned(), args: health.command.clone() })
+        }
+    }
+}
+
+fn load(
+    manifest: &Manifest,
+    addon: &BundlePath,
+    facts: Option<&Facts>,
+    timeout: Duration,
+) -> Action {
+    let skip = |reason: &str| Action::Skip(reason.to_owned());
+    if manifest.runtime.is_none() {
+        return skip("the bundle has no runtime to load it");
+    }
+    let Some(facts) = facts else { return skip("it is no native code") };
+    match foreign(facts, &manifest.platform) {
+        Some(reason) => Action::Skip(reason),
+        None => Action::Load { addon: addon.clone(), timeout },
+    }
+}
+
+/// Why the platform would never load it, if so.
+fn foreign(facts: &Facts, platform: &Platform) -> Option<String> {
+    let wanted = match platform.cpu {
+        Cpu::X64 => Machine::X64,
+        Cpu::Arm64 => Machine::Arm64,
+    };
+    let (format, machines) = match facts {
+        Facts::Elf(elf) => (Format::Elf, vec![elf.machine]),
+        Facts::MachO(file) => {
+            (Format::MachO, file.slices.iter().map(|slice| slice.machine).collect())
+        }
+        Facts::Pe(pe) => (Format::Pe, pe.machine.into_iter().collect()),
+        Facts::Archive(_) => return Some("it is a static library".to_owned()),
+    };
+    let (own, name) = match platform.os {
+        Os::Linux => (Format::Elf, "Linux"),
+        Os::Darwin => (Format::MachO, "macOS"),
+        Os::Win32 => (Format::Pe, "Windows"),
+    };
+    if format != own {
+        return Some(format!("it is not for {name}"));
+    }
+    // A .NET assembly names none, and is for every one.
+    if !machines.is_empty() && !machines.contains(&wanted) {
+        return Some("it is for another processor".to_owned());
+    }
+    match (facts, platform.libc) {
+        (Facts::Elf(elf), Some(libc)) => {
+            let other = match libc {
+                Libc::Glibc => CLibrary::Musl,
+                Libc::Musl => CLibrary::Glibc,
+            };
+            (elf.c_library() == Some(other)).then(|| "it is for another C library".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Puts what is known while it runs into an argument or variable.
+#[must_use]
+pub(super) fn filled(text: &str, port: Option<u16>, home: &Utf8Path) -> String {
+    let text = text.replace(HOME, home.as_str());
+    match port {
+        Some(port) => text.replace(PORT, &port.to_string()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(more: &str) -> Manifest {
+        let text = format!(
+            r#"{{"version":1,"builder":"gangway 0.1.0","app":{{"name":"a","version":"1.0.0"}},"target":"linux-x64","platform":{{"os":"linux","cpu":"x64","libc":"glibc"}},"runtime":{{"engine":"node","version":"24.0.0","path":"runtime/bin/node","upstream_sha256":"{}","stripped":false}},"entrypoints":[{{"name":"a"}}],{more}"contract":{{"disk":{{"unpacked":0,"installed":0}}}},"unpacked_size":0,"files":[],"links":[]}}"#,
+            "0".repeat(64)
+        );
+        Manifest::from_json(text.as_bytes()).expect("it is one")
+    }
+
+    fn described(manifest: &Manifest) -> String {
+        let steps = steps(manifest, &BTreeMap::new(), Pace::Own);
+        steps.iter().map(|step| format!("{}: {:?}\n", step.name, step.action)).collect()
+    }
+
+    #[test]
+    fn a_bundle_that_says_nothing() {
+        insta::assert_snapshot!(described(&manifest("")), @r#"
+        a --version: Run(Start { program: "bin/a", args: ["--version"], timeout: 60s })
+        gateway: Skip("the manifest has no [health] to ask for")
+        "#);
+    }
+
+    #[test]
+    fn a_bundle_that_says_everything() {
+        let text = r#""health":{"entrypoint":"a","port":8080,"path":"/health","timeout_seconds":30},
+            "services":[
+              {"name":"c","kind":"rust","health":{"command":["--health"],"timeout_seconds":5}},
+              {"name":"n","kind":"rust"},
+              {"name":"p","kind":"rust","health":{"port":9000,"timeout_seconds":5}},
+              {"name":"s","kind":"rust","health":{"socket":"s.sock","path":"/x","timeout_seconds":5}}],
+            "smoke":{"version_args":[],"gateway_args":["--port","{port}"],"service_args":{"p":["--port={port}"]},"timeout_seconds":7},"#;
+        insta::assert_snapshot!(described(&manifest(text)), @r#"
+        a: Skip("`version-args` in [smoke] is empty")
+        service c: Serve(Start { program: "bin/c", args: [], timeout: 5s }, Command { program: "bin/c", args: ["--health"] })
+        service n: Skip("its [[service]] has no `health` to ask for")
+        service p: Serve(Start { program: "bin/p", args: ["--port={port}"], timeout: 5s }, Port { fixed: None, path: None })
+        service s: Serve(Start { program: "bin/s", args: [], timeout: 5s }, Socket { socket: "s.sock", path: Some("/x") })
+        gateway /health: Serve(Start { program: "bin/a", args: ["--port", "{port}"], timeout: 30s }, Port { fixed: None, path: Some("/health") })
+        "#);
+    }
+
+    #[test]
+    fn without_a_place_for_a_port_the_manifests_counts() {
+        let text =
+            r#""health":{"entrypoint":"a","port":8080,"path":"/health","timeout_seconds":30},"#;
+        let steps = steps(&manifest(text), &BTreeMap::new(), Pace::Emulated);
+        let Action::Serve(start, probe) = &steps[1].action else { panic!("it is served") };
+        assert_eq!(*probe, Probe::Port { fixed: Some(8080), path: Some("/health".to_owned()) });
+        assert_eq!(start.timeout, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn windows_has_its_own_ways() {
+        let mut windows = manifest(
+            r#""services":[{"name":"s","kind":"rust","health":{"socket":"s.sock","timeout_seconds":5}}],"#,
+        );
+        windows.platform = Platform { os: Os::Win32, cpu: Cpu::X64, libc: None };
+        insta::assert_snapshot!(described(&windows), @r#"
+        a --version: Run(Start { program: "bin/a.exe", args: ["--version"], timeout: 60s })
+        service s: Skip("its health is asked at a Unix socket, and Windows has none")
+        gateway: Skip("the manifest has no [health] to ask for")
+        "#);
+    }
+
+    #[test]
+    fn addons_of_other_platforms() {
+        let of = |facts: Option<Facts>| {
+            let addon = BundlePath::new("app/x.node").expect("plain");
+            load(&manifest(""), &addon, facts.as_ref(), Duration::from_secs(1))
+        };
+        let elf = |machine| Facts::Elf(gangway_abi::Elf { machine, ..gangway_abi::Elf::default() });
+        assert!(matches!(of(Some(elf(Machine::X64))), Action::Load { .. }));
+        assert_eq!(
+            of(Some(elf(Machine::Arm64))),
+            Action::Skip("it is for another processor".to_owned())
+        );
+        let pe = Facts::Pe(gangway_abi::Pe::default());
+        assert_eq!(of(Some(pe)), Action::Skip("it is not for Linux".to_owned()));
+        assert_eq!(of(None), Action::Skip("it is no native code".to_owned()));
+    }
+
+    #[test]
+    fn what_is_filled_in() {
+        let home = Utf8Path::new("/h");
+        assert_eq!(filled("{home}/x:{port}", Some(80), home), "/h/x:80");
+        assert_eq!(filled("{port}", None, home), "{port}");
+    }
+}
