@@ -103,7 +103,10 @@ pub fn steps(
     let suffix = if manifest.platform.os == Os::Win32 { ".exe" } else { "" };
     let program = |name: &str| format!("bin/{name}{suffix}");
     let mut steps = Vec::new();
-    for entrypoint in &manifest.entrypoints {
+    let gateway_name = manifest.health.as_ref().map(|health| &health.entrypoint);
+    // What serves the health is tried by it, and need not know a version.
+    let others = manifest.entrypoints.iter().filter(|this| Some(&this.name) != gateway_name);
+    for entrypoint in others {
         let args = manifest.smoke.version_args.clone();
         let name = format!("{} {}", entrypoint.name, args.join(" ")).trim_end().to_owned();
         let action = match args.is_empty() {
@@ -285,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_bundle_that_says_everything() {
-        let text = r#""health":{"entrypoint":"a","port":8080,"path":"/health","timeout_seconds":30},
+        let text = r#""health":{"entrypoint":"g","port":8080,"path":"/health","timeout_seconds":30},
             "services":[
               {"name":"c","kind":"rust","health":{"command":["--health"],"timeout_seconds":5}},
               {"name":"n","kind":"rust"},
@@ -298,7 +301,7 @@ mod tests {
         service n: Skip("its [[service]] has no `health` to ask for")
         service p: Serve(Start { program: "bin/p", args: ["--port={port}"], timeout: 5s }, Port { fixed: None, path: None })
         service s: Serve(Start { program: "bin/s", args: [], timeout: 5s }, Socket { socket: "s.sock", path: Some("/x") })
-        gateway /health: Serve(Start { program: "bin/a", args: ["--port", "{port}"], timeout: 30s }, Port { fixed: None, path: Some("/health") })
+        gateway /health: Serve(Start { program: "bin/g", args: ["--port", "{port}"], timeout: 30s }, Port { fixed: None, path: Some("/health") })
         "#);
     }
 
@@ -307,7 +310,8 @@ mod tests {
         let text =
             r#""health":{"entrypoint":"a","port":8080,"path":"/health","timeout_seconds":30},"#;
         let steps = steps(&manifest(text), &BTreeMap::new(), Pace::Emulated);
-        let Action::Serve(start, probe) = &steps[1].action else { panic!("it is served") };
+        assert_eq!(steps.len(), 1, "who serves the health is tried by it alone");
+        let Action::Serve(start, probe) = &steps[0].action else { panic!("it is served") };
         assert_eq!(*probe, Probe::Port { fixed: Some(8080), path: Some("/health".to_owned()) });
         assert_eq!(start.timeout, Duration::from_secs(300));
     }

@@ -34,7 +34,7 @@ run() {
     setsid env -i "HOME=$home" "$@" </dev/null 3<&- &
     pid=$!
   else
-    set -m
+    { set -m; } 2>/dev/null
     env -i "HOME=$home" "$@" </dev/null 3<&- &
     pid=$!
     set +m
