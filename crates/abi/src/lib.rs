@@ -1,7 +1,7 @@
 //! Reads what a native binary needs of the machine it runs on.
 //!
 //! Bytes in, data out: [`read`] turns a file into [`Facts`], and [`check()`] judges the facts of a whole bundle against
-//! what a target promises. [`Requirements`] folds the facts of many files into what a machine must offer. Nothing here
+//! what a target promises. Nothing here
 //! opens a file, and nothing panics, whatever the bytes; every list is bounded, since the counts in a header are the
 //! file's own claims.
 //!
