@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gangway_abi::{Facts, Identity, Kind};
 use gangway_artifact::Digest;
 
+use crate::buffers;
 use crate::tree::Source;
 
 pub use cache::FactsCache;
@@ -57,7 +58,9 @@ impl Natives {
             if let Some(facts) = self.cache.as_ref().and_then(|cache| cache.find(source.sha256)) {
                 return Ok(facts);
             }
-            let facts = gangway_abi::read(&fs_err::read(source.path())?);
+            let bytes = buffers::read(&source.path())?;
+            let facts = gangway_abi::read(&bytes);
+            buffers::give_back(bytes);
             if let Some(cache) = &self.cache {
                 cache.keep(source.sha256, facts.as_ref());
             }

@@ -17,7 +17,7 @@ const PNPM: (&str, &str) = ("pnpm", "10.34.9");
 const BUN_VERSION: &str = "1.4.5";
 
 /// The folders of the cache that have what was made; every run makes it again.
-const MADE: [&str; 3] = ["bundles-v1", "derived-v1", "frames-v1"];
+const MADE: [&str; 4] = ["bundles-v1", "derived-v1", "facts-v1", "frames-v1"];
 
 /// The peers' programs, and a project for each of them.
 #[derive(Debug)]
