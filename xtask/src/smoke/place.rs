@@ -78,16 +78,10 @@ pub fn choose(
     if is_native(platform) {
         return Ok(Choice::Native);
     }
-    if platform.os == Os::Win32 && is_same_processor(platform) {
-        if let Some(wine) = on_path(context, "wine") {
-            let words = vec![wine.into_string()];
-            return Ok(Choice::Through(Wrapper {
-                words,
-                binds: false,
-                env: kept(context),
-                pace: Pace::Own,
-            }));
-        }
+    let runs_in_wine = platform.os == Os::Win32 && is_same_processor(platform);
+    if let Some(wine) = on_path(context, "wine").filter(|_| runs_in_wine) {
+        let (words, env) = (vec![wine.into_string()], kept(context));
+        return Ok(Choice::Through(Wrapper { words, binds: false, env, pace: Pace::Own }));
     }
     Ok(Choice::Nowhere(why_not(platform, &variable)))
 }

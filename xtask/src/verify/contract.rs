@@ -90,7 +90,7 @@ fn nvidia(needs: &Needs, jetson: Option<&Jetson>) -> Option<Nvidia> {
             let is_its = |library: &&String| {
                 PRODUCTS.iter().any(|(start, of)| *of == product && library.starts_with(start))
             };
-            asked.iter().any(|library| is_its(library))
+            asked.iter().any(is_its)
         };
         let major = |product, version: &str| {
             uses(product).then(|| Version::leading(version).map(|version| version.major()))
