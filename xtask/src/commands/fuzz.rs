@@ -96,7 +96,7 @@ fn guided(
     name: &str,
     seconds: u32,
 ) -> Result<(), FuzzError> {
-    context.reporter.done("Fuzzing", &format!("`{name}` for {seconds} s"));
+    context.reporter.done("Fuzzing", format!("`{name}` for {seconds} s"));
     // What is found to be worth keeping goes to the first folder, which is this machine's own.
     let folders = [format!("fuzz/corpus/{name}"), format!("fuzz/seeds/{name}")];
     let seeds = folders.into_iter().chain(["crates/abi/testdata".to_owned()]);
@@ -125,7 +125,7 @@ fn guided(
 }
 
 fn damaged(context: &Context, checkout: &Utf8Path, seconds: u32) -> Result<(), FuzzError> {
-    context.reporter.done("Reading", &format!("damaged copies for {seconds} s"));
+    context.reporter.done("Reading", format!("damaged copies for {seconds} s"));
     let mut seeds = files(&checkout.join("crates/abi/testdata"))?;
     for folder in fs_err::read_dir(checkout.join("fuzz/seeds"))
         .map_err(|source| FuzzError::Folder { source })?
