@@ -69,7 +69,7 @@ pub enum Command {
     /// that leads into it; or on a device. What cannot be tried is skipped with the reason. What came of it is written
     /// beside the archive, `<name>.evidence.json`. Ends with 1 when something failed, with 2 when it could not be tried.
     ///
-    /// The command is that of `--in`, else of the variable GANGWAY_SMOKE_<TARGET>, for instance GANGWAY_SMOKE_JETSON_JP5. It takes
+    /// The command is that of `--in`, else of the variable `GANGWAY_SMOKE_<TARGET>`, for instance GANGWAY_SMOKE_JETSON_JP5. It takes
     /// `--bind HOST:GUEST` (twice), `--chdir FOLDER`, `--`, and a program with its arguments. Without one, bundles of
     /// this machine's own platform run on it, and those for Windows by `wine` if that is on the PATH.
     Smoke(Smoke),

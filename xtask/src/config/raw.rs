@@ -312,7 +312,7 @@ pub(super) struct Smoke {
     /// What each entrypoint is run with, to end with 0; nothing: they are not run so. Default: `["--version"]`.
     #[schemars(extend("default" = ["--version"]), example = ["--version"])]
     pub(super) version_args: Option<Vec<Located<String>>>,
-    /// Arguments for the entrypoint of [health], after its own.
+    /// Arguments for the entrypoint of `[health]`, after its own.
     #[serde(default)]
     #[schemars(example = ["--port", "{port}"])]
     pub(super) gateway_args: Vec<Located<String>>,
@@ -324,7 +324,7 @@ pub(super) struct Smoke {
     #[serde(default)]
     #[schemars(example = BTreeMap::from([("MY_GATEWAY_HOME", "{home}")]))]
     pub(super) env: Variables,
-    /// How long a program may take that has no time of its own in [health], in seconds.
+    /// How long a program may take that has no time of its own in `[health]`, in seconds.
     #[serde(default = "a_minute")]
     #[schemars(range(min = 1, max = 3600), example = 60)]
     pub(super) timeout_seconds: u32,
