@@ -5,6 +5,7 @@
 //! minute of the machine hits all of them. What the builder makes goes into a cache of the bench's own: nothing of the
 //! user's is thrown away to be made again.
 
+mod checks;
 mod launcher;
 mod measure;
 mod peers;
@@ -126,6 +127,9 @@ pub fn run(
         let measured = measure::compare(&context.reporter, what, runs, &contenders)?;
         tell(&table::render(title, &measured));
     }
+    let contenders = checks::contenders(context, config, host, &peers)?;
+    let measured = measure::compare(&context.reporter, "verifying", runs, &contenders)?;
+    tell(&table::render("Checking the bundle, unpacked (all in the page cache)", &measured));
     tell(&launcher::run(context, host, &node, folder, runs * 20)?);
     Ok(())
 }

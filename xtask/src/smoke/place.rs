@@ -13,6 +13,7 @@ use super::device::Device;
 use super::plan::Pace;
 use super::{Options, SmokeError};
 use crate::context::Context;
+use crate::toolchain;
 
 /// The variable that names the command for a target begins so.
 const VARIABLE: &str = "GANGWAY_SMOKE_";
@@ -79,7 +80,7 @@ pub fn choose(
         return Ok(Choice::Native);
     }
     let runs_in_wine = platform.os == Os::Win32 && is_same_processor(platform);
-    if let Some(wine) = on_path(context, "wine").filter(|_| runs_in_wine) {
+    if let Some(wine) = toolchain::on_path(context, "wine").filter(|_| runs_in_wine) {
         let (words, env) = (vec![wine.into_string()], kept(context));
         return Ok(Choice::Through(Wrapper { words, binds: false, env, pace: Pace::Own }));
     }
@@ -124,11 +125,6 @@ fn is_native(platform: &Platform) -> bool {
         }
     };
     platform.os == own && is_same_processor(platform) && has_loader(platform.libc)
-}
-
-fn on_path(context: &Context, program: &str) -> Option<Utf8PathBuf> {
-    let folders = context.variable("PATH")?.split(':');
-    folders.map(|folder| Utf8Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
 /// A program that is named by a relative path is relative to where the user is.

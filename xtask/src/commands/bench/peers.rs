@@ -102,7 +102,6 @@ impl Peers {
         config: &Config,
         host: &Target,
     ) -> Vec<Contender> {
-        let name = plan::bundle_name(config, &host.name);
         let out = self.folder.join("out");
         let archive = self.folder.join("tar/all.tar.zst");
         let tar =
@@ -113,7 +112,7 @@ impl Peers {
             Contender {
                 set_aside: vec![out.clone()],
                 forget: self.made(),
-                product: Some(out.join(format!("{name}.tar.zst"))),
+                product: Some(self.archive(config, host)),
                 ..self.again(context, config)
             },
             Contender {
@@ -127,6 +126,17 @@ impl Peers {
                 ..self.contender(context, "tar", "npm ci + tar --zstd")
             },
         ]
+    }
+
+    /// The bundle of the host's own target.
+    pub(super) fn archive(&self, config: &Config, host: &Target) -> Utf8PathBuf {
+        let name = plan::bundle_name(config, &host.name);
+        self.folder.join("out").join(format!("{name}.tar.zst"))
+    }
+
+    /// The cache that Gangway is measured with.
+    pub(super) fn cache(&self) -> Utf8PathBuf {
+        self.folder.join("cache")
     }
 
     /// One target, and all there are.
@@ -151,7 +161,7 @@ impl Peers {
 
     /// What is in the cache because it was made, not fetched.
     fn made(&self) -> Vec<Utf8PathBuf> {
-        MADE.map(|name| self.folder.join("cache").join(name)).to_vec()
+        MADE.map(|name| self.cache().join(name)).to_vec()
     }
 
     /// The bundle of the run before, still there.
@@ -192,7 +202,7 @@ impl Peers {
     }
 
     /// A contender with a home of its own; only what a network needs is taken from the user's environment.
-    fn contender(&self, context: &Context, project: &str, name: &str) -> Contender {
+    pub(super) fn contender(&self, context: &Context, project: &str, name: &str) -> Contender {
         let home = self.folder.join("home").join(project);
         let mut environment: Vec<(String, String)> = context
             .environment
@@ -201,7 +211,7 @@ impl Peers {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         if project == "gangway" {
-            environment.push(("GANGWAY_CACHE".to_owned(), self.folder.join("cache").to_string()));
+            environment.push(("GANGWAY_CACHE".to_owned(), self.cache().to_string()));
         } else {
             environment.push(("HOME".to_owned(), home.to_string()));
             environment.push(("PATH".to_owned(), self.path.clone()));
