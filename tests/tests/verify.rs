@@ -142,7 +142,7 @@ fn unverified_bundles_say_so_and_can_be_verified_later() {
     says(
         &verify(&[archive.as_str()]),
         1,
-        &["BROKEN  glibc-floor (1)", "passwords 1.0.0 for linux-x64: 1 finding would break it"],
+        &["BROKEN  glibc-floor (1)", "passwords 1.0.0 for linux-x64: 1 finding stands against it"],
     );
     // JetPack 6 has glibc 2.35, and another processor.
     says(&verify(&[archive.as_str(), "--target", "jetson"]), 1, &["BROKEN  machine (15)"]);
@@ -160,7 +160,7 @@ fn damaged_bundles_are_refused() {
     says(&gateway.bundle(&[]), 0, &["1 allowed"]);
     let archive = gateway.out().join("passwords-1.0.0-linux-x64.tar.zst");
     let (_folder, unpacked) = e2e::unpack(&archive);
-    says(&verify(&[unpacked.as_str()]), 1, &["1 finding would break it"]);
+    says(&verify(&[unpacked.as_str()]), 1, &["1 finding stands against it"]);
     let manifest = gateway.path().join("gangway.toml");
     let allowed = ["--manifest", manifest.as_str()];
     says(
@@ -238,14 +238,23 @@ fn an_addon_for_musl_under_glibc() {
 }
 
 #[test]
-fn an_addon_for_another_node() {
+fn an_addon_that_may_be_for_another_node() {
     with_addon("msgpackr-extract-linux-arm64-abi115-musl.node", |project| {
-        // The file's name is what says for which one it is.
+        // The file's name is all that says for which one it is: it is not known to break.
+        let deny = "[verify]\nunknown = \"deny\"\n\n[dependencies]";
+        project.edit("gangway.toml", "[dependencies]", deny);
+        let allow = "\n[[verify.allow]]\ncode = \"library-closure\"\npath = \"app/native/*\"\nreason = \"a test\"\n\
+                     expires = 9000-01-01\n";
+        project.edit(
+            "gangway.toml",
+            "lockfile = \"package-lock.json\"\n",
+            &format!("lockfile = \"package-lock.json\"\n{allow}"),
+        );
         let native = project.folder().join("native");
         fs_err::rename(native.join("addon.node"), native.join("node.abi115.musl.node"))
             .expect("the folder is ours");
         let said = project.refused(&["--target", "linux-arm64-musl"]);
-        for part in ["[node-modules-version]", "115", "137"] {
+        for part in ["it cannot be told", "[node-modules-version]", "115", "137"] {
             assert!(said.contains(part), "`{part}` is not in:\n{said}");
         }
     });

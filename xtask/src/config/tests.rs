@@ -316,8 +316,8 @@ source-map = false
         ╰────
       help: did you mean `health`?
             known keys at the top level: `addon`, `app`, `build`, `dependencies`, `entrypoint`,
-            `format`, `health`, `install-script`, `prune`, `runtime`, `service`, `smoke`, `target` and
-            `tools`
+            `format`, `health`, `install-script`, `prune`, `runtime`, `service`, `smoke`, `target`,
+            `tools` and `verify`
     "#);
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
-use gangway_abi::check::Finding;
+use gangway_abi::check::{Finding, Verdict};
 use gangway_artifact::TargetName;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
@@ -150,7 +150,11 @@ fn expired(allow: &Allow, config: &Config) -> Reason {
 
 fn headline(target: &TargetName, reasons: &[Reason]) -> String {
     let findings = reasons.iter().filter(|reason| matches!(reason, Reason::Finding { .. })).count();
+    let is_broken = |reason: &&Reason| matches!(reason, Reason::Finding { finding } if finding.verdict == Verdict::Broken);
     match findings {
+        more if more > 0 && !reasons.iter().any(|reason| is_broken(&reason)) => format!(
+            "it cannot be told whether the bundle runs on systems that `{target}` promises, and the manifest denies that"
+        ),
         0 => format!("the manifest's allowances for `{target}` have expired"),
         1 => format!("the bundle would break on systems that `{target}` promises"),
         more => {
@@ -167,8 +171,7 @@ fn told(finding: &Finding) -> String {
         (path, Some(owner)) => format!("`{path}` of {owner}"),
         (path, None) => format!("`{path}`"),
     };
-    let offered =
-        if offered.is_empty() { String::new() } else { format!("; the target has {offered}") };
+    let offered = if offered.is_empty() { String::new() } else { format!("; offered: {offered}") };
     format!("[{}] {file} needs {required}{offered}", code.name())
 }
 

@@ -94,7 +94,7 @@ fn message(finding: &Finding) -> String {
     let file = if path.is_empty() { "the bundle" } else { path };
     let mut text = format!("`{file}` needs {required}");
     for (start, part) in [
-        ("; the target has ", offered),
+        ("; offered: ", offered),
         ("\nWhy: ", because),
         ("\nA user would see: ", symptom),
         ("\nThe way out: ", remedy),

@@ -45,8 +45,8 @@ pub fn summary(judgement: &Judgement, about: &str) -> String {
         |rank| judgement.findings.iter().filter(|judged| self::rank(judged) == rank).count();
     let failing = match count(Rank::Fails) {
         0 => "nothing breaks".to_owned(),
-        1 => "1 finding would break it".to_owned(),
-        more => format!("{more} findings would break it"),
+        1 => "1 finding stands against it".to_owned(),
+        more => format!("{more} findings stand against it"),
     };
     let others = [
         (judgement.expired.len(), "allowances have expired"),
@@ -107,6 +107,7 @@ fn groups(judgement: &Judgement) -> Vec<Group<'_>> {
 fn block(text: &mut String, group: &Group<'_>, verify: &Verify, width: usize) {
     let Finding { code, owner, required, offered, because, symptom, remedy, .. } = group.finding;
     let word = match group.rank {
+        Rank::Fails if group.finding.verdict == Verdict::Unknown => "DENIED",
         Rank::Fails => "BROKEN",
         Rank::Allowed => "allowed",
         Rank::Unknown => "unknown",
@@ -119,7 +120,7 @@ fn block(text: &mut String, group: &Group<'_>, verify: &Verify, width: usize) {
     }
     row(text, "from", owner.as_deref().unwrap_or_default(), width);
     row(text, "needs", required, width);
-    row(text, "target has", offered, width);
+    row(text, "offered", offered, width);
     if let Standing::Allowed(at) = group.standing {
         let allow = &verify.allow[at];
         row(text, "allowed", &format!("{} (until {})", allow.reason, allow.expires.value), width);
