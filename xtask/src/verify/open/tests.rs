@@ -23,7 +23,7 @@ fn bundle() -> (Sandbox, Utf8PathBuf) {
         "target": "linux-x64",
         "platform": { "os": "linux", "cpu": "x64", "libc": "glibc" },
         "entrypoints": [],
-        "contract": {},
+        "contract": gangway_artifact::Contract::default(),
         "unpacked_size": 3,
         "files": files,
         "links": [],
