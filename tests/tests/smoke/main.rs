@@ -165,10 +165,16 @@ fn a_service_that_ends_at_once() {
     let program = bundle.join("services/words/words");
     fs_err::remove_file(&program).expect("it is ours");
     write_program(&program, "#!/bin/sh\necho no disk >&2\nexit 7\n");
+    // Somebody else's, who happens to be in the folder.
+    let mut bystander = std::process::Command::new("sleep");
+    let mut bystander =
+        bystander.arg("1000").current_dir(&bundle).spawn().expect("everybody has it");
     let output = {
         let mut command = gangway();
         command.args(["smoke", bundle.as_str()]).output().expect("it is a program")
     };
+    assert!(bystander.try_wait().expect("ours").is_none(), "it is left alone");
+    bystander.kill().and_then(|()| bystander.wait()).expect("ours");
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output);
     assert!(

@@ -64,7 +64,9 @@ pub struct Room<'a> {
     pub place: &'a Place,
     /// The bundle's folder.
     pub bundle: Utf8PathBuf,
-    /// The folder of empty folders.
+    /// Whether that folder was made for this run, and nobody else has to do with it.
+    pub is_own: bool,
+    /// The folder of empty folders, made for this run.
     pub homes: Utf8PathBuf,
     /// The script that loads an addon.
     pub loader: Utf8PathBuf,
@@ -94,7 +96,10 @@ pub fn step(room: &Room<'_>, number: usize, step: &Step) -> Tried {
         Action::Serve(start, probe) => taken.serve(start, probe),
     };
     if !matches!(room.place, Place::Device(_)) {
-        running::end_all(&[&room.bundle, &room.homes]);
+        // In a folder of the user's the same bundle may be running for its own sake; what was started here has a home below
+        // a folder of this run.
+        let own = [Some(&room.homes), Some(&room.bundle).filter(|_| room.is_own)];
+        running::end_all(&own.into_iter().flatten().map(AsRef::as_ref).collect::<Vec<_>>());
     }
     if !matches!(outcome, Outcome::Failed { .. }) {
         // There is none where nothing was started.

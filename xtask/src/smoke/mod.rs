@@ -168,11 +168,19 @@ fn nowhere(manifest: &Manifest, reason: &str) -> Run {
 /// The folders of one run on this machine. They go with the value.
 struct Folders {
     /// The bundle, and everything large.
-    _unpacked: Option<tempfile::TempDir>,
+    unpacked: Option<tempfile::TempDir>,
     /// Empty folders: their paths are short, as those of sockets must be.
     small: tempfile::TempDir,
     bundle: Utf8PathBuf,
+    /// Of this run alone: another one may try the same bundle at the same time. It stays if there is something in it.
     logs: Utf8PathBuf,
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        // Only empty folders can be removed so.
+        let _ = fs_err::remove_dir(&self.logs);
+    }
 }
 
 impl Folders {
@@ -181,8 +189,11 @@ impl Folders {
         let room =
             |source| SmokeError::Room { bundle: path.to_owned(), folder: large.clone(), source };
         let name = format!("{}-{}-{}", manifest.app.name, manifest.app.version, manifest.target);
-        let logs = large.join("logs").join(name);
-        fs_err::create_dir_all(&logs).map_err(room)?;
+        let all_logs = large.join("logs");
+        fs_err::create_dir_all(&all_logs).map_err(room)?;
+        let logs = tempfile::Builder::new().prefix(&format!("{name}.")).tempdir_in(&all_logs);
+        let logs = Utf8PathBuf::from_path_buf(logs.map_err(room)?.keep());
+        let logs = logs.expect("the cache's path is UTF-8");
         let small = tempfile::tempdir().map_err(room)?;
         let (unpacked, bundle) = if path.is_dir() {
             (None, path.canonicalize_utf8().map_err(room)?)
@@ -192,7 +203,7 @@ impl Folders {
             let bundle = unpacked::unpack(path, into)?;
             (Some(folder), bundle)
         };
-        Ok(Self { _unpacked: unpacked, small, bundle, logs })
+        Ok(Self { unpacked, small, bundle, logs })
     }
 
     fn small(&self) -> Utf8PathBuf {
@@ -218,6 +229,7 @@ fn here(
     let room = Room {
         place,
         bundle: folders.bundle.clone(),
+        is_own: folders.unpacked.is_some(),
         homes: small.clone(),
         loader,
         runtime: runtime(manifest),
@@ -257,6 +269,7 @@ fn on_device(
     let room = Room {
         place: &place,
         bundle: remote.join("bundle"),
+        is_own: true,
         homes: remote.join("h"),
         loader: remote.join("load.cjs"),
         runtime: runtime(manifest),

@@ -132,7 +132,7 @@ fn terminate(_: &Child) -> io::Result<()> {
     Err(io::Error::other("there are no signals here"))
 }
 
-/// Kills every process that has to do with one of the folders, whoever started it: children of a program that went into
+/// Kills every process that has to do with one of the folders, which nobody else may know of: children of a program that went into
 /// a session of their own are found by their file, their arguments, their variables or the folder they are in.
 #[cfg(target_os = "linux")]
 pub(super) fn end_all(folders: &[&Utf8Path]) {
