@@ -12,7 +12,7 @@ use crate::target::Target;
 use crate::toolchain;
 
 /// What auditwheel is asked for. `uv` brings it, at the version that is named in there.
-const AUDITWHEEL: &str = include_str!("auditwheel.py");
+const AUDITWHEEL: &str = include_str!("read_with_auditwheel.py");
 
 /// Unpacks the bundle that was measured before. Without `uv` there is no auditwheel to compare with.
 pub(super) fn contenders(
@@ -45,7 +45,7 @@ pub(super) fn contenders(
         },
     ];
     if toolchain::on_path(context, "uv").is_some() {
-        let script = folder.with_file_name("auditwheel.py");
+        let script = folder.with_file_name("read_with_auditwheel.py");
         fs_err::write(&script, AUDITWHEEL)
             .map_err(|source| BenchError::Prepare { path: script.clone(), source })?;
         let steps = vec![words(&["uv", "run", "--quiet", script.as_str(), folder.as_str()])];
