@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gangway_abi::{Facts, Identity, Kind};
 use gangway_artifact::Digest;
+use serde::{Deserialize, Serialize};
 
 use crate::buffers;
 use crate::tree::Source;
@@ -22,8 +23,26 @@ const HEAD: u64 = 4096;
 #[derive(Debug, Default)]
 pub struct Natives {
     identities: Mutex<HashMap<Digest, Option<Arc<Identity>>>>,
-    facts: Mutex<HashMap<Digest, Option<Arc<Facts>>>>,
+    readings: Mutex<HashMap<Digest, Option<Arc<Reading>>>>,
     cache: Option<FactsCache>,
+}
+
+/// What the whole of a file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reading {
+    facts: Option<Arc<Facts>>,
+    shared: Option<SharedData>,
+}
+
+/// Data inside a program that its builds for other platforms hold as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedData {
+    /// Where it begins, in bytes from the file's beginning.
+    pub offset: u64,
+    /// Its length in bytes; not zero.
+    pub length: u64,
+    /// The digest of its bytes.
+    pub sha256: Digest,
 }
 
 impl Natives {
@@ -50,22 +69,45 @@ impl Natives {
     /// # Errors
     /// When it cannot be read.
     pub fn facts(&self, source: &Source) -> io::Result<Option<Arc<Facts>>> {
+        Ok(self.reading(source)?.and_then(|reading| reading.facts.clone()))
+    }
+
+    /// The data in a file that its builds for other platforms hold as well, if it is native code that has some.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn shared_data(&self, source: &Source) -> io::Result<Option<SharedData>> {
+        Ok(self.reading(source)?.and_then(|reading| reading.shared))
+    }
+
+    fn reading(&self, source: &Source) -> io::Result<Option<Arc<Reading>>> {
         match self.identity(source)? {
             Some(identity) if identity.kind != Kind::Object => {}
             _ => return Ok(None),
         }
-        remembered(&self.facts, source, || {
-            if let Some(facts) = self.cache.as_ref().and_then(|cache| cache.find(source.sha256)) {
-                return Ok(facts);
+        remembered(&self.readings, source, || {
+            if let Some(known) = self.cache.as_ref().and_then(|cache| cache.find(source.sha256)) {
+                return Ok(Some(known));
             }
             let bytes = buffers::read(&source.path())?;
-            let facts = gangway_abi::read(&bytes);
+            let reading = Reading::of(&bytes);
             buffers::give_back(bytes);
             if let Some(cache) = &self.cache {
-                cache.keep(source.sha256, facts.as_ref());
+                cache.keep(source.sha256, &reading);
             }
-            Ok(facts)
+            Ok(Some(reading))
         })
+    }
+}
+
+impl Reading {
+    fn of(bytes: &[u8]) -> Self {
+        let shared = gangway_abi::icu_data(bytes).map(|data| SharedData {
+            offset: data.start as u64,
+            length: data.len() as u64,
+            sha256: Digest::of(&bytes[data]),
+        });
+        Self { facts: gangway_abi::read(bytes).map(Arc::new), shared }
     }
 }
 

@@ -13,6 +13,7 @@ mod elf;
 mod facts;
 mod fatbin;
 mod fields;
+mod icu;
 mod macho;
 mod node;
 mod payload;
@@ -28,6 +29,7 @@ pub use elf::{
 };
 pub use facts::{Facts, Format, Identity, Kind, Machine, Part, identify, read};
 pub use fatbin::{GpuCode, GpuCodeKind};
+pub use icu::icu_data;
 pub use macho::{
     BuildTarget, CodeSignature, Dependency, DependencyKind, MachO, MachOImport, Pages, Platform,
     Signature, Signer, Slice, Source,

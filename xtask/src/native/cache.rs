@@ -5,13 +5,16 @@
 //! fails a run. A cache that cannot be written to costs the next one its time.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use gangway_abi::{FACTS_VERSION, Facts};
 use gangway_artifact::Digest;
 
+use super::Reading;
+
 /// How entries are written.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Facts on disk.
 #[derive(Debug)]
@@ -29,8 +32,8 @@ impl FactsCache {
         Self { folder }
     }
 
-    /// What is known of the file with this digest: `Some(None)` if it was read and there was nothing to say.
-    pub(super) fn find(&self, of: Digest) -> Option<Option<Facts>> {
+    /// What is known of the file with this digest.
+    pub(super) fn find(&self, of: Digest) -> Option<Reading> {
         let path = self.path(of);
         let entry = std::fs::read(&path).ok()?;
         let found = decode(&entry, of);
@@ -41,9 +44,9 @@ impl FactsCache {
     }
 
     /// Keeps what was read from the file with this digest.
-    pub(super) fn keep(&self, of: Digest, facts: Option<&Facts>) {
+    pub(super) fn keep(&self, of: Digest, reading: &Reading) {
         let path = self.path(of);
-        if let Err(error) = self.write(of, &encode(of, facts)) {
+        if let Err(error) = self.write(of, &encode(of, reading)) {
             tracing::debug!(%path, %error, "cannot keep the facts");
         }
     }
@@ -61,20 +64,21 @@ impl FactsCache {
     }
 }
 
-fn encode(of: Digest, facts: Option<&Facts>) -> Vec<u8> {
-    let facts = serde_json::to_vec(&facts).expect("facts are plain data");
+fn encode(of: Digest, Reading { facts, shared }: &Reading) -> Vec<u8> {
+    let facts = serde_json::to_vec(&(facts.as_deref(), shared)).expect("facts are plain data");
     let mut entry = head(of, Digest::of(&facts)).into_bytes();
     entry.extend(facts);
     entry
 }
 
-fn decode(entry: &[u8], of: Digest) -> Option<Option<Facts>> {
+fn decode(entry: &[u8], of: Digest) -> Option<Reading> {
     let end = entry.iter().position(|byte| *byte == b'\n')? + 1;
     let (first, facts) = entry.split_at(end);
     if first != head(of, Digest::of(facts)).as_bytes() {
         return None;
     }
-    serde_json::from_slice(facts).ok()
+    let (facts, shared): (Option<Facts>, _) = serde_json::from_slice(facts).ok()?;
+    Some(Reading { facts: facts.map(Arc::new), shared })
 }
 
 /// The first line of an entry: formats, whose facts they are, and the digest of what follows.
@@ -85,11 +89,17 @@ fn head(of: Digest, facts: Digest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::SharedData;
     use crate::testing::Sandbox;
 
-    fn facts() -> Option<Facts> {
+    const NOTHING: Reading = Reading { facts: None, shared: None };
+
+    /// What there is to say of this test's own program, and a place of data.
+    fn reading() -> Reading {
         let program = std::env::current_exe().expect("a test is a program");
-        gangway_abi::read(&std::fs::read(program).expect("readable"))
+        let bytes = std::fs::read(program).expect("readable");
+        let shared = SharedData { offset: 1, length: 2, sha256: Digest::of("data") };
+        Reading { shared: Some(shared), ..Reading::of(&bytes) }
     }
 
     #[test]
@@ -98,12 +108,12 @@ mod tests {
         let cache = FactsCache::in_folder(sandbox.root.clone());
         let (one, other) = (Digest::of("one"), Digest::of("other"));
         assert_eq!(cache.find(one), None);
-        let facts = facts();
-        assert!(facts.is_some());
-        cache.keep(one, facts.as_ref());
-        cache.keep(other, None);
-        assert_eq!(cache.find(one), Some(facts));
-        assert_eq!(cache.find(other), Some(None));
+        let reading = reading();
+        assert!(reading.facts.is_some());
+        cache.keep(one, &reading);
+        cache.keep(other, &NOTHING);
+        assert_eq!(cache.find(one), Some(reading));
+        assert_eq!(cache.find(other), Some(NOTHING));
     }
 
     #[test]
@@ -111,17 +121,17 @@ mod tests {
         let sandbox = Sandbox::new();
         let cache = FactsCache::in_folder(sandbox.root.clone());
         let (one, other) = (Digest::of("one"), Digest::of("other"));
-        let whole = encode(one, None);
+        let whole = encode(one, &NOTHING);
         let old = String::from_utf8(whole.clone()).expect("text");
         let old = old.replace(&format!(" {FACTS_VERSION} "), " 0 ");
         let changed = String::from_utf8(whole.clone()).expect("text").replace("null", "nuli");
-        let (cut, another) = (&whole[..whole.len() - 1], encode(other, None));
+        let (cut, another) = (&whole[..whole.len() - 1], encode(other, &NOTHING));
         for spoiled in [old.as_bytes(), changed.as_bytes(), cut, &another, b"", b"\n", b"\xff\n{}"]
         {
             sandbox.write(&one.to_string(), spoiled);
             assert_eq!(cache.find(one), None, "{}", String::from_utf8_lossy(spoiled));
-            cache.keep(one, None);
-            assert_eq!(cache.find(one), Some(None));
+            cache.keep(one, &NOTHING);
+            assert_eq!(cache.find(one), Some(NOTHING));
         }
     }
 
@@ -129,7 +139,7 @@ mod tests {
     fn a_folder_that_is_gone_is_no_failure() {
         let sandbox = Sandbox::new();
         let cache = FactsCache::in_folder(sandbox.root.join("nowhere"));
-        cache.keep(Digest::of("one"), None);
+        cache.keep(Digest::of("one"), &NOTHING);
         assert_eq!(cache.find(Digest::of("one")), None);
     }
 }
