@@ -14,8 +14,8 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{
     App, BundlePath, Contract, Digest, Entrypoint, Environment, Health, LAUNCH_FILE,
-    LAUNCH_VERSION, Launch, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PathError, Program,
-    PythonProgram, Runtime, Service, Smoke, TargetName, Verification,
+    LAUNCH_VERSION, Launch, MANIFEST_VERSION, Manifest, PathError, Program, PythonProgram, Runtime,
+    Service, Smoke, TargetName, Verification,
 };
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
@@ -75,9 +75,9 @@ pub struct Materials<'a> {
 /// The tree of a bundle, and what there is to say of it.
 #[derive(Debug)]
 pub struct Staged {
-    /// Everything in the bundle, the manifest too.
+    /// Everything in the bundle but the manifest.
     pub tree: Tree,
-    /// The manifest.
+    /// The manifest, as far as it is known before there is an archive.
     pub manifest: Manifest,
     /// What each prune rule saved.
     pub pruned: prune::Summary,
@@ -259,10 +259,6 @@ pub fn tree(
     file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
     let mut manifest = manifest(config, plan, &services.services, &tree)?;
     check(materials, plan, &services.python, &tree, &mut manifest, &mut warnings)?;
-    tree.insert(
-        BundlePath::new(MANIFEST_FILE)?,
-        Node::File(store.add_bytes(&manifest.to_json(), false)?),
-    );
     Ok(Staged { tree, manifest, pruned, packages: closure.packages.len(), stripped, warnings })
 }
 
@@ -546,6 +542,7 @@ fn manifest(
         contract: Contract::default(),
         verification: Verification::default(),
         unpacked_size: tree.size(),
+        frames: Vec::new(),
         files,
         links,
     })

@@ -6,6 +6,7 @@
 mod contract;
 mod date;
 mod digest;
+mod frames;
 mod json;
 mod launch;
 mod manifest;
@@ -18,10 +19,11 @@ mod version;
 pub use contract::{Contract, Disk, Fact, Found, Host, L4tRange, Need, Nvidia, Python, Unmet};
 pub use date::{Date, DateError};
 pub use digest::{Digest, DigestError, HashingReader};
+pub use frames::{BLOCK, Frame, FrameError, Frames, Piece};
 pub use launch::{Environment, LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
 pub use manifest::{
     App, Entrypoint, File, Health, Link, MANIFEST_FILE, MANIFEST_VERSION, Manifest, ManifestError,
-    Runtime, Service, ServiceHealth, Smoke,
+    Mode, Runtime, Service, ServiceHealth, Smoke,
 };
 pub use path::{BundlePath, PathError};
 pub use python::{PythonProgram, PythonVersion, PythonVersionError, PythonVersions};

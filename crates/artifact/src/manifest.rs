@@ -1,11 +1,12 @@
 //! `manifest.json`: what a bundle is, inside the archive and beside it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BundlePath, Contract, Digest, Platform, PythonVersions, TargetName, Verification, json,
+    BundlePath, Contract, Digest, Frame, Platform, PythonVersions, TargetName, Verification, json,
 };
 
 /// The manifest's path inside the bundle.
@@ -48,6 +49,9 @@ pub struct Manifest {
     pub verification: Verification,
     /// Bytes of all files, unpacked.
     pub unpacked_size: u64,
+    /// The frames of the archive that hold every entry but the manifest's own, in order; only `.tar.zst` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frames: Vec<Frame>,
     /// Every regular file, sorted by path.
     pub files: Vec<File>,
     /// Every symbolic link, sorted by path.
@@ -228,10 +232,42 @@ pub struct File {
     pub path: BundlePath,
     /// Its length in bytes.
     pub size: u64,
-    /// Its Unix permission bits in octal: `644` or `755`.
-    pub mode: String,
+    /// Its Unix permission bits.
+    pub mode: Mode,
+    /// In which block of 512 bytes of the plain tar stream its bytes begin; only `.tar.zst` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<u32>,
     /// The digest of its bytes.
     pub sha256: Digest,
+}
+
+/// The Unix permission bits of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// Everyone reads it.
+    #[serde(rename = "644")]
+    Plain,
+    /// Everyone reads and runs it.
+    #[serde(rename = "755")]
+    Executable,
+}
+
+impl Mode {
+    /// The mode of a file that is, or is not, executable.
+    #[must_use]
+    pub fn of(is_executable: bool) -> Self {
+        if is_executable { Self::Executable } else { Self::Plain }
+    }
+}
+
+impl fmt::Display for Mode {
+    /// In octal.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Plain => "644",
+            Self::Executable => "755",
+        })
+    }
 }
 
 /// A symbolic link.
@@ -244,15 +280,51 @@ pub struct Link {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const SMALLEST: &str = r#"{"version":1,"builder":"gangway 0.1.0","app":{"name":"a","version":"1.0.0"},"target":"linux-x64","platform":{"os":"linux","cpu":"x64","libc":"glibc"},"entrypoints":[],"contract":{"disk":{"unpacked":0,"installed":0}},"unpacked_size":0,"files":[],"links":[]}"#;
 
+    /// A manifest without files.
+    pub(crate) fn smallest() -> Manifest {
+        Manifest::from_json(SMALLEST.as_bytes()).expect("it is one")
+    }
+
     #[test]
     fn a_manifest_is_read_back() {
-        let manifest = Manifest::from_json(SMALLEST.as_bytes()).expect("it is one");
+        let mut manifest = smallest();
         assert_eq!(Manifest::from_json(&manifest.to_json()).expect("its own text"), manifest);
+        let sha256 = Digest::of("");
+        let path = |path| BundlePath::new(path).expect("plain");
+        let (mode, block) = (Mode::Executable, Some(3));
+        manifest.frames = vec![Frame { offset: 0, size: 10, plain: 2048, sha256 }];
+        manifest.files = vec![File { path: path("bin/a"), size: 500, mode, block, sha256 }];
+        manifest.links = vec![Link { path: path("bin/b"), target: "a".to_owned() }];
+        assert_eq!(Manifest::from_json(&manifest.to_json()).expect("its own text"), manifest);
+        let text = String::from_utf8(manifest.to_json()).expect("JSON is UTF-8");
+        let lists = text.split_once("\"frames\"").expect("it has some").1;
+        insta::assert_snapshot!(lists, @r#"
+        : [
+            {"offset":0,"size":10,"plain":2048,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+          ],
+          "files": [
+            {"path":"bin/a","size":500,"mode":"755","block":3,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+          ],
+          "links": [
+            {"path":"bin/b","target":"a"}
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn there_are_two_modes() {
+        assert_eq!(serde_json::to_string(&Mode::of(true)).expect("a string"), "\"755\"");
+        assert_eq!(serde_json::from_str::<Mode>("\"644\"").expect("one of them"), Mode::of(false));
+        for other in ["\"777\"", "\"4755\"", "420", "\"Plain\""] {
+            assert!(serde_json::from_str::<Mode>(other).is_err(), "{other}");
+        }
+        assert_eq!(format!("{} {}", Mode::Plain, Mode::Executable), "644 755");
     }
 
     #[test]

@@ -24,11 +24,9 @@ pub(super) enum Frame<'plan, 'tree> {
     Entries(&'plan [Entry<'tree>]),
     /// The next bytes of a large file.
     Part { path: &'tree BundlePath, source: &'tree Source, offset: u64, length: u64 },
-    /// What stands after the last entry.
-    End,
 }
 
-/// Divides `entries`.
+/// Divides `entries`; what stands after them is no affair of this module.
 pub(super) fn frames<'plan, 'tree>(
     entries: &'plan [Entry<'tree>],
     frame_size: u64,
@@ -54,7 +52,6 @@ pub(super) fn frames<'plan, 'tree>(
             }));
         }
     }
-    frames.push(Frame::End);
     frames
 }
 
@@ -145,7 +142,7 @@ mod tests {
                     let size = entries.iter().map(|entry| stream_size(entry, FRAME)).sum();
                     Some((entries[0].path().to_owned(), size))
                 }
-                Frame::Part { .. } | Frame::End => None,
+                Frame::Part { .. } => None,
             })
             .collect()
     }
@@ -169,7 +166,7 @@ mod tests {
         let frames = frames(&entries, FRAME);
         let framed = frames.iter().flat_map(|frame| match frame {
             Frame::Entries(entries) => *entries,
-            Frame::Part { .. } | Frame::End => &[],
+            Frame::Part { .. } => &[],
         });
         assert!(framed.map(Entry::path).eq(entries.iter().map(Entry::path)));
     }
@@ -202,7 +199,6 @@ mod tests {
             .map(|frame| match frame {
                 Frame::Entries(entries) => format!("{} entries", entries.len()),
                 Frame::Part { path, length, .. } => format!("{length} of {path}"),
-                Frame::End => "end".to_owned(),
             })
             .collect();
         assert_eq!(
@@ -215,7 +211,6 @@ mod tests {
                 "2 entries",
                 "32768 of z",
                 "1 entries",
-                "end",
             ]
         );
     }

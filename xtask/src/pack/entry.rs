@@ -4,10 +4,11 @@
 //! the bundle: so the frames of the first part are the same for all of them. Inside a part, files and links come by
 //! package, and within one by extension and name: what is alike stands together, where a compressor finds it. A folder
 //! comes right before the first entry in it, the archive's own folder first of all, so an unpacker always has the folder.
+//! Last of all comes the manifest, which is made when everything else is packed.
 
 use std::collections::HashSet;
 
-use gangway_artifact::BundlePath;
+use gangway_artifact::{BundlePath, MANIFEST_FILE};
 
 use super::{PackError, source};
 use crate::native::Natives;
@@ -42,12 +43,19 @@ pub(super) enum Part {
 pub(super) enum Kind<'tree> {
     Folder,
     File(&'tree BundlePath, &'tree Source),
+    /// The bytes of the manifest.
+    Manifest(&'tree [u8]),
     Link(&'tree str),
 }
 
 impl<'tree> Entry<'tree> {
     fn new(folder: &str, path: &str, part: Part, kind: Kind<'tree>) -> Self {
         Self { name: format!("{folder}/{path}"), folder: folder.len() + 1, part, kind }
+    }
+
+    /// The last entry, which [`list`] does not have: it tells where the others are.
+    pub(super) fn manifest(folder: &str, bytes: &'tree [u8]) -> Self {
+        Self::new(folder, MANIFEST_FILE, Part::Description, Kind::Manifest(bytes))
     }
 
     /// Its path in the bundle; empty for the archive's own folder.
@@ -59,6 +67,7 @@ impl<'tree> Entry<'tree> {
     pub(super) fn file_size(&self) -> u64 {
         match self.kind {
             Kind::File(_, source) => source.size,
+            Kind::Manifest(bytes) => bytes.len() as u64,
             Kind::Folder | Kind::Link(_) => 0,
         }
     }
@@ -120,10 +129,10 @@ impl<'tree> NativeCode<'tree> {
     }
 }
 
-/// The entries of `tree` below one folder.
+/// The entries of `tree` below one folder, all but the manifest's.
 ///
 /// # Errors
-/// When the tree contradicts itself, a file cannot be read, or `folder` is not a plain name.
+/// When the tree contradicts itself or has something where the manifest belongs, a file cannot be read, or `folder` is not a plain name.
 pub(super) fn list<'tree>(
     tree: &'tree Tree,
     folder: &str,
@@ -131,6 +140,9 @@ pub(super) fn list<'tree>(
 ) -> Result<Vec<Entry<'tree>>, PackError> {
     if folder.contains('/') || BundlePath::new(folder).is_err() {
         return Err(PackError::Folder { name: folder.to_owned() });
+    }
+    if tree.get(MANIFEST_FILE).is_some() || tree.has_folder(MANIFEST_FILE) {
+        return Err(PackError::Taken);
     }
     let mut entries = Vec::with_capacity(tree.len() + tree.len() / 4);
     let native_code = NativeCode::of(tree, natives)?;
@@ -259,7 +271,7 @@ mod tests {
     #[test]
     fn what_platforms_share_stands_before_native_code() {
         let mut tree = Tree::default();
-        for path in ["app/node_modules/b/index.js", "manifest.json", "app/node_modules/a/z.js"] {
+        for path in ["app/node_modules/b/index.js", "launch.json", "app/node_modules/a/z.js"] {
             link(&mut tree, path, "x");
         }
         let program = camino::Utf8PathBuf::try_from(std::env::current_exe().expect("it runs"));
@@ -277,7 +289,7 @@ mod tests {
                 (Part::Portable, "app/node_modules/b/index.js"),
                 (Part::Native, "app/node_modules/a/z.js"),
                 (Part::Native, "app/node_modules/a/b.node"),
-                (Part::Description, "manifest.json"),
+                (Part::Description, "launch.json"),
             ]
         );
     }
@@ -323,6 +335,16 @@ mod tests {
         link(&mut tree, "bin/x", "../../etc/passwd");
         let error = list(&tree, "app", &Natives::default()).expect_err("it leads out");
         insta::assert_snapshot!(error, @"cannot pack the link `bin/x`: it leads out of the bundle, to `../../etc/passwd`");
+    }
+
+    #[test]
+    fn the_manifest_has_its_place_to_itself() {
+        for path in ["manifest.json", "manifest.json/x"] {
+            let mut tree = Tree::default();
+            link(&mut tree, path, "x");
+            let error = list(&tree, "app", &Natives::default()).expect_err("it is there already");
+            assert_eq!(error.to_string(), "the tree has a `manifest.json` already");
+        }
     }
 
     #[test]

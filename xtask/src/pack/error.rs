@@ -3,7 +3,7 @@
 use std::io;
 
 use camino::Utf8PathBuf;
-use gangway_artifact::{BundlePath, Digest};
+use gangway_artifact::{BundlePath, Digest, MANIFEST_FILE};
 use miette::Diagnostic;
 
 /// What can go wrong when an archive is written.
@@ -16,6 +16,9 @@ pub enum PackError {
     /// Two nodes of the tree cannot be there at once.
     #[error("cannot pack `{below}`: `{path}` is not a folder")]
     NotAFolder { path: BundlePath, below: BundlePath },
+    /// What describes the archive is written last.
+    #[error("the tree has a `{MANIFEST_FILE}` already")]
+    Taken,
     /// A link that would be wrong, or dangerous, on another machine.
     #[error("cannot pack the link `{path}`: it leads out of the bundle, to `{target}`")]
     Escapes { path: BundlePath, target: String },

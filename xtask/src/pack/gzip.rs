@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
 use super::stream::{self, Piece};
-use super::{PackError, Work};
+use super::{PackError, Work, Written};
 use crate::buffers;
 
 /// Deflate, no flags, no time, no extra flags, no system.
@@ -18,10 +18,11 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// An empty block that is the last one.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// Writes the archive to `out` and returns the number of frames.
-pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, PackError> {
+/// Writes the archive to `out`.
+pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<Written, PackError> {
     let level = Compression::new(u32::from(work.settings.level.min(9)));
     let mut sum = Crc::new();
+    let mut frames = 0;
     let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(|error| work.write_error(error));
     put(&HEADER)?;
     let compress = |piece: Piece<'_, '_>| {
@@ -30,19 +31,20 @@ pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, P
         buffers::give_back(plain);
         member
     };
-    let count = stream::write(
-        work,
-        |_, _| Ok(false),
-        compress,
-        |(bytes, part)| {
-            sum.combine(&part);
-            put(&bytes)
-        },
-    )?;
+    let mut take = |(bytes, part): (Vec<u8>, Crc)| {
+        sum.combine(&part);
+        frames += 1;
+        put(&bytes)
+    };
+    stream::write(work, |_, _| Ok(false), &compress, &mut take)?;
+    let manifest = work.manifest.to_json();
+    for piece in stream::ending(work, &manifest) {
+        take(compress(piece)?)?;
+    }
     put(&LAST_BLOCK)?;
     put(&sum.sum().to_le_bytes())?;
     put(&sum.amount().to_le_bytes())?;
-    Ok(count)
+    Ok(Written { manifest, frames })
 }
 
 /// Blocks that end on a byte's border, and the checksum of what is in them.

@@ -20,7 +20,7 @@ pub(super) fn blocks(entry: &Entry<'_>) -> Vec<u8> {
     let (kind, mode, target) = match entry.kind {
         Kind::Folder => (EntryType::Directory, 0o755, ""),
         Kind::File(_, source) if source.executable => (EntryType::Regular, 0o755, ""),
-        Kind::File(..) => (EntryType::Regular, 0o644, ""),
+        Kind::File(..) | Kind::Manifest(_) => (EntryType::Regular, 0o644, ""),
         Kind::Link(target) => (EntryType::Symlink, 0o777, target),
     };
     let mut header = header(kind, mode, entry.file_size());

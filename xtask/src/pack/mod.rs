@@ -5,7 +5,8 @@
 //! digest on the way in. The archive gets its name when it is whole and on disk.
 //!
 //! All formats share one shape: [`entry`] puts the tree in order, [`cut`] divides it, [`pipeline`] lets threads compress
-//! the parts, and the part that is next in order is written.
+//! the parts, and the part that is next in order is written. The manifest is made and written after everything else, because it
+//! tells where everything else is ([`manifest`]).
 
 mod cut;
 mod entry;
@@ -26,7 +27,7 @@ mod zip_file;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::Digest;
+use gangway_artifact::{Digest, Manifest};
 
 use crate::context::Context;
 use crate::native::Natives;
@@ -37,7 +38,7 @@ use output::Output;
 
 pub use error::PackError;
 pub use frame_cache::FrameCache;
-pub use manifest::{listing, manifest_bytes};
+pub use manifest::listing;
 pub use output::forget_pages;
 
 /// The time of every entry: 1985-10-26T08:15:00Z, the one npm gives the files of its tarballs. It is not zero, because
@@ -110,6 +111,17 @@ pub struct Known<'a> {
     pub frames: Option<&'a FrameCache>,
 }
 
+/// What goes into an archive.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// Every file and link but the manifest.
+    pub tree: &'a Tree,
+    /// The manifest; it lists the tree.
+    pub manifest: &'a Manifest,
+    /// The name of the one folder that holds everything.
+    pub folder: &'a str,
+}
+
 /// An archive that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
@@ -121,9 +133,11 @@ pub struct Packed {
     pub sha256: Digest,
     /// How many parts it was cut into; each one is a Zstandard frame of its own.
     pub frames: usize,
+    /// The bytes of the `manifest.json` inside: the manifest that was given, with the places of its files where the format has frames.
+    pub manifest: Vec<u8>,
 }
 
-/// Writes `tree` to the file `out`, as an archive of one folder named `folder`.
+/// Writes `tree` and its `manifest` to the file `out`, as an archive of one folder named `folder`.
 ///
 /// `known` saves work and changes nothing else.
 ///
@@ -132,8 +146,7 @@ pub struct Packed {
 /// then but what was there before.
 pub fn write(
     context: &Context,
-    tree: &Tree,
-    folder: &str,
+    Content { tree, manifest, folder }: Content<'_>,
     settings: Settings,
     known: Known<'_>,
     out: &Utf8Path,
@@ -141,7 +154,9 @@ pub fn write(
     let entries = entry::list(tree, folder, known.natives)?;
     let output = Output::create(out)?;
     let work = Work {
+        folder,
         entries: &entries,
+        manifest,
         settings,
         known,
         threads: context.jobs,
@@ -149,19 +164,33 @@ pub fn write(
         out,
     };
     work.progress.message(out.file_name().unwrap_or_default().to_owned());
-    let frames = match settings.format {
+    let Written { manifest, frames } = match settings.format {
         Format::TarZst => seekable::write(&work, output.file())?,
         Format::TarGz => gzip::write(&work, output.file())?,
         Format::Zip => zip_file::write(&work, output.file())?,
     };
     let (sha256, size) = output.finish()?;
-    Ok(Packed { path: out.to_owned(), size, sha256, frames })
+    Ok(Packed { path: out.to_owned(), size, sha256, frames, manifest })
+}
+
+/// What a format's writer has to say.
+#[derive(Debug)]
+struct Written {
+    /// The bytes of the manifest.
+    manifest: Vec<u8>,
+    /// How many parts were compressed.
+    frames: usize,
 }
 
 /// What the three formats need to do their part.
 #[derive(Debug)]
 struct Work<'plan, 'tree> {
+    /// The archive's folder.
+    folder: &'plan str,
+    /// Everything but the manifest.
     entries: &'plan [Entry<'tree>],
+    /// What is written last.
+    manifest: &'plan Manifest,
     settings: Settings,
     known: Known<'plan>,
     threads: NonZeroUsize,

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use ::zstd::bulk::Compressor;
 use ::zstd::zstd_safe::CParameter;
-use gangway_artifact::Digest;
+use gangway_artifact::{Digest, Frame};
 
 use super::stream::{self, LargeFile, Piece};
-use super::{FrameCache, PackError, Work, source};
+use super::{FrameCache, PackError, Work, Written, manifest, source};
 use crate::buffers;
 
 /// No decoder needs more memory for its window: 16 MiB, a whole frame. Every decoder in use takes up to 128 MiB without
@@ -27,39 +27,101 @@ const TABLE_MAGIC: u32 = 0x8F92_EAB1;
 /// The table's descriptor: its entries have checksums.
 const WITH_CHECKSUMS: u8 = 0x80;
 
-/// Writes the archive to `out` and returns the number of frames.
-pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<usize, PackError> {
-    let mut entries = Vec::new();
-    let make = |piece: Piece<'_, '_>, level| {
+/// The shortest repetition that is looked for in the manifest. Most of it is hexadecimal digits that mean nothing: four or five that
+/// stand somewhere else too cost more to point at than to write, which makes it 5 % larger.
+const MANIFEST_MIN_MATCH: u32 = 6;
+
+/// Writes the archive to `out`.
+pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, PackError> {
+    let make = |piece: Piece<'_, '_>, tuning| {
         let plain = piece.plain(work)?;
         let mut frame = buffers::take(::zstd::zstd_safe::compress_bound(plain.len()));
-        let compressed = compress(&plain, level, &mut frame);
+        let compressed = compress(&plain, tuning, &mut frame);
         compressed.map_err(|error| work.compress_error(error))?;
         buffers::give_back(plain);
         Ok(frame)
     };
     let compress = |piece: Piece<'_, '_>| {
-        let level = work.level(piece.large_file())?;
-        match work.known.frames {
-            Some(cache) => cache.obtain(&key(&piece.key(), level), || make(piece, level)),
-            None => make(piece, level).map(Arc::new),
-        }
+        let tuning = work.tuning(&piece)?;
+        let bytes = match work.known.frames {
+            Some(cache) => cache.obtain(&key(&piece.key(), tuning), || make(piece, tuning)),
+            None => make(piece, tuning).map(Arc::new),
+        }?;
+        let sha256 = Digest::of(&*bytes);
+        Ok(Compressed { bytes, sha256 })
     };
     let is_kept = |file: LargeFile<'_>, part: &Digest| {
-        let has = |cache: &FrameCache| Ok(cache.has(&key(part, work.level(Some(file))?)));
+        let has =
+            |cache: &FrameCache| Ok(cache.has(&key(part, Tuning::level(work.level(Some(file))?))));
         work.known.frames.map_or(Ok(false), has)
     };
-    let count = stream::write(work, is_kept, compress, |frame| {
-        entries.push(entry(&frame));
-        out.write_all(&frame).map_err(|error| work.write_error(error))?;
-        FrameCache::give_back(frame);
+    let mut archive = Archive { work, out, frames: Vec::new(), checksums: Vec::new() };
+    stream::write(work, is_kept, compress, |frame| archive.add(frame))?;
+    let manifest = manifest::placed(work.manifest, work.entries, archive.frames.clone()).to_json();
+    for piece in stream::ending(work, &manifest) {
+        archive.add(compress(piece)?)?;
+    }
+    Ok(Written { manifest, frames: archive.finish()? })
+}
+
+/// A frame that is ready.
+struct Compressed {
+    bytes: Arc<Vec<u8>>,
+    sha256: Digest,
+}
+
+/// What is written, and what was.
+struct Archive<'work, 'plan, 'tree, W> {
+    work: &'work Work<'plan, 'tree>,
+    out: W,
+    frames: Vec<Frame>,
+    checksums: Vec<[u8; 4]>,
+}
+
+impl<W: Write> Archive<'_, '_, '_, W> {
+    /// Appends a frame.
+    fn add(&mut self, Compressed { bytes, sha256 }: Compressed) -> Result<(), PackError> {
+        let plain = ::zstd::zstd_safe::get_frame_content_size(&bytes).ok().flatten();
+        // The low half of the content's XXH64 is what a frame ends with.
+        let (Some(plain), Some(checksum)) = (plain, bytes.last_chunk()) else {
+            return Err(self.work.compress_error(io::ErrorKind::InvalidData.into()));
+        };
+        let offset = self.frames.last().map_or(0, |last| last.offset + last.size);
+        self.frames.push(Frame { offset, size: bytes.len() as u64, plain, sha256 });
+        self.checksums.push(*checksum);
+        self.out.write_all(&bytes).map_err(|error| self.work.write_error(error))?;
+        FrameCache::give_back(bytes);
         Ok(())
-    })?;
-    out.write_all(&table(&entries)).map_err(|error| work.write_error(error))?;
-    Ok(count)
+    }
+
+    /// Appends the table, and says how many frames there are.
+    fn finish(mut self) -> Result<usize, PackError> {
+        let table = table(&self.frames, &self.checksums);
+        self.out.write_all(&table).map_err(|error| self.work.write_error(error))?;
+        Ok(self.frames.len())
+    }
+}
+
+/// What the compressor is told of one piece.
+#[derive(Debug, Clone, Copy)]
+struct Tuning {
+    level: i32,
+    /// Where it is not the level's own.
+    min_match: Option<u32>,
+}
+
+impl Tuning {
+    fn level(level: i32) -> Self {
+        Self { level, min_match: None }
+    }
 }
 
 impl Work<'_, '_> {
+    fn tuning(&self, piece: &Piece<'_, '_>) -> Result<Tuning, PackError> {
+        let min_match = piece.is_manifest().then_some(MANIFEST_MIN_MATCH);
+        Ok(Tuning { level: self.level(piece.large_file())?, min_match })
+    }
+
     /// The level for a part of this file, or else for a piece with many.
     fn level(&self, large: Option<LargeFile<'_>>) -> Result<i32, PackError> {
         let Some(LargeFile { path, source }) = large else { return Ok(self.settings.level.into()) };
@@ -70,38 +132,37 @@ impl Work<'_, '_> {
 }
 
 /// The key of a frame: its content, and everything the compressor is told.
-fn key(content: &Digest, level: i32) -> Digest {
+fn key(content: &Digest, Tuning { level, min_match }: Tuning) -> Digest {
     let version = ::zstd::zstd_safe::version_string();
-    Digest::of(format!("zstd {version} level {level} window {WINDOW_LOG} checksum\n{content}"))
+    let min_match = min_match.map_or_else(String::new, |length| format!(" match {length}"));
+    Digest::of(format!(
+        "zstd {version} level {level} window {WINDOW_LOG}{min_match} checksum\n{content}"
+    ))
 }
 
 /// One frame, for which there is room in `frame`. The compressor is a new one each time: one that is used again salts its hash tables with what it did
 /// before, and the bytes would depend on which thread did what.
-fn compress(plain: &[u8], level: i32, frame: &mut Vec<u8>) -> io::Result<()> {
-    let mut compressor = Compressor::new(level)?;
+fn compress(plain: &[u8], tuning: Tuning, frame: &mut Vec<u8>) -> io::Result<()> {
+    let mut compressor = Compressor::new(tuning.level)?;
     compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    if let Some(length) = tuning.min_match {
+        compressor.set_parameter(CParameter::MinMatch(length))?;
+    }
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
     compressor.compress_to_buffer(plain, frame)?;
     Ok(())
 }
 
-/// A frame's entry in the table: its size, its content's, and the low half of its content's XXH64, which is also what
-/// a frame ends with.
-fn entry(frame: &[u8]) -> [u8; 12] {
-    let plain = ::zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
-    let plain = usize::try_from(plain.unwrap_or_default()).unwrap_or_default();
-    let mut entry = [0; 12];
-    entry[..4].copy_from_slice(&four_bytes(frame.len()));
-    entry[4..8].copy_from_slice(&four_bytes(plain));
-    entry[8..].copy_from_slice(&frame[frame.len() - 4..]);
-    entry
-}
-
 /// The table as a skippable frame.
-fn table(entries: &[[u8; 12]]) -> Vec<u8> {
-    let content = entries.concat();
-    let count = four_bytes(entries.len());
-    let length = four_bytes(content.len() + 9);
+fn table(frames: &[Frame], checksums: &[[u8; 4]]) -> Vec<u8> {
+    let mut content = Vec::with_capacity(12 * frames.len());
+    for (frame, checksum) in frames.iter().zip(checksums) {
+        content.extend_from_slice(&four_bytes(frame.size));
+        content.extend_from_slice(&four_bytes(frame.plain));
+        content.extend_from_slice(checksum);
+    }
+    let count = four_bytes(frames.len() as u64);
+    let length = four_bytes(content.len() as u64 + 9);
     [
         &SKIPPABLE_MAGIC.to_le_bytes()[..],
         &length,
@@ -113,6 +174,6 @@ fn table(entries: &[[u8; 12]]) -> Vec<u8> {
     .concat()
 }
 
-fn four_bytes(number: usize) -> [u8; 4] {
+fn four_bytes(number: u64) -> [u8; 4] {
     u32::try_from(number).expect("frames are smaller than 4 GiB, and there are fewer").to_le_bytes()
 }

@@ -1,4 +1,4 @@
-//! The tar stream, piece by piece.
+//! The tar stream, piece by piece: the entries of the tree, then the manifest, then the end.
 
 use gangway_artifact::{BundlePath, Digest};
 
@@ -23,6 +23,8 @@ enum Content<'plan, 'tree> {
     /// A part of a large file, and its bytes if they were read for it: a digest can only be made of a file's parts in
     /// their order.
     Part { part: Part<'tree>, plain: Option<Vec<u8>> },
+    /// The manifest's entry.
+    Manifest(Vec<u8>),
     /// What stands after the last entry.
     End,
 }
@@ -41,16 +43,15 @@ struct Part<'tree> {
     length: u64,
 }
 
-/// Makes the tar stream, has each piece of it compressed by `compress` and gives the results to `take`, in order.
-/// `is_kept` says of a large file and the content of a part of it whether `compress` will not need its bytes. Returns the number of pieces.
+/// Makes the tar stream up to the manifest, has each piece of it compressed by `compress` and gives the results to `take`, in order.
+/// `is_kept` says of a large file and the content of a part of it whether `compress` will not need its bytes.
 pub(super) fn write<C: Send>(
     work: &Work<'_, '_>,
     is_kept: impl Fn(LargeFile<'_>, &Digest) -> Result<bool, PackError> + Send,
     compress: impl Fn(Piece<'_, '_>) -> Result<C, PackError> + Sync,
     mut take: impl FnMut(C) -> Result<(), PackError>,
-) -> Result<usize, PackError> {
+) -> Result<(), PackError> {
     let frames = cut::frames(work.entries, work.frame_size());
-    let count = frames.len();
     let mut reading = Reading { work, open: None, is_kept };
     let jobs = frames.into_iter().map(|frame| reading.piece(&frame));
     let work_on = |piece: Piece<'_, '_>| {
@@ -61,8 +62,16 @@ pub(super) fn write<C: Send>(
         take(compressed)?;
         work.progress.advance(file_bytes);
         Ok(())
-    })?;
-    Ok(count)
+    })
+}
+
+/// The rest of the stream, when everything that the manifest tells of is written.
+pub(super) fn ending<'plan>(work: &Work<'_, '_>, manifest: &[u8]) -> [Piece<'plan, 'plan>; 2] {
+    let mut plain = header::blocks(&Entry::manifest(work.folder, manifest));
+    plain.extend_from_slice(manifest);
+    plain.resize(plain.len() + header::padding(manifest.len() as u64), 0);
+    let frame_size = work.frame_size();
+    [Content::Manifest(plain), Content::End].map(|content| Piece { content, frame_size })
 }
 
 impl Piece<'_, '_> {
@@ -82,15 +91,21 @@ impl Piece<'_, '_> {
                 Digest::of(text)
             }
             Content::Part { part, .. } => part.key(),
+            Content::Manifest(plain) => Digest::of([&b"manifest\n"[..], plain].concat()),
             Content::End => Digest::of("end\n"),
         }
+    }
+
+    /// Whether it is the manifest.
+    pub(super) fn is_manifest(&self) -> bool {
+        matches!(self.content, Content::Manifest(_))
     }
 
     /// The file it is a part of, if it is one.
     pub(super) fn large_file(&self) -> Option<LargeFile<'_>> {
         match &self.content {
             Content::Part { part, .. } => Some(part.file),
-            Content::Entries(_) | Content::End => None,
+            Content::Entries(_) | Content::Manifest(_) | Content::End => None,
         }
     }
 
@@ -100,7 +115,7 @@ impl Piece<'_, '_> {
             Content::Entries(entries) => {
                 render(entries, self.frame_size, buffers::take(work.frame_room()))
             }
-            Content::Part { plain: Some(plain), .. } => Ok(plain),
+            Content::Part { plain: Some(plain), .. } | Content::Manifest(plain) => Ok(plain),
             Content::Part { part, plain: None } => part.read_alone(),
             Content::End => Ok(vec![0; 2 * header::BLOCK]),
         }
@@ -115,7 +130,7 @@ impl Piece<'_, '_> {
                 .map(Entry::file_size)
                 .sum(),
             Content::Part { part, .. } => part.length,
-            Content::End => 0,
+            Content::Manifest(_) | Content::End => 0,
         }
     }
 }
@@ -168,7 +183,6 @@ where
     ) -> Result<Piece<'plan, 'tree>, PackError> {
         let content = match *frame {
             Frame::Entries(entries) => Content::Entries(entries),
-            Frame::End => Content::End,
             Frame::Part { path, source, offset, length } => {
                 let part = Part { file: LargeFile { path, source }, offset, length };
                 let plain = self.read(part)?;

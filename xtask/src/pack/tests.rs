@@ -55,8 +55,37 @@ impl Fixture {
 
     fn pack(&self, format: Format, jobs: usize) -> Packed {
         let out = self.folder.join(format!("out-{jobs}.{}", format.extension()));
-        write(&self.context(jobs), &self.tree, "app-1.0.0", small(format), known(None), &out)
-            .expect("it packs")
+        let manifest = self.manifest();
+        write(
+            &self.context(jobs),
+            self.content("app-1.0.0", &manifest),
+            small(format),
+            known(None),
+            &out,
+        )
+        .expect("it packs")
+    }
+
+    /// What the stage before would say of the tree.
+    fn manifest(&self) -> Manifest {
+        let (files, links) = listing(&self.tree);
+        let manifest = serde_json::json!({
+            "version": 1,
+            "builder": "gangway 0.1.0",
+            "app": { "name": "app", "version": "1.0.0" },
+            "target": "linux-x64",
+            "platform": { "os": "linux", "cpu": "x64", "libc": "glibc" },
+            "entrypoints": [],
+            "contract": gangway_artifact::Contract::default(),
+            "unpacked_size": self.tree.size(),
+            "files": files,
+            "links": links,
+        });
+        serde_json::from_value(manifest).expect("as it should be")
+    }
+
+    fn content<'a>(&'a self, folder: &'a str, manifest: &'a Manifest) -> super::Content<'a> {
+        super::Content { tree: &self.tree, manifest, folder }
     }
 }
 
@@ -114,9 +143,12 @@ enum Found {
     Link(String),
 }
 
-/// The tree as an archive must have it.
-fn expected(tree: &Tree) -> BTreeMap<String, Found> {
-    let mut found = BTreeMap::from([("app-1.0.0".to_owned(), Found::Folder)]);
+/// The tree and the manifest as an archive must have them.
+fn expected(tree: &Tree, packed: &Packed) -> BTreeMap<String, Found> {
+    let mut found = BTreeMap::from([
+        ("app-1.0.0".to_owned(), Found::Folder),
+        ("app-1.0.0/manifest.json".to_owned(), Found::File(0o644, packed.manifest.clone())),
+    ]);
     for (path, node) in tree.iter() {
         let mut parent = path.parent();
         while let Some(folder) = parent {
@@ -211,7 +243,7 @@ fn archives_hold_the_tree() {
     let fixture = various();
     for format in FORMATS {
         let packed = fixture.pack(format, 2);
-        assert_eq!(read(&packed, format), expected(&fixture.tree), "{format:?}");
+        assert_eq!(read(&packed, format), expected(&fixture.tree, &packed), "{format:?}");
         let bytes = fs_err::read(&packed.path).expect("it was written");
         assert_eq!((packed.size, packed.sha256), (bytes.len() as u64, Digest::of(&bytes)));
     }
@@ -221,7 +253,8 @@ fn archives_hold_the_tree() {
 fn an_empty_tree_is_an_archive() {
     let fixture = Fixture::new();
     for format in FORMATS {
-        assert_eq!(read(&fixture.pack(format, 1), format), expected(&fixture.tree));
+        let packed = fixture.pack(format, 1);
+        assert_eq!(read(&packed, format), expected(&fixture.tree, &packed));
     }
 }
 
@@ -281,12 +314,63 @@ fn the_seek_table_leads_to_every_frame() {
     assert!(whole == stream);
 }
 
+/// Reads an archive as the specification says an update does: the manifest from the end, then every file by its place.
+fn read_by_the_manifest(packed: &Packed) {
+    let bytes = fs_err::read(&packed.path).expect("it was written");
+    let manifest = Manifest::from_json(&packed.manifest).expect("ours");
+    let frames = gangway_artifact::Frames::of(&manifest).expect("it makes sense");
+    let plain: Vec<Vec<u8>> = (frames.list().iter())
+        .map(|frame| {
+            let start = usize::try_from(frame.offset).expect("small");
+            let content = &bytes[start..start + usize::try_from(frame.size).expect("small")];
+            assert_eq!(Digest::of(content), frame.sha256);
+            ::zstd::bulk::decompress(content, usize::try_from(frame.plain).expect("small"))
+                .expect("a whole frame")
+        })
+        .collect();
+    for file in &manifest.files {
+        let mut content = Vec::new();
+        for piece in frames.pieces(file) {
+            let start = usize::try_from(piece.offset).expect("small");
+            let length = usize::try_from(piece.length).expect("small");
+            content.extend_from_slice(&plain[piece.frame][start..start + length]);
+        }
+        assert_eq!(Digest::of(content), file.sha256, "{}", file.path);
+    }
+    let stream: u64 = plain.iter().map(|plain| plain.len() as u64).sum();
+    assert_eq!(frames.plain_size(), stream);
+    // One more frame has the manifest alone, the last one the end of the stream.
+    assert_eq!(packed.frames, frames.list().len() + 2);
+    let rest = &bytes[usize::try_from(frames.size()).expect("small")..];
+    let manifest_size = ::zstd::zstd_safe::find_frame_compressed_size(rest).expect("a frame");
+    let manifest = ::zstd::decode_all(&rest[..manifest_size]).expect("a whole frame");
+    assert!(manifest[512..].starts_with(&packed.manifest));
+    assert_eq!(manifest.len(), 512 + packed.manifest.len().next_multiple_of(512));
+}
+
+#[test]
+fn the_manifest_leads_to_every_file() {
+    read_by_the_manifest(&various().pack(Format::TarZst, 2));
+}
+
+#[test]
+fn other_formats_have_no_places() {
+    for format in [Format::TarGz, Format::Zip] {
+        let packed = various().pack(format, 2);
+        let manifest = Manifest::from_json(&packed.manifest).expect("ours");
+        assert!(manifest.frames.is_empty());
+        assert!(manifest.files.iter().all(|file| file.block.is_none()));
+    }
+}
+
 #[test]
 fn large_files_have_the_same_frames_in_every_archive() {
     let fixture = various();
     let frames = |folder: &str| {
         let out = fixture.folder.join("x.tar.zst");
-        write(&fixture.context(2), &fixture.tree, folder, small(Format::TarZst), known(None), &out)
+        let manifest = fixture.manifest();
+        let content = fixture.content(folder, &manifest);
+        write(&fixture.context(2), content, small(Format::TarZst), known(None), &out)
             .expect("it packs");
         fs_err::read(out).expect("it was written")
     };
@@ -320,7 +404,7 @@ fn tar_reads_it() {
         };
         tar.stdin.take().expect("it is piped").write_all(&bytes).expect("it reads");
         assert!(tar.wait().expect("it ends").success());
-        for (path, node) in expected(&fixture.tree) {
+        for (path, node) in expected(&fixture.tree, &packed) {
             let path = unpacked.join(path);
             let meta = fs_err::symlink_metadata(&path).expect("it was unpacked");
             match node {
@@ -340,7 +424,9 @@ fn tar_reads_it() {
 /// The error of packing `fixture`, and proof that nothing was left.
 fn failure(fixture: &Fixture, format: Format) -> PackError {
     let out = fixture.folder.join("out/archive");
-    let error = write(&fixture.context(2), &fixture.tree, "app", small(format), known(None), &out)
+    let manifest = fixture.manifest();
+    let content = fixture.content("app", &manifest);
+    let error = write(&fixture.context(2), content, small(format), known(None), &out)
         .expect_err("it fails");
     assert_eq!(fixture.folder.join("out").read_dir_utf8().expect("it was made").count(), 0);
     error
@@ -393,7 +479,9 @@ fn pack_cached(fixture: &Fixture, name: &str) -> (Result<Packed, PackError>, (u6
     let cache = FrameCache::open(&store, false).expect("the store is there");
     let settings = small(Format::TarZst);
     let out = fixture.folder.join(name);
-    let packed = write(&context, &fixture.tree, "app-1.0.0", settings, known(Some(&cache)), &out);
+    let manifest = fixture.manifest();
+    let content = fixture.content("app-1.0.0", &manifest);
+    let packed = write(&context, content, settings, known(Some(&cache)), &out);
     (packed, cache.bytes())
 }
 
@@ -441,11 +529,14 @@ fn every_kept_frame_may_be_damaged() {
 fn a_full_disk_is_told() {
     let fixture = various();
     let entries = entry::list(&fixture.tree, "app", &Natives::default()).expect("a plain tree");
+    let manifest = fixture.manifest();
     for format in FORMATS {
         let full = std::fs::OpenOptions::new().read(true).write(true).open("/dev/full");
         let full = full.expect("Linux has it");
         let work = Work {
+            folder: "app",
             entries: &entries,
+            manifest: &manifest,
             settings: small(format),
             known: known(None),
             threads: NonZeroUsize::MIN,
@@ -471,8 +562,9 @@ fn an_archive_that_is_there_stays_when_the_next_one_fails() {
     let Some(Node::File(source)) = fixture.tree.get("app/block") else { panic!("a file") };
     fs_err::write(source.path(), "damage").expect("ours");
     let context = fixture.context(2);
-    let again =
-        write(&context, &fixture.tree, "app-1.0.0", small(Format::Zip), known(None), &packed.path);
+    let manifest = fixture.manifest();
+    let content = fixture.content("app-1.0.0", &manifest);
+    let again = write(&context, content, small(Format::Zip), known(None), &packed.path);
     assert!(matches!(again, Err(PackError::Damaged { .. })));
     let bytes = fs_err::read(&packed.path).expect("it is still there");
     assert_eq!(Digest::of(bytes), packed.sha256);
@@ -508,7 +600,11 @@ proptest! {
             }
         }
         for format in FORMATS {
-            prop_assert_eq!(read(&fixture.pack(format, jobs), format), expected(&fixture.tree));
+            let packed = fixture.pack(format, jobs);
+            prop_assert_eq!(read(&packed, format), expected(&fixture.tree, &packed));
+            if format == Format::TarZst {
+                read_by_the_manifest(&packed);
+            }
         }
     }
 }

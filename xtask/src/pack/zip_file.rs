@@ -14,7 +14,7 @@ use zip::{CompressionMethod, DateTime, System, ZipWriter};
 use super::cut::{self, Frame};
 use super::entry::{Entry, Kind};
 use super::source::Verified;
-use super::{PackError, Work, pipeline};
+use super::{PackError, Work, Written, pipeline};
 
 /// One entry, ready to be put into the archive.
 enum Ready<'plan> {
@@ -22,20 +22,20 @@ enum Ready<'plan> {
     Folder(&'plan str),
     /// Its name and its target.
     Link(&'plan str, &'plan str),
-    /// What was made of it, and its size before.
+    /// What was made of it, and its size before if it counts as progress.
     File(PreparedZipFile, u64),
 }
 
-/// Writes the archive to `out` and returns the number of parts that were compressed together.
-pub(super) fn write(work: &Work<'_, '_>, out: &File) -> Result<usize, PackError> {
+/// Writes the archive to `out`.
+pub(super) fn write(work: &Work<'_, '_>, out: &File) -> Result<Written, PackError> {
     let parts: Vec<&[Entry<'_>]> = cut::frames(work.entries, work.frame_size())
         .into_iter()
         .filter_map(|frame| match frame {
             Frame::Entries(entries) => Some(entries),
-            Frame::Part { .. } | Frame::End => None,
+            Frame::Part { .. } => None,
         })
         .collect();
-    let count = parts.len();
+    let frames = parts.len() + 1;
     let failure = Failure::default();
     let disk = Disk { file: BufWriter::new(out), failure: &failure };
     let mut archive = ZipWriter::new(disk);
@@ -47,9 +47,15 @@ pub(super) fn write(work: &Work<'_, '_>, out: &File) -> Result<usize, PackError>
         }
         failure.check().map_err(|error| work.write_error(error))
     })?;
+    let manifest = work.manifest.to_json();
+    let last = [Entry::manifest(work.folder, &manifest)];
+    for entry in prepare_all(work, &last)? {
+        put(&mut archive, entry, work).map_err(write_error)?;
+    }
+    failure.check().map_err(|error| work.write_error(error))?;
     let mut disk = archive.finish().map_err(write_error)?;
     disk.flush().and_then(|()| failure.check()).map_err(|error| work.write_error(error))?;
-    Ok(count)
+    Ok(Written { manifest, frames })
 }
 
 /// The first error of the disk.
@@ -130,6 +136,15 @@ fn prepare<'plan>(work: &Work<'_, '_>, entry: &'plan Entry<'_>) -> Result<Ready<
     let (path, source) = match entry.kind {
         Kind::Folder => return Ok(Ready::Folder(&entry.name)),
         Kind::Link(target) => return Ok(Ready::Link(&entry.name, target)),
+        Kind::Manifest(bytes) => {
+            let compress = || {
+                let mut builder = ZipFileBuilder::new(&entry.name, options(work, 0o644))?;
+                builder.write_all(bytes)?;
+                builder.finish()
+            };
+            let prepared = compress().map_err(|error| work.compress_error(io_error(error)))?;
+            return Ok(Ready::File(prepared, 0));
+        }
         Kind::File(path, source) => (path, source),
     };
     let mode = if source.executable { 0o755 } else { 0o644 };

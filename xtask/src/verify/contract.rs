@@ -132,7 +132,7 @@ fn disk(contents: Contents<'_>) -> Disk {
 #[cfg(test)]
 mod tests {
     use gangway_abi::GpuCode;
-    use gangway_artifact::{BundlePath, Digest, PythonVersions};
+    use gangway_artifact::{BundlePath, Digest, Mode, PythonVersions};
 
     use super::*;
     use crate::target::Targets;
@@ -221,7 +221,8 @@ mod tests {
         let file = |name: &str, size| File {
             path: path(name),
             size,
-            mode: "644".to_owned(),
+            mode: Mode::Plain,
+            block: None,
             sha256: Digest::of(name),
         };
         let contents = Contents {

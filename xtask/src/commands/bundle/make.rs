@@ -21,7 +21,7 @@ use crate::integrity::Integrity;
 use crate::launcher::{self, LauncherError};
 use crate::native::{FactsCache, Natives};
 use crate::own_files::OwnFiles;
-use crate::pack::{self, Format, FrameCache, Known, PackError, Settings};
+use crate::pack::{self, Content, Format, FrameCache, Known, PackError, Settings};
 use crate::plan::{self, Inputs, Plan, TargetPlan};
 use crate::registry::Registry;
 use crate::runtime::Mirrors;
@@ -333,8 +333,11 @@ fn pack(
     let archive = options.out.join(format!("{name}.{}", format.extension()));
     let packed = match pack::write(
         materials.context,
-        &staged.tree,
-        &materials.config.app.name,
+        Content {
+            tree: &staged.tree,
+            manifest: &staged.manifest,
+            folder: &materials.config.app.name,
+        },
         Settings::new(format),
         Known { natives: materials.natives, frames: Some(frames) },
         &archive,
@@ -345,8 +348,7 @@ fn pack(
         packed => packed?,
     };
     let beside = options.out.join(format!("{name}.{MANIFEST_FILE}"));
-    let bytes = staged.manifest.to_json();
-    write_beside(&beside, &bytes)
+    write_beside(&beside, &packed.manifest)
         .map_err(|source| BundleError::Manifest { path: beside.clone(), source })?;
     let manifest = &staged.manifest;
     Ok(Bundle {
@@ -361,15 +363,15 @@ fn pack(
         size: packed.size,
         sha256: packed.sha256,
         manifest: beside,
-        manifest_sha256: Digest::of(&bytes),
+        manifest_sha256: Digest::of(&packed.manifest),
         entrypoints: manifest
             .entrypoints
             .iter()
             .map(|entrypoint| entrypoint.name.clone())
             .collect(),
         packages: staged.packages,
-        files: staged.tree.len(),
-        unpacked_size: staged.tree.size(),
+        files: staged.tree.len() + 1,
+        unpacked_size: staged.tree.size() + packed.manifest.len() as u64,
         pruned: staged
             .pruned
             .rules

@@ -1,4 +1,4 @@
-use gangway_artifact::{File, Manifest};
+use gangway_artifact::{File, Manifest, Mode};
 
 use super::*;
 use crate::testing::Sandbox;
@@ -6,16 +6,17 @@ use crate::testing::Sandbox;
 /// A bundle of two files, one of them a program.
 fn bundle() -> (Sandbox, Utf8PathBuf) {
     let sandbox = Sandbox::new();
-    let file = |path: &str, text: &str, mode: &str| {
+    let file = |path: &str, text: &str, mode: Mode| {
         sandbox.write(&format!("a/{path}"), text);
         File {
             path: BundlePath::new(path).expect("plain"),
             size: text.len() as u64,
-            mode: mode.to_owned(),
+            mode,
+            block: None,
             sha256: Digest::of(text),
         }
     };
-    let files = vec![file("app/a.js", "a", "644"), file("launch.json", "{}", "644")];
+    let files = vec![file("app/a.js", "a", Mode::Plain), file("launch.json", "{}", Mode::Plain)];
     let manifest = serde_json::json!({
         "version": 1,
         "builder": "gangway 0.1.0",
