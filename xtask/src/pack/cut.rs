@@ -4,18 +4,21 @@
 //! further on are the same as in the bundle before. Cuts are never made because of the number of threads.
 //!
 //! - A file of at least half a frame has frames to itself, which begin with its first byte: the header, which names
-//!   the path, is in the frame before. So a runtime's frames are the same in all bundles that have it.
+//!   the path, is in the frame before. So a runtime's frames are the same in all bundles that have it. [`large`] says
+//!   where such a file is cut.
 //! - A frame has entries of one part of the archive only.
 //! - Elsewhere a frame ends between half and the whole of the frame size: before another package if there is a
 //!   choice, and then before the entry whose path has the lowest digest.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use gangway_artifact::{BundlePath, Digest};
+use gangway_artifact::Digest;
 
 use super::entry::{Entry, Kind};
 use super::header;
-use crate::tree::Source;
+use super::large::{self, LargeFile, Part};
+use crate::native::SharedData;
 
 /// What is compressed together.
 #[derive(Debug)]
@@ -23,13 +26,15 @@ pub(super) enum Frame<'plan, 'tree> {
     /// Entries with their bytes; of a large file at the end only the headers.
     Entries(&'plan [Entry<'tree>]),
     /// The next bytes of a large file.
-    Part { path: &'tree BundlePath, source: &'tree Source, offset: u64, length: u64 },
+    Part(Part<'tree>),
 }
 
-/// Divides `entries`; what stands after them is no affair of this module.
+/// Divides `entries`; what stands after them is no affair of this module. `shared` has the data in large files that
+/// other builds of them hold as well, by the digests of the files.
 pub(super) fn frames<'plan, 'tree>(
     entries: &'plan [Entry<'tree>],
     frame_size: u64,
+    shared: &HashMap<Digest, SharedData>,
 ) -> Vec<Frame<'plan, 'tree>> {
     let mut frames = Vec::new();
     let sections = entries.chunk_by(|one, next| one.part == next.part);
@@ -44,23 +49,12 @@ pub(super) fn frames<'plan, 'tree>(
         if let Some(Entry { kind: Kind::File(path, source), .. }) =
             run.last().filter(|entry| is_large(entry, frame_size))
         {
-            frames.extend(parts(source.size, frame_size).map(|(offset, length)| Frame::Part {
-                path,
-                source,
-                offset,
-                length,
-            }));
+            let shared = shared.get(&source.sha256).copied();
+            let file = LargeFile { path, source, shared };
+            frames.extend(large::parts(file, frame_size).map(Frame::Part));
         }
     }
     frames
-}
-
-/// Offset and length of the parts of a large file.
-pub(super) fn parts(size: u64, frame_size: u64) -> impl Iterator<Item = (u64, u64)> {
-    (0..size.div_ceil(frame_size)).map(move |index| {
-        let offset = index * frame_size;
-        (offset, frame_size.min(size - offset))
-    })
 }
 
 /// Whether an entry's bytes have frames to themselves.
@@ -103,9 +97,11 @@ fn stream_size(entry: &Entry<'_>, frame_size: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use gangway_artifact::BundlePath;
+
     use super::*;
     use crate::pack::entry;
-    use crate::tree::{Node, Tree};
+    use crate::tree::{Node, Source, Tree};
 
     const FRAME: u64 = 64 << 10;
 
@@ -136,13 +132,13 @@ mod tests {
         let tree = tree(&files);
         let entries =
             entry::list(&tree, "app", &crate::native::Natives::default()).expect("a plain tree");
-        (frames(&entries, FRAME).iter())
+        (frames(&entries, FRAME, &HashMap::new()).iter())
             .filter_map(|frame| match frame {
                 Frame::Entries(entries) => {
                     let size = entries.iter().map(|entry| stream_size(entry, FRAME)).sum();
                     Some((entries[0].path().to_owned(), size))
                 }
-                Frame::Part { .. } => None,
+                Frame::Part(_) => None,
             })
             .collect()
     }
@@ -163,10 +159,10 @@ mod tests {
         let tree = tree(&files);
         let entries =
             entry::list(&tree, "app", &crate::native::Natives::default()).expect("a plain tree");
-        let frames = frames(&entries, FRAME);
+        let frames = frames(&entries, FRAME, &HashMap::new());
         let framed = frames.iter().flat_map(|frame| match frame {
             Frame::Entries(entries) => *entries,
-            Frame::Part { .. } => &[],
+            Frame::Part(_) => &[],
         });
         assert!(framed.map(Entry::path).eq(entries.iter().map(Entry::path)));
     }
@@ -195,10 +191,10 @@ mod tests {
         let tree = tree(&[("a", 10), ("runtime/node", 2 * FRAME + 5), ("z", FRAME / 2), ("zz", 1)]);
         let entries =
             entry::list(&tree, "app", &crate::native::Natives::default()).expect("a plain tree");
-        let described: Vec<_> = (frames(&entries, FRAME).iter())
+        let described: Vec<_> = (frames(&entries, FRAME, &HashMap::new()).iter())
             .map(|frame| match frame {
                 Frame::Entries(entries) => format!("{} entries", entries.len()),
-                Frame::Part { path, length, .. } => format!("{length} of {path}"),
+                Frame::Part(part) => format!("{} of {}", part.length, part.file.path),
             })
             .collect();
         assert_eq!(

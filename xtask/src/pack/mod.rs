@@ -14,6 +14,7 @@ mod error;
 mod frame_cache;
 mod gzip;
 mod header;
+mod large;
 mod manifest;
 mod output;
 mod pipeline;
@@ -24,16 +25,17 @@ mod stream;
 mod tests;
 mod zip_file;
 
+use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{Digest, Manifest};
 
 use crate::context::Context;
-use crate::native::Natives;
+use crate::native::{Natives, SharedData};
 use crate::report::Progress;
 use crate::tree::Tree;
-use entry::Entry;
+use entry::{Entry, Kind};
 use output::Output;
 
 pub use error::PackError;
@@ -208,6 +210,20 @@ impl Work<'_, '_> {
     /// What most frames fit into before they are compressed, with headers and padding.
     fn frame_room(&self) -> usize {
         self.settings.frame_size.get() as usize + (1 << 20)
+    }
+
+    /// The data in large files that other builds of them hold as well, by the digests of the files.
+    fn shared_data(&self) -> Result<HashMap<Digest, SharedData>, PackError> {
+        let mut found = HashMap::new();
+        for entry in self.entries.iter().filter(|entry| cut::is_large(entry, self.frame_size())) {
+            if let Kind::File(path, source) = entry.kind
+                && let Some(data) = (self.known.natives.shared_data(source))
+                    .map_err(|error| source::read_error(path, source, error))?
+            {
+                found.insert(source.sha256, data);
+            }
+        }
+        Ok(found)
     }
 
     fn write_error(&self, error: std::io::Error) -> PackError {

@@ -10,7 +10,8 @@ use ::zstd::bulk::Compressor;
 use ::zstd::zstd_safe::CParameter;
 use gangway_artifact::{Digest, Frame};
 
-use super::stream::{self, LargeFile, Piece};
+use super::large::{LargeFile, Part};
+use super::stream::{self, Piece};
 use super::{FrameCache, PackError, Work, Written, manifest, source};
 use crate::buffers;
 
@@ -50,9 +51,10 @@ pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, Pac
         let sha256 = Digest::of(&*bytes);
         Ok(Compressed { bytes, sha256 })
     };
-    let is_kept = |file: LargeFile<'_>, part: &Digest| {
-        let has =
-            |cache: &FrameCache| Ok(cache.has(&key(part, Tuning::level(work.level(Some(file))?))));
+    let is_kept = |part: &Part<'_>| {
+        let has = |cache: &FrameCache| {
+            Ok(cache.has(&key(&part.key(), Tuning::level(work.level(Some(part))?))))
+        };
         work.known.frames.map_or(Ok(false), has)
     };
     let mut archive = Archive { work, out, frames: Vec::new(), checksums: Vec::new() };
@@ -119,12 +121,16 @@ impl Tuning {
 impl Work<'_, '_> {
     fn tuning(&self, piece: &Piece<'_, '_>) -> Result<Tuning, PackError> {
         let min_match = piece.is_manifest().then_some(MANIFEST_MIN_MATCH);
-        Ok(Tuning { level: self.level(piece.large_file())?, min_match })
+        Ok(Tuning { level: self.level(piece.part())?, min_match })
     }
 
-    /// The level for a part of this file, or else for a piece with many.
-    fn level(&self, large: Option<LargeFile<'_>>) -> Result<i32, PackError> {
-        let Some(LargeFile { path, source }) = large else { return Ok(self.settings.level.into()) };
+    /// The level for this part of a large file, or else for a piece with many files.
+    fn level(&self, part: Option<&Part<'_>>) -> Result<i32, PackError> {
+        // Data that is shared is no code, and is compressed once for many.
+        let Some(part) = part.filter(|part| part.shared_data().is_none()) else {
+            return Ok(self.settings.level.into());
+        };
+        let LargeFile { path, source, .. } = part.file;
         let identity = self.known.natives.identity(source);
         let is_code = identity.map_err(|error| source::read_error(path, source, error))?.is_some();
         Ok(i32::from(if is_code { self.settings.code_level } else { self.settings.level }))

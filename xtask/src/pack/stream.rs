@@ -1,13 +1,13 @@
 //! The tar stream, piece by piece: the entries of the tree, then the manifest, then the end.
 
-use gangway_artifact::{BundlePath, Digest};
+use gangway_artifact::Digest;
 
 use super::cut::{self, Frame};
 use super::entry::{Entry, Kind};
+use super::large::{self, Part};
 use super::source::{self, Verified};
 use super::{PackError, Work, header, pipeline};
 use crate::buffers;
-use crate::tree::Source;
 
 /// A piece of the stream that is compressed by itself.
 #[derive(Debug)]
@@ -29,29 +29,15 @@ enum Content<'plan, 'tree> {
     End,
 }
 
-/// A file that has pieces to itself.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LargeFile<'tree> {
-    pub(super) path: &'tree BundlePath,
-    pub(super) source: &'tree Source,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Part<'tree> {
-    file: LargeFile<'tree>,
-    offset: u64,
-    length: u64,
-}
-
 /// Makes the tar stream up to the manifest, has each piece of it compressed by `compress` and gives the results to `take`, in order.
-/// `is_kept` says of a large file and the content of a part of it whether `compress` will not need its bytes.
+/// `is_kept` says of a part of a large file whether `compress` will not need its bytes.
 pub(super) fn write<C: Send>(
     work: &Work<'_, '_>,
-    is_kept: impl Fn(LargeFile<'_>, &Digest) -> Result<bool, PackError> + Send,
+    is_kept: impl Fn(&Part<'_>) -> Result<bool, PackError> + Send,
     compress: impl Fn(Piece<'_, '_>) -> Result<C, PackError> + Sync,
     mut take: impl FnMut(C) -> Result<(), PackError>,
 ) -> Result<(), PackError> {
-    let frames = cut::frames(work.entries, work.frame_size());
+    let frames = cut::frames(work.entries, work.frame_size(), &work.shared_data()?);
     let mut reading = Reading { work, open: None, is_kept };
     let jobs = frames.into_iter().map(|frame| reading.piece(&frame));
     let work_on = |piece: Piece<'_, '_>| {
@@ -101,10 +87,10 @@ impl Piece<'_, '_> {
         matches!(self.content, Content::Manifest(_))
     }
 
-    /// The file it is a part of, if it is one.
-    pub(super) fn large_file(&self) -> Option<LargeFile<'_>> {
+    /// The part of a large file it is, if it is one.
+    pub(super) fn part(&self) -> Option<&Part<'_>> {
         match &self.content {
-            Content::Part { part, .. } => Some(part.file),
+            Content::Part { part, .. } => Some(part),
             Content::Entries(_) | Content::Manifest(_) | Content::End => None,
         }
     }
@@ -135,36 +121,6 @@ impl Piece<'_, '_> {
     }
 }
 
-impl Part<'_> {
-    fn key(&self) -> Digest {
-        let Self { file: LargeFile { source, .. }, offset, length } = self;
-        Digest::of(format!("part\n{} {offset} {length} {}", source.sha256, source.size))
-    }
-
-    fn is_last(&self) -> bool {
-        self.offset + self.length == self.file.source.size
-    }
-
-    /// Appends the padding after a file's last part.
-    fn pad(&self, plain: &mut Vec<u8>) {
-        if self.is_last() {
-            plain.resize(plain.len() + header::padding(self.file.source.size), 0);
-        }
-    }
-
-    /// Reads the whole file for one part of it: only so can its digest be checked.
-    fn read_alone(&self) -> Result<Vec<u8>, PackError> {
-        let mut file = Verified::open(self.file.path, self.file.source)?;
-        let mut plain = Vec::new();
-        file.skip(self.offset)?;
-        file.read(self.length, &mut plain)?;
-        file.skip(self.file.source.size - self.offset - self.length)?;
-        file.finish()?;
-        self.pad(&mut plain);
-        Ok(plain)
-    }
-}
-
 /// Frames become pieces.
 struct Reading<'work, 'tree, F> {
     work: &'work Work<'work, 'tree>,
@@ -175,7 +131,7 @@ struct Reading<'work, 'tree, F> {
 
 impl<'tree, F> Reading<'_, 'tree, F>
 where
-    F: Fn(LargeFile<'_>, &Digest) -> Result<bool, PackError>,
+    F: Fn(&Part<'_>) -> Result<bool, PackError>,
 {
     fn piece<'plan>(
         &mut self,
@@ -183,8 +139,7 @@ where
     ) -> Result<Piece<'plan, 'tree>, PackError> {
         let content = match *frame {
             Frame::Entries(entries) => Content::Entries(entries),
-            Frame::Part { path, source, offset, length } => {
-                let part = Part { file: LargeFile { path, source }, offset, length };
+            Frame::Part(part) => {
                 let plain = self.read(part)?;
                 Content::Part { part, plain }
             }
@@ -212,8 +167,8 @@ where
     }
 
     fn keeps_all(&self, first: Part<'tree>) -> Result<bool, PackError> {
-        for (offset, length) in cut::parts(first.file.source.size, self.work.frame_size()) {
-            if !(self.is_kept)(first.file, &Part { offset, length, ..first }.key())? {
+        for part in large::parts(first.file, self.work.frame_size()) {
+            if !(self.is_kept)(&part)? {
                 return Ok(false);
             }
         }

@@ -385,6 +385,45 @@ fn large_files_have_the_same_frames_in_every_archive() {
     }
 }
 
+/// A program of this machine's kind with ICU's data in it, `before` bytes of its own before that and some after.
+fn program(before: usize) -> Vec<u8> {
+    const ITEM: u32 = 15_000;
+    let mut bytes = vec![0; 64];
+    bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    bytes[16..20].copy_from_slice(&[3, 0, 62, 0]);
+    let own = u8::try_from(before % 256).expect("a remainder");
+    bytes.extend(noise(before).iter().map(|byte| byte ^ own));
+    bytes.extend([32, 0, 0xda, 0x27].into_iter().chain([0; 8]));
+    bytes.extend(b"CmnD".iter().chain(&[0; 16]));
+    bytes.extend(3_u32.to_le_bytes());
+    for item in 0..3 {
+        bytes.extend([[0; 4], (28 + ITEM * item).to_le_bytes()].concat());
+    }
+    bytes.extend(noise(3 * ITEM as usize).iter().rev());
+    bytes.extend(noise(before / 3).iter().map(|byte| byte ^ own));
+    bytes
+}
+
+#[test]
+fn data_that_builds_for_all_platforms_hold_has_the_same_frames() {
+    let frames = |before: usize| {
+        let mut fixture = Fixture::new();
+        fixture.file("runtime/bin/node", &program(before), true);
+        let (packed, _) = pack_cached(&fixture, "out.tar.zst");
+        let packed = packed.expect("it packs");
+        assert_eq!(read(&packed, Format::TarZst), expected(&fixture.tree, &packed));
+        let manifest = Manifest::from_json(&packed.manifest).expect("its own");
+        let frames: Vec<_> =
+            manifest.frames.iter().map(|frame| (frame.plain, frame.sha256)).collect();
+        frames
+    };
+    let (one, other) = (frames(20_000), frames(31_234));
+    let common: Vec<_> =
+        one.iter().filter(|frame| other.contains(frame)).map(|(plain, _)| *plain).collect();
+    // The archive's own folder; then the data, from its header to its last item.
+    assert_eq!(common, [512, 10_000, 10_000, 10_000, 60]);
+}
+
 #[test]
 fn tar_reads_it() {
     let fixture = various();

@@ -4,6 +4,7 @@
 //! Windows pass over them.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
@@ -28,7 +29,7 @@ enum Ready<'plan> {
 
 /// Writes the archive to `out`.
 pub(super) fn write(work: &Work<'_, '_>, out: &File) -> Result<Written, PackError> {
-    let parts: Vec<&[Entry<'_>]> = cut::frames(work.entries, work.frame_size())
+    let parts: Vec<&[Entry<'_>]> = cut::frames(work.entries, work.frame_size(), &HashMap::new())
         .into_iter()
         .filter_map(|frame| match frame {
             Frame::Entries(entries) => Some(entries),
