@@ -1,7 +1,7 @@
 //! SHA-256, the one digest of files and archives. (npm's SHA-512 integrity strings are the builder's affair.)
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -135,6 +135,40 @@ impl<R: Read> Read for HashingReader<R> {
     }
 }
 
+/// Passes bytes on and hashes them on the way.
+#[derive(Debug)]
+pub struct HashingWriter<W> {
+    inner: W,
+    hasher: Sha256,
+    length: u64,
+}
+
+impl<W: Write> HashingWriter<W> {
+    /// Starts with nothing written.
+    pub fn new(inner: W) -> Self {
+        Self { inner, hasher: Sha256::new(), length: 0 }
+    }
+
+    /// The digest and the number of the bytes that went through so far.
+    #[must_use]
+    pub fn finish(self) -> (Digest, u64) {
+        (Digest(self.hasher.finalize().into()), self.length)
+    }
+}
+
+impl<W: Write> Write for HashingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.length += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,5 +190,15 @@ mod tests {
         for text in ["", "abc", &"g".repeat(64), &"a".repeat(63), &"a".repeat(66)] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_hashed_as_far_as_it_got() {
+        let mut room = [0; 4];
+        let mut writer = HashingWriter::new(&mut room[..]);
+        assert_eq!(writer.write(b"abcdef").expect("there is room for some"), 4);
+        assert!(writer.write_all(b"ef").is_err());
+        assert_eq!(writer.finish(), (Digest::of("abcd"), 4));
+        assert_eq!(room, *b"abcd");
     }
 }

@@ -18,7 +18,7 @@ mod version;
 
 pub use contract::{Contract, Disk, Fact, Found, Host, L4tRange, Need, Nvidia, Python, Unmet};
 pub use date::{Date, DateError};
-pub use digest::{Digest, DigestError, HashingReader};
+pub use digest::{Digest, DigestError, HashingReader, HashingWriter};
 pub use frames::{BLOCK, Frame, FrameError, Frames, Piece};
 pub use launch::{Environment, LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
 pub use manifest::{

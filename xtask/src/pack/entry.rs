@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use gangway_artifact::{BundlePath, MANIFEST_FILE};
 
 use super::{PackError, source};
+use crate::licenses;
 use crate::native::Natives;
 use crate::tree::{Node, Source, Tree};
 
@@ -34,7 +35,7 @@ pub(super) enum Part {
     Portable,
     /// Groups with native code.
     Native,
-    /// The files at the bundle's root, which describe it.
+    /// What describes the bundle: the licence texts, and the files at its root.
     Description,
 }
 
@@ -112,6 +113,8 @@ impl<'tree> NativeCode<'tree> {
     fn part(&self, path: &str) -> Part {
         match group(path) {
             root if root == path => Part::Description,
+            // Those of the platform's own packages are among them.
+            licenses::FOLDER => Part::Description,
             group if self.groups.contains(group) => Part::Native,
             _ => Part::Portable,
         }
@@ -271,7 +274,12 @@ mod tests {
     #[test]
     fn what_platforms_share_stands_before_native_code() {
         let mut tree = Tree::default();
-        for path in ["app/node_modules/b/index.js", "launch.json", "app/node_modules/a/z.js"] {
+        for path in [
+            "app/node_modules/b/index.js",
+            "launch.json",
+            "licenses/a@1.0.0/LICENSE",
+            "app/node_modules/a/z.js",
+        ] {
             link(&mut tree, path, "x");
         }
         let program = camino::Utf8PathBuf::try_from(std::env::current_exe().expect("it runs"));
@@ -290,6 +298,7 @@ mod tests {
                 (Part::Native, "app/node_modules/a/z.js"),
                 (Part::Native, "app/node_modules/a/b.node"),
                 (Part::Description, "launch.json"),
+                (Part::Description, "licenses/a@1.0.0/LICENSE"),
             ]
         );
     }

@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{Digest, Manifest};
+use gangway_artifact::{Digest, HashingWriter, Manifest};
 
 use crate::context::Context;
 use crate::native::{Natives, SharedData};
@@ -166,12 +166,15 @@ pub fn write(
         out,
     };
     work.progress.message(out.file_name().unwrap_or_default().to_owned());
+    let mut file = HashingWriter::new(output.file());
     let Written { manifest, frames } = match settings.format {
-        Format::TarZst => seekable::write(&work, output.file())?,
-        Format::TarGz => gzip::write(&work, output.file())?,
+        Format::TarZst => seekable::write(&work, &mut file)?,
+        Format::TarGz => gzip::write(&work, &mut file)?,
         Format::Zip => zip_file::write(&work, output.file())?,
     };
-    let (sha256, size) = output.finish()?;
+    // The writer of ZIP files goes back to fill in what it did not know: they are hashed when they are whole.
+    let known = (settings.format != Format::Zip).then(|| file.finish());
+    let (sha256, size) = output.finish(known)?;
     Ok(Packed { path: out.to_owned(), size, sha256, frames, manifest })
 }
 

@@ -47,15 +47,16 @@ impl Output {
         &self.file
     }
 
-    /// Gives the archive its name, once its bytes are on disk, and says which bytes and how many they are.
-    pub(super) fn finish(self) -> Result<(Digest, u64), PackError> {
+    /// Gives the archive its name, once its bytes are on disk, and says which bytes and how many they are, which is what
+    /// `known` says if there is something.
+    pub(super) fn finish(self, known: Option<(Digest, u64)>) -> Result<(Digest, u64), PackError> {
         let Self { partial, mut file, out } = self;
         let write_error = |error| PackError::Write { out: out.clone(), error };
         file.seek(SeekFrom::Start(0)).map_err(write_error)?;
         // The disk and the processor are busy at the same time.
         let (synced, written) = std::thread::scope(|scope| {
             let synced = scope.spawn(|| file.sync_all());
-            let written = Digest::of_reader(&file);
+            let written = known.map_or_else(|| Digest::of_reader(&file), Ok);
             (synced.join().expect("a call of the system does not panic"), written)
         });
         synced.map_err(write_error)?;
@@ -134,7 +135,7 @@ mod tests {
         std::fs::create_dir(folder.join("new")).expect("a folder");
         std::fs::write(folder.join("new/a.zip.partial"), "half an archive").expect("a file");
         let output = Output::create(&out).expect("nobody holds it");
-        let (digest, size) = output.finish().expect("nothing was written");
+        let (digest, size) = output.finish(None).expect("nothing was written");
         assert_eq!((digest, size), (Digest::of(""), 0));
         assert_eq!(names(&folder.join("new")), ["a.zip"]);
     }
@@ -145,7 +146,7 @@ mod tests {
         let out = folder.join("a.zip");
         let first = Output::create(&out).expect("the folder is ours");
         assert!(matches!(Output::create(&out), Err(PackError::Busy { .. })));
-        first.finish().expect("nothing was written");
+        first.finish(None).expect("nothing was written");
         let second = Output::create(&out).expect("the first is done");
         drop(second);
         assert_eq!(names(&folder), ["a.zip"]);

@@ -399,8 +399,8 @@ fn program(before: usize) -> Vec<u8> {
     for item in 0..3 {
         bytes.extend([[0; 4], (28 + ITEM * item).to_le_bytes()].concat());
     }
-    bytes.extend(noise(3 * ITEM as usize).iter().rev());
-    bytes.extend(noise(before / 3).iter().map(|byte| byte ^ own));
+    bytes.extend(noise(2 * ITEM as usize).iter().rev());
+    bytes.extend(noise(ITEM as usize + before / 3).iter().map(|byte| byte ^ own));
     bytes
 }
 
