@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::Date;
@@ -31,13 +32,15 @@ pub struct Context {
     pub jobs: NonZeroUsize,
     /// The day it is. Allowances end; what is in a bundle never depends on it.
     pub today: Date,
+    /// When the command was given. It decides what the cache keeps, and nothing else.
+    pub now: SystemTime,
     /// The builder's own program, which confined programs are started by way of.
     pub executable: Utf8PathBuf,
     runtime: OnceLock<tokio::runtime::Runtime>,
 }
 
 impl Context {
-    /// A context of these values. `jobs` is what the machine has, `executable` what this process runs; `today` is long past
+    /// A context of these values. `jobs` is what the machine has, `executable` what this process runs; `today` and `now` are long past
     /// until the program that has a clock says otherwise.
     #[must_use]
     pub fn new(
@@ -55,6 +58,7 @@ impl Context {
             offline: false,
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             today: Date::EPOCH,
+            now: SystemTime::UNIX_EPOCH,
             executable: Utf8PathBuf::from("/proc/self/exe"),
             runtime: OnceLock::new(),
         }

@@ -438,8 +438,9 @@ fn context(global: &Global) -> miette::Result<Context> {
         context.jobs = jobs;
     }
     // A clock that says it is before 1970 is wrong, and no allowance has ended.
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    context.today = now.map_or(Date::EPOCH, |since| Date::from_unix(since.as_secs()));
+    context.now = std::time::SystemTime::now();
+    let since = context.now.duration_since(std::time::UNIX_EPOCH);
+    context.today = since.map_or(Date::EPOCH, |since| Date::from_unix(since.as_secs()));
     context.executable = std::env::current_exe()
         .into_diagnostic()
         .wrap_err("cannot find this program's own file")

@@ -49,7 +49,9 @@ pub struct Settings {
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
-    /// How long a connection may take, and how long nothing may come over it.
+    /// How long a connection may take; never more than `silence`.
+    pub connecting: Duration,
+    /// How long nothing may come over a connection.
     pub silence: Duration,
 }
 
@@ -64,6 +66,7 @@ impl Default for Settings {
             retries: 4,
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(15),
+            connecting: Duration::from_secs(30),
             silence: Duration::from_secs(60),
         }
     }
@@ -116,7 +119,7 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("gangway/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
-            .connect_timeout(settings.silence.min(Duration::from_secs(30)))
+            .connect_timeout(settings.silence.min(settings.connecting))
             .read_timeout(settings.silence)
             .tls_danger_accept_invalid_certs(!settings.verify_certificates);
         let exceptions = settings.no_proxy.as_deref().and_then(NoProxy::from_string);
@@ -138,6 +141,12 @@ impl Client {
             .with_max_delay(settings.longest_pause)
             .with_max_times(settings.retries);
         Ok(Self { client: builder.build().map_err(failed)?, backoff })
+    }
+
+    /// The client below, for a library that asks in its own way; it shares the connections.
+    #[must_use]
+    pub fn plain(&self) -> reqwest::Client {
+        self.client.clone()
     }
 
     /// Downloads into the file `to`, which is made or emptied, and hashes on the way. The caller compares the result

@@ -280,6 +280,7 @@ fn settings(context: &Context, npm: &BTreeMap<String, Vec<String>>) -> Settings 
         retries: one("fetch-retries").and_then(|count| count.parse().ok()).unwrap_or(usual.retries),
         first_pause: milliseconds("fetch-retry-mintimeout").unwrap_or(usual.first_pause),
         longest_pause: milliseconds("fetch-retry-maxtimeout").unwrap_or(usual.longest_pause),
+        connecting: usual.connecting,
         silence: milliseconds("fetch-timeout").unwrap_or(usual.silence),
     }
 }
