@@ -5,6 +5,8 @@
 //! the store, and the result is a list of [`Changes`] that can be kept under a key and applied
 //! again without running the program.
 
+mod shared;
+
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::path::Path;
@@ -337,6 +339,13 @@ impl Changes {
     /// # Errors
     /// When they cannot be written.
     pub fn remember(&self, store: &Store, key: &str) -> Result<(), StoreError> {
+        let text = serde_json::to_vec(&self.record());
+        let text = text.expect("texts, numbers and digests have a JSON form");
+        store.derived::<StoreError>(key, false, || Ok(text))?;
+        Ok(())
+    }
+
+    fn record(&self) -> Record {
         let present = self.present.iter().map(|(path, node)| {
             let node = match node {
                 Node::File(Source { size, executable, sha256, .. }) => {
@@ -346,15 +355,11 @@ impl Changes {
             };
             (path.clone(), node)
         });
-        let record = Record {
+        Record {
             version: Record::VERSION,
             present: present.collect(),
             removed: self.removed.clone(),
-        };
-        let text =
-            serde_json::to_vec(&record).expect("texts, numbers and digests have a JSON form");
-        store.derived::<StoreError>(key, false, || Ok(text))?;
-        Ok(())
+        }
     }
 
     /// What was kept under `key`, if all of it is still there.

@@ -38,6 +38,7 @@ pub mod runpath;
 pub mod runtime;
 pub mod scripts;
 pub mod services;
+pub mod shared_cache;
 pub mod smoke;
 pub mod stage;
 pub mod store;

@@ -213,10 +213,10 @@ fn tell_verdict(
 
 /// Says what came of every target.
 fn told(context: &Context, outcome: bundle::Outcome, json: bool) -> miette::Result<ExitCode> {
-    let bundle::Outcome { bundles, failures, warnings } = outcome;
+    let bundle::Outcome { bundles, failures, warnings, shared_cache } = outcome;
     let status = if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if json {
-        print(&to_json(&summary::json(&bundles, failures, &warnings))?)?;
+        print(&to_json(&summary::json(&bundles, failures, &warnings, shared_cache.as_ref()))?)?;
         return Ok(status);
     }
     for (warning, targets) in summary::warnings(&bundles) {
@@ -234,6 +234,9 @@ fn told(context: &Context, outcome: bundle::Outcome, json: bool) -> miette::Resu
         let targets: Vec<&str> = failure.targets.iter().map(TargetName::as_str).collect();
         context.reporter.done("Failed", format!("no bundle for {}:", targets.join(", ")));
         report(&failure.error.into(), false);
+    }
+    if let Some(used) = &shared_cache {
+        print(&summary::shared_cache(used))?;
     }
     Ok(status)
 }

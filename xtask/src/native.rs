@@ -15,6 +15,7 @@ use crate::buffers;
 use crate::tree::Source;
 
 pub use cache::FactsCache;
+pub(crate) use cache::is_whole as facts_are_whole;
 
 /// How much of a file tells what it is, in bytes.
 const HEAD: u64 = 4096;

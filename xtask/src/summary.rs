@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::commands::bundle::{Bundle, Failure};
 use crate::process;
+use crate::shared_cache::Use;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -17,11 +18,18 @@ pub struct Json<'a> {
     bundles: &'a [Bundle],
     failures: Vec<Value>,
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_cache: Option<&'a Use>,
 }
 
 /// What came of every target, for programs.
 #[must_use]
-pub fn json<'a>(bundles: &'a [Bundle], failures: Vec<Failure>, warnings: &'a [String]) -> Json<'a> {
+pub fn json<'a>(
+    bundles: &'a [Bundle],
+    failures: Vec<Failure>,
+    warnings: &'a [String],
+    shared_cache: Option<&'a Use>,
+) -> Json<'a> {
     let failures = failures.into_iter().map(|failure| {
         let mut text = String::new();
         miette::JSONReportHandler::new()
@@ -34,7 +42,7 @@ pub fn json<'a>(bundles: &'a [Bundle], failures: Vec<Failure>, warnings: &'a [St
         }
         told
     });
-    Json { bundles, failures: failures.collect(), warnings }
+    Json { bundles, failures: failures.collect(), warnings, shared_cache }
 }
 
 /// Every warning, and the targets it is for.
@@ -168,6 +176,27 @@ fn needs(bundle: &Bundle) -> String {
     if parts.is_empty() { "nothing of the system".to_owned() } else { parts.join(", ") }
 }
 
+/// What the shared cache was good for, in one line.
+#[must_use]
+pub fn shared_cache(used: &Use) -> String {
+    let Use { place, found, found_bytes, sent, sent_bytes, damaged, unsent, reachable } = used;
+    let mut text = format!(
+        "{:>10}  {found} frames and builds came from {place} ({}), {sent} went there ({})",
+        "shared",
+        size(*found_bytes),
+        size(*sent_bytes)
+    );
+    for (count, what) in [(damaged, "damaged and made anew"), (unsent, "not sent")] {
+        if *count > 0 {
+            write!(text, ", {count} {what}").expect("strings grow");
+        }
+    }
+    if !reachable {
+        text.push_str("; it was given up");
+    }
+    text
+}
+
 /// Commands that unpack the archive and start its first program.
 fn try_it(bundle: &Bundle, archive: &Utf8Path) -> Option<String> {
     let name = archive.file_name()?;
@@ -221,13 +250,31 @@ mod tests {
     fn programs_are_told_what_failed() {
         let error = crate::commands::bundle::BundleError::Damaged { path: "cache/x".into() };
         let failure = Failure { targets: vec!["jetson".parse().expect("a target's name")], error };
-        let json = serde_json::to_value(json(&two(), vec![failure], &[])).expect("plain JSON");
+        let json =
+            serde_json::to_value(json(&two(), vec![failure], &[], None)).expect("plain JSON");
         assert_eq!(json["bundles"].as_array().map(Vec::len), Some(2));
         assert_eq!(json["failures"][0]["targets"][0], "jetson");
         assert_eq!(
             json["failures"][0]["error"]["message"],
             "`cache/x` in the cache was damaged; it was thrown away"
         );
+    }
+
+    #[test]
+    fn what_the_shared_cache_was_good_for() {
+        let good = Use {
+            place: "s3://team/gangway".to_owned(),
+            found: 41,
+            found_bytes: 98_120_000,
+            sent: 3,
+            sent_bytes: 2_100_000,
+            damaged: 0,
+            unsent: 0,
+            reachable: true,
+        };
+        insta::assert_snapshot!(shared_cache(&good), @"    shared  41 frames and builds came from s3://team/gangway (98.12 MB), 3 went there (2.10 MB)");
+        let bad = Use { damaged: 1, unsent: 2, reachable: false, ..good };
+        insta::assert_snapshot!(shared_cache(&bad), @"    shared  41 frames and builds came from s3://team/gangway (98.12 MB), 3 went there (2.10 MB), 1 damaged and made anew, 2 not sent; it was given up");
     }
 
     #[test]

@@ -121,6 +121,17 @@ impl Answer {
         }
     }
 
+    /// The same with another status.
+    pub(crate) fn but(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The same, but the connection ends `missing` bytes too early.
     pub(crate) fn cut(self, missing: usize) -> Self {
         Self { missing, ..self }

@@ -21,10 +21,13 @@ use crate::plan::{self, Inputs, Plan, PlanError};
 use crate::registry::RegistryError;
 use crate::runtime::MirrorError;
 use crate::services::{self, ServiceError};
+use crate::shared_cache::{self, SharedCache, SharedCacheError};
 use crate::stage::StageError;
 use crate::store::{Store, StoreError};
 use crate::target::Target;
 use crate::verify::{Checking, allow};
+
+pub(crate) use record::BUCKET as RECORDS;
 
 /// What to bundle, and how.
 #[derive(Debug, Clone)]
@@ -119,6 +122,9 @@ pub enum BundleError {
     Store(#[from] StoreError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    SharedCache(#[from] SharedCacheError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -169,6 +175,8 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// What a person should know and may mend, of all targets together.
     pub warnings: Vec<String>,
+    /// What the shared cache was good for, if there is one and there was something to do.
+    pub shared_cache: Option<shared_cache::Use>,
 }
 
 /// Targets that could not be bundled.
@@ -203,7 +211,8 @@ pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outc
     {
         return Err(BundleError::OutIsSource { path: options.out.clone() });
     }
-    let store = Store::open(context)?;
+    let shared = SharedCache::open(context)?;
+    let store = Store::open(context)?.shared_with(shared.clone());
     let skip = [options.out.clone(), context.cache.clone()];
     let own = OwnFiles::collect(config, &plan, inputs.lockfile_folder(config), &skip)?;
     let sources = services::sources(context, config, &skip)?;
@@ -211,6 +220,7 @@ pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outc
     let mut outcome = Outcome {
         bundles: Vec::new(),
         warnings: Vec::new(),
+        shared_cache: None,
         failures: refused
             .map(|refused| Failure { targets: vec![refused.target], error: refused.error.into() })
             .collect(),
@@ -227,7 +237,10 @@ pub fn run(context: &Context, config: &Config, options: &Options) -> Result<Outc
     };
     let missing = make::look(&command, &mut outcome);
     if !missing.is_empty() {
-        make::all(&command, missing, &mut outcome)?;
+        let made = make::all(&command, missing, &mut outcome);
+        // What was made is of use to others, whatever failed besides.
+        outcome.shared_cache = shared.map(|shared| shared.finish());
+        made?;
     }
     outcome.bundles.sort_by(|a, b| (&a.target, &a.archive).cmp(&(&b.target, &b.archive)));
     outcome.failures.sort_by(|a, b| a.targets.cmp(&b.targets));

@@ -64,6 +64,13 @@ impl FactsCache {
     }
 }
 
+/// Whether the bytes of an entry are as they were written, in whichever version.
+pub(crate) fn is_whole(of: Digest, entry: &[u8]) -> bool {
+    let Some(end) = entry.iter().position(|byte| *byte == b'\n') else { return false };
+    let (first, facts) = entry.split_at(end + 1);
+    first.ends_with(format!(" {of} {}\n", Digest::of(facts)).as_bytes())
+}
+
 fn encode(of: Digest, Reading { facts, shared }: &Reading) -> Vec<u8> {
     let facts = serde_json::to_vec(&(facts.as_deref(), shared)).expect("facts are plain data");
     let mut entry = head(of, Digest::of(&facts)).into_bytes();

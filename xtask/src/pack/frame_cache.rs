@@ -7,8 +7,11 @@
 //! Threads that want the same frame at the same time share one compression. Where several bundles are made, the frames
 //! that come first are kept in memory too: those are what the bundles have in common. A cache that cannot be written
 //! to costs time and nothing else.
+//!
+//! What is not here may be in the shared cache. A frame from there is kept only when the caller has found it to hold what
+//! it would have compressed itself; from then on it is one of our own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,12 +21,16 @@ use camino::Utf8PathBuf;
 use gangway_artifact::Digest;
 
 use crate::buffers;
+use crate::shared_cache::{Kind, Load, SharedCache};
 use crate::store::{Store, StoreError};
 
-const BUCKET: &str = "frames-v1";
+pub(crate) const BUCKET: &str = "frames-v1";
 
 /// How much is kept in memory of the frames that came first, in bytes: what the eleven bundles of OpenClaw share is 80 MB.
 const MOST_REMEMBERED: usize = 128 << 20;
+
+/// How many frames are brought from the shared cache at the same time: most of the time they wait for the network.
+const BROUGHT_AT_ONCE: usize = 8;
 
 /// The length of the digest behind a frame, in bytes.
 const SEAL: usize = 64;
@@ -34,12 +41,15 @@ pub struct FrameCache {
     folder: Utf8PathBuf,
     /// Where frames are written before they get their names; it is there as long as the store is.
     work: tempfile::TempDir,
-    _store: Store,
+    store: Store,
     turns: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
     compressed: AtomicU64,
     reused: AtomicU64,
     remembered: Mutex<Remembered>,
     most_remembered: usize,
+    shared: Option<SharedCache>,
+    /// Held by whoever brings frames: who comes second finds what the first one brought.
+    bringing: Mutex<()>,
 }
 
 /// Frames in memory.
@@ -58,13 +68,21 @@ impl FrameCache {
         Ok(Self {
             folder: store.bucket(BUCKET)?,
             work: store.temporary()?,
-            _store: store.clone(),
+            store: store.clone(),
             turns: Mutex::default(),
             compressed: AtomicU64::new(0),
             reused: AtomicU64::new(0),
             remembered: Mutex::default(),
             most_remembered: if is_for_several { MOST_REMEMBERED } else { 0 },
+            shared: None,
+            bringing: Mutex::default(),
         })
+    }
+
+    /// The same, with a cache that is asked for what is not here and gets what is made.
+    #[must_use]
+    pub fn shared_with(self, shared: Option<SharedCache>) -> Self {
+        Self { shared, ..self }
     }
 
     /// How many bytes of frames were compressed, and how many were there already.
@@ -78,8 +96,58 @@ impl FrameCache {
         self.path(key).exists()
     }
 
+    /// Whether there is any use in [`bring`](Self::bring).
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.as_ref().is_some_and(SharedCache::is_on)
+    }
+
+    /// Looks for frames in the shared cache and keeps those of which `proves` says that they are what is wanted.
+    pub(super) fn bring<T: Send>(
+        &self,
+        wanted: Vec<(Digest, T)>,
+        proves: impl Fn(&T, &[u8]) -> bool + Sync,
+    ) {
+        let Some(shared) = &self.shared else { return };
+        let _turn = locked(&self.bringing);
+        let _waiting = shared.waiting();
+        let threads = wanted.len().min(BROUGHT_AT_ONCE);
+        let wanted = Mutex::new(VecDeque::from(wanted));
+        let work = || {
+            loop {
+                let next = locked(&wanted).pop_front();
+                let Some((key, piece)) = next else { return };
+                if shared.is_on() && !self.has(&key) {
+                    self.bring_one(shared, &key, |frame| proves(&piece, frame));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(work);
+            }
+        });
+    }
+
+    fn bring_one(&self, shared: &SharedCache, key: &Digest, proves: impl Fn(&[u8]) -> bool) {
+        let Some(found) = shared.find(Kind::Frame, key) else { return };
+        if !proves(&found.bytes) {
+            shared.refuse(found);
+            return;
+        }
+        match self.keep(key, &found.bytes) {
+            Ok(()) => shared.used(found, Kind::Frame, key, || self.load(key)),
+            Err(error) => {
+                tracing::warn!(path = %self.path(key), %error, "cannot keep a compressed frame");
+            }
+        }
+    }
+
+    fn load(&self, key: &Digest) -> Load {
+        Load::Frame { key: *key, path: self.path(key) }
+    }
+
     /// The frame of this key, or what `make` compresses now.
-    pub(super) fn obtain<E>(
+    pub(crate) fn obtain<E>(
         &self,
         key: &Digest,
         make: impl FnOnce() -> Result<Vec<u8>, E>,
@@ -93,8 +161,12 @@ impl FrameCache {
         }
         let frame = Arc::new(make()?);
         self.compressed.fetch_add(frame.len() as u64, Ordering::Relaxed);
-        if let Err(error) = self.keep(key, &frame) {
-            tracing::warn!(path = %self.path(key), %error, "cannot keep a compressed frame");
+        match (self.keep(key, &frame), &self.shared) {
+            (Ok(()), Some(shared)) => shared.offer(Kind::Frame, key, self.load(key)),
+            (Ok(()), None) => {}
+            (Err(error), _) => {
+                tracing::warn!(path = %self.path(key), %error, "cannot keep a compressed frame");
+            }
         }
         self.remember(key, &frame);
         Ok(frame)
@@ -127,13 +199,15 @@ impl FrameCache {
     }
 
     fn read(&self, key: &Digest) -> Option<Vec<u8>> {
-        let mut bytes = buffers::read(&self.path(key)).ok()?;
-        let seal = bytes.split_off(bytes.len().checked_sub(SEAL)?);
-        if seal == sealed(key, &bytes).as_bytes() {
-            return Some(bytes);
+        let path = self.path(key);
+        let frame = open_frame(key, buffers::read(&path).ok()?);
+        match &frame {
+            Some(_) => self.store.touch(&path),
+            None => {
+                tracing::warn!(%path, "a compressed frame in the cache is damaged; it is made anew");
+            }
         }
-        tracing::warn!(path = %self.path(key), "a compressed frame in the cache is damaged; it is made anew");
-        None
+        frame
     }
 
     fn keep(&self, key: &Digest, frame: &[u8]) -> io::Result<()> {
@@ -150,6 +224,12 @@ impl FrameCache {
         let key = key.to_string();
         self.folder.join(&key[..2]).join(key)
     }
+}
+
+/// The frame of this key in the bytes of its file, if they are whole.
+pub(crate) fn open_frame(key: &Digest, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let seal = bytes.split_off(bytes.len().checked_sub(SEAL)?);
+    (seal == sealed(key, &bytes).as_bytes()).then_some(bytes)
 }
 
 /// What stands behind a frame: 64 hexadecimal digits.

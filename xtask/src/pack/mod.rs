@@ -11,6 +11,7 @@
 mod cut;
 mod entry;
 mod error;
+mod foreign;
 mod frame_cache;
 mod gzip;
 mod header;
@@ -40,6 +41,7 @@ use output::Output;
 
 pub use error::PackError;
 pub use frame_cache::FrameCache;
+pub(crate) use frame_cache::{BUCKET as FRAMES, open_frame};
 pub use manifest::listing;
 pub use output::forget_pages;
 

@@ -12,12 +12,12 @@ use gangway_artifact::{Digest, Frame};
 
 use super::large::{LargeFile, Part};
 use super::stream::{self, Piece};
-use super::{FrameCache, PackError, Work, Written, manifest, source};
+use super::{FrameCache, PackError, Work, Written, foreign, manifest, source};
 use crate::buffers;
 
 /// No decoder needs more memory for its window: 16 MiB, a whole frame. Every decoder in use takes up to 128 MiB without
 /// being asked.
-const WINDOW_LOG: u32 = 24;
+pub(super) const WINDOW_LOG: u32 = 24;
 
 /// The first bytes of the skippable frame that holds the table.
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
@@ -51,6 +51,9 @@ pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, Pac
         let sha256 = Digest::of(&*bytes);
         Ok(Compressed { bytes, sha256 })
     };
+    if let Some(cache) = work.known.frames {
+        bring(work, cache, &stream::pieces(work)?)?;
+    }
     let is_kept = |part: &Part<'_>| {
         let has = |cache: &FrameCache| {
             Ok(cache.has(&key(&part.key(), Tuning::level(work.level(Some(part))?))))
@@ -60,7 +63,11 @@ pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, Pac
     let mut archive = Archive { work, out, frames: Vec::new(), checksums: Vec::new() };
     stream::write(work, is_kept, compress, |frame| archive.add(frame))?;
     let manifest = manifest::placed(work.manifest, work.entries, archive.frames.clone()).to_json();
-    for piece in stream::ending(work, &manifest) {
+    let ending = stream::ending(work, &manifest);
+    if let Some(cache) = work.known.frames {
+        bring(work, cache, &ending)?;
+    }
+    for piece in ending {
         archive.add(compress(piece)?)?;
     }
     Ok(Written { manifest, frames: archive.finish()? })
@@ -116,6 +123,26 @@ impl Tuning {
     fn level(level: i32) -> Self {
         Self { level, min_match: None }
     }
+}
+
+/// Has the frames that others have made brought here, as far as they are what would be made here.
+fn bring(
+    work: &Work<'_, '_>,
+    cache: &FrameCache,
+    pieces: &[Piece<'_, '_>],
+) -> Result<(), PackError> {
+    if !cache.is_shared() {
+        return Ok(());
+    }
+    let mut wanted = Vec::new();
+    for piece in pieces {
+        let key = key(&piece.key(), work.tuning(piece)?);
+        if !cache.has(&key) {
+            wanted.push((key, piece));
+        }
+    }
+    cache.bring(wanted, |piece, frame| foreign::is_frame_of(frame, piece));
+    Ok(())
 }
 
 impl Work<'_, '_> {

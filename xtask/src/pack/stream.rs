@@ -1,5 +1,7 @@
 //! The tar stream, piece by piece: the entries of the tree, then the manifest, then the end.
 
+mod proof;
+
 use gangway_artifact::Digest;
 
 use super::cut::{self, Frame};
@@ -8,6 +10,8 @@ use super::large::{self, Part};
 use super::source::{self, Verified};
 use super::{PackError, Work, header, pipeline};
 use crate::buffers;
+
+pub(super) use proof::pieces;
 
 /// A piece of the stream that is compressed by itself.
 #[derive(Debug)]

@@ -6,14 +6,17 @@ use std::io::{Read as _, Write as _};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use gangway_artifact::BundlePath;
 use miette::Diagnostic as _;
+use object_store::memory::InMemory;
 use proptest::prelude::*;
 
 use super::*;
 use crate::report::Reporter;
+use crate::shared_cache::{self, SharedCache};
+use crate::store::Store;
 use crate::tree::{Node, Source};
 
 const FORMATS: [Format; 3] = [Format::TarZst, Format::TarGz, Format::Zip];
@@ -645,5 +648,86 @@ proptest! {
                 read_by_the_manifest(&packed);
             }
         }
+    }
+}
+
+/// Packs the fixture as a machine with an empty cache of its own, and says how many bytes of frames it compressed.
+fn packed_elsewhere(
+    fixture: &Fixture,
+    machine: &str,
+    service: &Arc<InMemory>,
+) -> (Vec<u8>, u64, shared_cache::Use) {
+    let mut context = fixture.context(2);
+    context.cache = fixture.folder.join(machine);
+    let store = Store::open(&context).expect("a fresh folder");
+    let shared = SharedCache::in_memory(&context, service, &[]);
+    let frames = FrameCache::open(&store, false).expect("the store is there");
+    let frames = frames.shared_with(Some(shared.clone()));
+    let out = fixture.folder.join(format!("{machine}.tar.zst"));
+    let settings = small(Format::TarZst);
+    let manifest = fixture.manifest();
+    let content = fixture.content("app-1.0.0", &manifest);
+    write(&context, content, settings, known(Some(&frames)), &out).expect("it packs");
+    (fs_err::read(out).expect("it was written"), frames.bytes().0, shared.finish())
+}
+
+#[test]
+fn another_machine_compresses_nothing() {
+    let fixture = various();
+    let service = Arc::new(InMemory::new());
+    let (first, compressed, used) = packed_elsewhere(&fixture, "a", &service);
+    assert!(compressed > 0 && used.sent > 4, "{used:?}");
+    let (second, compressed, used) = packed_elsewhere(&fixture, "b", &service);
+    assert_eq!((compressed, used.damaged, used.sent), (0, 0, 0), "{used:?}");
+    assert!(used.found > 4, "{used:?}");
+    assert!(first == second);
+}
+
+/// Whoever can write to the shared cache can make seals when there is no key.
+#[test]
+fn forged_frames_are_found_out() {
+    let fixture = various();
+    let service = Arc::new(InMemory::new());
+    let (honest, ..) = packed_elsewhere(&fixture, "a", &service);
+    let context = fixture.context(2);
+    let cache = SharedCache::in_memory(&context, &service, &[]);
+    let forge = |forged: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+        for object in cache.list().expect("in memory") {
+            cache.replace(&object.name, |frame| {
+                let plain = ::zstd::decode_all(frame).expect("it is a frame");
+                let mut compressor = ::zstd::bulk::Compressor::new(1).expect("a level");
+                compressor
+                    .set_parameter(::zstd::zstd_safe::CParameter::ChecksumFlag(true))
+                    .expect("a parameter");
+                compressor.compress(&forged(plain)).expect("it fits")
+            });
+        }
+    };
+    let count = cache.list().expect("in memory").len() as u64;
+    let forgeries: [&dyn Fn(Vec<u8>) -> Vec<u8>; 4] = [
+        &|mut plain| {
+            let last = plain.len() - 1;
+            plain[last] ^= 1;
+            plain
+        },
+        &|mut plain| {
+            plain[0] ^= 1;
+            plain
+        },
+        &|plain| [plain, vec![0; 512]].concat(),
+        &|_| vec![0; 1 << 26],
+    ];
+    for (number, forged) in forgeries.into_iter().enumerate() {
+        forge(forged);
+        let (archive, compressed, used) =
+            packed_elsewhere(&fixture, &format!("forged-{number}"), &service);
+        assert!(archive == honest, "forgery {number}");
+        assert!(compressed > 0);
+        assert_eq!((used.found, used.damaged, used.sent), (0, count, count), "forgery {number}");
+        // They were replaced.
+        let (archive, compressed, used) =
+            packed_elsewhere(&fixture, &format!("after-{number}"), &service);
+        assert!(archive == honest, "forgery {number}");
+        assert_eq!((compressed, used.damaged), (0, 0), "forgery {number}");
     }
 }

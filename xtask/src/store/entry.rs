@@ -17,7 +17,8 @@ use crate::tree::Tree;
 
 /// The folder in an entry that holds the files.
 pub(super) const FILES: &str = "files";
-const INDEX: &str = "index";
+/// The file that says what they are.
+pub(super) const INDEX: &str = "index";
 const SETTLED: &str = "settled";
 
 /// What was found where an entry should be.

@@ -5,8 +5,9 @@
 //! work at the same time share it: who renames second takes what the first one put there. `docs/store.md` has the
 //! layout and the guarantees.
 //!
-//! Deliberately absent: garbage collection. The cache folder may be removed at any time.
+//! Deliberately absent: garbage collection, which is [`crate::upkeep`]'s. The cache folder may be removed at any time.
 
+pub(crate) mod check;
 mod entry;
 mod error;
 mod index;
@@ -14,10 +15,12 @@ mod index;
 pub(crate) mod sample;
 mod session;
 mod unpack;
+mod used;
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::Digest;
@@ -27,16 +30,19 @@ use crate::buffers;
 use crate::context::Context;
 use crate::integrity::Integrity;
 use crate::mode;
+use crate::shared_cache::SharedCache;
 use crate::tree::{Source, Tree};
 use entry::Found;
 use session::Session;
 
 pub use error::{StoreError, UnpackError};
+pub(crate) use session::Gate;
 pub(crate) use unpack::PROGRAM;
+pub(crate) use used::{PRECISION, touch};
 
-const PACKAGES: &str = "packages-v2";
-const BLOBS: &str = "blobs-v1";
-const DERIVED: &str = "derived-v1";
+pub(crate) const PACKAGES: &str = "packages-v2";
+pub(crate) const BLOBS: &str = "blobs-v1";
+pub(crate) const DERIVED: &str = "derived-v1";
 
 /// The store in the context's cache folder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,6 +50,8 @@ pub struct Store {
     root: Utf8PathBuf,
     session: Arc<Session>,
     boot: Option<Arc<str>>,
+    now: SystemTime,
+    shared: Option<SharedCache>,
 }
 
 /// What `derived-v1/<key>` holds.
@@ -73,7 +81,20 @@ impl Store {
             make_folder(&root.join(folder))?;
         }
         let session = Session::begin(&root.join("tmp"))?;
-        Ok(Self { root, session: Arc::new(session), boot: entry::boot().map(Arc::from) })
+        let boot = entry::boot().map(Arc::from);
+        let session = Arc::new(session);
+        Ok(Self { root, session, boot, now: context.now, shared: None })
+    }
+
+    /// The same, with a cache that others share.
+    #[must_use]
+    pub fn shared_with(self, shared: Option<SharedCache>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// The cache that others share, for a neighbour that has something to ask it for.
+    pub(crate) fn shared(&self) -> Option<&SharedCache> {
+        self.shared.as_ref()
     }
 
     /// The tree of an archive that was unpacked before; paths start at the package's root (`package/` is gone).
@@ -85,7 +106,10 @@ impl Store {
         let folder = self.entry(integrity);
         match entry::load(&folder, self.boot.as_deref())? {
             Found::Nothing => Ok(None),
-            Found::Whole(tree) => Ok(Some(tree)),
+            Found::Whole(tree) => {
+                self.touch(&folder.join(entry::INDEX));
+                Ok(Some(tree))
+            }
             Found::Damaged => {
                 tracing::warn!(%folder, "the cache entry is damaged; fetching it again");
                 self.take_away(&folder)?;
@@ -146,7 +170,7 @@ impl Store {
     /// When they cannot be written.
     pub fn add_bytes(&self, bytes: &[u8], executable: bool) -> Result<Source, StoreError> {
         let source = self.blob(Digest::of(bytes), bytes.len() as u64, executable);
-        if entry::has_size(&source.path(), source.size) {
+        if self.has(&source) {
             return Ok(source);
         }
         let folder = self.session.folder();
@@ -172,7 +196,7 @@ impl Store {
         let (digest, size) =
             Digest::of_reader(copy).map_err(StoreError::io("read the copy of", path))?;
         let source = self.blob(digest, size, executable);
-        if entry::has_size(&source.path(), source.size) {
+        if self.has(&source) {
             return Ok(source);
         }
         self.keep(file, source)
@@ -182,7 +206,7 @@ impl Store {
     #[must_use]
     pub fn added(&self, sha256: Digest, size: u64, executable: bool) -> Option<Source> {
         let source = self.blob(sha256, size, executable);
-        entry::has_size(&source.path(), size).then_some(source)
+        self.has(&source).then_some(source)
     }
 
     /// The file that an earlier call made under this key, or what `make` writes now. The key must name everything
@@ -259,6 +283,53 @@ impl Store {
         Ok(folder)
     }
 
+    /// Remembers that a file of the cache is used.
+    pub(crate) fn touch(&self, path: &Utf8Path) {
+        used::touch(path, self.now);
+    }
+
+    /// The root of the cache.
+    pub(crate) fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// Keeps builders from beginning as long as the result is held, and says which are at work.
+    ///
+    /// # Errors
+    /// When the sessions cannot be listed.
+    pub(crate) fn close_gate(&self) -> Result<Gate, StoreError> {
+        self.session.close_gate(&self.root.join("tmp"))
+    }
+
+    /// Removes something of the cache: it loses its name at once, and its bytes with `grave`, a folder of
+    /// [`Store::temporary`]. A removal that is interrupted must not leave half of it behind.
+    ///
+    /// # Errors
+    /// When it cannot be moved. That it is gone already is none.
+    pub(crate) fn bury(
+        &self,
+        path: &Utf8Path,
+        grave: &tempfile::TempDir,
+    ) -> Result<(), StoreError> {
+        let place = tempfile::tempdir_in(grave)
+            .map_err(StoreError::io("make a temporary folder in", utf8(grave.path())))?;
+        match fs::rename(path, place.keep().join("entry")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn has(&self, source: &Source) -> bool {
+        let path = source.path();
+        let has = entry::has_size(&path, source.size);
+        if has {
+            self.touch(&path);
+        }
+        has
+    }
+
     /// Where an archive with this integrity is unpacked.
     fn entry(&self, integrity: &Integrity) -> Utf8PathBuf {
         let key = integrity.key();
@@ -288,8 +359,8 @@ impl Store {
     fn recorded(&self, path: &Utf8Path) -> Option<Source> {
         let record: Derived = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         let source = self.blob(record.sha256, record.size, record.executable);
-        let whole =
-            record.version == Derived::VERSION && entry::has_size(&source.path(), source.size);
+        let whole = record.version == Derived::VERSION && self.has(&source);
+        whole.then(|| self.touch(path));
         whole.then_some(source)
     }
 
@@ -303,14 +374,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes an entry. It loses its name first: a removal that is interrupted must not leave half of it behind.
     fn take_away(&self, path: &Utf8Path) -> Result<(), StoreError> {
-        let grave = self.temporary()?;
-        match fs::rename(path, grave.path().join("entry")) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(StoreError::io("remove", path)(error)),
-        }
+        self.bury(path, &self.temporary()?)
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -23,21 +24,21 @@ pub(super) struct Session {
     _lock: File,
 }
 
+/// While it is there, no session begins.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    _lock: File,
+    /// When the other builders began that are at work.
+    pub(crate) at_work: Vec<SystemTime>,
+}
+
 impl Session {
     /// Sweeps `tmp` and begins a session in it.
     pub(super) fn begin(tmp: &Utf8Path) -> Result<Self, StoreError> {
-        let gate_path = tmp.join("gate");
-        let gate = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&gate_path)
-            .map_err(StoreError::io("open", &gate_path))?;
-        match gate.lock() {
-            Ok(()) => sweep(tmp)?,
-            // Without locks nobody can tell a dead session from a live one: leave them all.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(error) => return Err(StoreError::io("lock", &gate_path)(error)),
+        let (_gate, is_locked) = gate(tmp)?;
+        // Without locks nobody can tell a dead session from a live one: leave them all.
+        if is_locked {
+            sweep(tmp)?;
         }
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
@@ -56,6 +57,22 @@ impl Session {
         Ok(Self { folder, _lock: marker })
     }
 
+    /// Keeps others from beginning, and lists those that have begun.
+    pub(super) fn close_gate(&self, tmp: &Utf8Path) -> Result<Gate, StoreError> {
+        let (lock, _) = gate(tmp)?;
+        let mut at_work = Vec::new();
+        for entry in tmp.read_dir_utf8().map_err(StoreError::io("list", tmp))? {
+            let entry = entry.map_err(StoreError::io("list", tmp))?;
+            let is_other = entry.file_name().starts_with(PREFIX) && entry.path() != self.folder;
+            if is_other && is_alive(entry.path()) {
+                let began = entry.path().join(MARKER).metadata().and_then(|mark| mark.modified());
+                // Who cannot be asked may be at work for ever.
+                at_work.push(began.unwrap_or(SystemTime::UNIX_EPOCH));
+            }
+        }
+        Ok(Gate { _lock: lock, at_work })
+    }
+
     /// The folder; only this process uses it.
     pub(super) fn folder(&self) -> &Utf8Path {
         &self.folder
@@ -68,6 +85,22 @@ impl Drop for Session {
         if let Err(error) = remove(&self.folder) {
             tracing::debug!(folder = %self.folder, %error, "left a temporary folder behind");
         }
+    }
+}
+
+/// Waits for the lock of the gate; says whether there are locks at all.
+fn gate(tmp: &Utf8Path) -> Result<(File, bool), StoreError> {
+    let path = tmp.join("gate");
+    let gate = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(StoreError::io("open", &path))?;
+    match gate.lock() {
+        Ok(()) => Ok((gate, true)),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok((gate, false)),
+        Err(error) => Err(StoreError::io("lock", &path)(error)),
     }
 }
 

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{ToolchainError, compilers, find};
 use crate::context::Context;
+use crate::shared_cache;
 
 /// Who links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,8 @@ fn environment(ours: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let is_build_setting = |name: &str| name.starts_with("CARGO") || name.starts_with("RUST");
     ours.iter()
         .filter(|(name, _)| !COMPILERS.contains(&name.as_str()))
+        // Who could make seals could put anything into the shared cache.
+        .filter(|(name, _)| name.as_str() != shared_cache::KEY)
         .filter(|(name, _)| {
             !is_build_setting(name) || KEPT.iter().any(|kept| name.starts_with(kept))
         })
@@ -122,6 +125,7 @@ mod tests {
         let context = sandbox.context(&[
             ("PATH", "/bin"),
             ("LANG", "de_DE.UTF-8"),
+            (shared_cache::KEY, "secret"),
             ("CARGO_HOME", "/ch"),
             ("CARGO_HTTP_PROXY", "http://127.0.0.1:1"),
             ("RUSTUP_TOOLCHAIN", "1.95"),

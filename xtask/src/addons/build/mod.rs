@@ -120,11 +120,11 @@ pub fn run(
     };
     let around = surroundings::of(tree, &job.path);
     let key = key(bench, job, recipe, &tools, &around);
-    let made = match Changes::recall(bench.store, &key)? {
+    let made = match Changes::recall_shared(bench.store, &key)? {
         Some(made) => made,
         None => {
             let made = compile(bench, job, recipe, &tools, &around)?;
-            made.remember(bench.store, &key)?;
+            made.remember_shared(bench.store, &key)?;
             made
         }
     };

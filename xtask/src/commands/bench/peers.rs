@@ -212,6 +212,8 @@ impl Peers {
             .collect();
         if project == "gangway" {
             environment.push(("GANGWAY_CACHE".to_owned(), self.cache().to_string()));
+            // What others have compressed would not be measured.
+            environment.push(("GANGWAY_SHARED_CACHE".to_owned(), String::new()));
         } else {
             environment.push(("HOME".to_owned(), home.to_string()));
             environment.push(("PATH".to_owned(), self.path.clone()));

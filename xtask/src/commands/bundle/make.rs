@@ -128,7 +128,7 @@ pub(super) fn all(
     }
     let outputs = stage::build(&materials, plan)?;
     let is_one_of_many = options.targets.len() > 1;
-    let frames = FrameCache::open(store, is_one_of_many)?;
+    let frames = FrameCache::open(store, is_one_of_many)?.shared_with(store.shared().cloned());
     let queue = Mutex::new(in_turns(work).into_iter());
     let outcome = Mutex::new(outcome);
     let to_stage = AtomicUsize::new(lock(&queue).len());

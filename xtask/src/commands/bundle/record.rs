@@ -15,7 +15,11 @@ use crate::own_files::OwnFiles;
 use crate::pack::Format;
 use crate::plan::{Inputs, TargetPlan};
 use crate::services::Sources;
+use crate::store;
 use crate::tree::{Node, Tree};
+
+/// Where the records are in the cache.
+pub(crate) const BUCKET: &str = "bundles-v1";
 
 /// The digest of everything that goes into an archive.
 #[derive(Debug, Clone)]
@@ -87,7 +91,8 @@ impl Keys {
 
 /// The bundle of an earlier run with the same key, if its archive is still there and whole.
 pub(super) fn find(context: &Context, key: &Key, out: &Utf8Path) -> Option<Bundle> {
-    let text = fs_err::read(path(&context.cache, key)).ok()?;
+    let path = path(&context.cache, key);
+    let text = fs_err::read(&path).ok()?;
     let bundle: Bundle = serde_json::from_slice(&text).ok()?;
     let archive = out.join(bundle.archive.file_name()?);
     let manifest = out.join(bundle.manifest.file_name()?);
@@ -95,6 +100,7 @@ pub(super) fn find(context: &Context, key: &Key, out: &Utf8Path) -> Option<Bundl
         fs_err::File::open(path).and_then(Digest::of_reader).is_ok_and(|(found, _)| found == digest)
     };
     let whole = same(&manifest, bundle.manifest_sha256) && same(&archive, bundle.sha256);
+    whole.then(|| store::touch(&path, context.now));
     whole.then_some(Bundle { archive, manifest, reused: true, ..bundle })
 }
 
@@ -115,7 +121,7 @@ pub(super) fn save(context: &Context, key: &Key, bundle: &Bundle) {
 }
 
 fn path(cache: &Utf8Path, key: &Key) -> Utf8PathBuf {
-    cache.join("bundles-v1").join(format!("{}.json", key.0))
+    cache.join(BUCKET).join(format!("{}.json", key.0))
 }
 
 fn digest(tree: &Tree) -> Digest {
