@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Choice;
 use crate::pack::Format;
+use crate::upkeep::measure::{Age, Size};
 
 /// Bundle a TypeScript gateway with its own runtime, for every platform, from one Linux box.
 #[derive(Debug, Parser)]
@@ -76,6 +77,9 @@ pub enum Command {
     /// Say what bundles need of machines, and what a new one needs that an old one did not
     #[command(subcommand)]
     Contract(Contract),
+    /// See what is in the cache, remove what is old, find what is damaged
+    #[command(subcommand)]
+    Cache(Cache),
     /// Write the JSON schemas of gangway.toml and of target files into the source checkout
     Schema,
     /// Compare Gangway with npm, pnpm, bun and tar on this machine
@@ -192,6 +196,42 @@ pub enum Contract {
         /// The one that is to follow it
         new: Utf8PathBuf,
     },
+}
+
+/// `cache`
+#[derive(Debug, Subcommand)]
+pub enum Cache {
+    /// Say what is in the cache: how much of what, and since when
+    Stats {
+        /// The shared cache that $GANGWAY_SHARED_CACHE names, instead of this machine's
+        #[arg(long)]
+        shared: bool,
+    },
+    /// Remove what was not used for long, and formats that are read no more
+    ///
+    /// What a builder at work may be using stays. Without limits only what is of no use to anybody goes.
+    Gc(CacheGc),
+    /// Read every byte, compare it with its digest and remove what is damaged
+    ///
+    /// Ends with 1 when something was. The next build makes or fetches it again.
+    Verify,
+}
+
+/// `cache gc`
+#[derive(Debug, Args)]
+pub struct CacheGc {
+    /// Remove what was not used for longer: `12h`, `30d`, `2w`
+    #[arg(long, value_name = "AGE")]
+    pub max_age: Option<Age>,
+    /// Remove what was not used for longest until no more than this is left: `500MB`, `10GB`, `10GiB`
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<Size>,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The shared cache that $GANGWAY_SHARED_CACHE names, instead of this machine's
+    #[arg(long)]
+    pub shared: bool,
 }
 
 /// `layout`

@@ -48,6 +48,7 @@ pub mod target;
 pub mod toolchain;
 pub mod tree;
 pub mod unpacked;
+pub mod upkeep;
 pub mod verify;
 pub mod workshop;
 

@@ -10,7 +10,7 @@ use miette::{Context as _, IntoDiagnostic as _, miette};
 use tracing_subscriber::EnvFilter;
 use xtask::addons;
 use xtask::cli::{self, Cli, Command, Global};
-use xtask::commands::{bench, bundle, ci, contract, fuzz, layout, lock, targets, verify};
+use xtask::commands::{bench, bundle, cache, ci, contract, fuzz, layout, lock, targets, verify};
 use xtask::config::{self, Choice, Config};
 use xtask::confine::Confinement;
 use xtask::context::Context;
@@ -56,6 +56,11 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
         }
         Command::Contract(arguments) => {
             return contract_command(&context, arguments, cli.global.json);
+        }
+        Command::Cache(arguments) => {
+            let told = cache::run(&context, arguments, cli.global.json)?;
+            print(&told.text)?;
+            return Ok(if told.is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Schema => schema_command(&context),
         Command::Bench(arguments) => {
@@ -230,13 +235,13 @@ fn told(context: &Context, outcome: bundle::Outcome, json: bool) -> miette::Resu
     if !bundles.is_empty() {
         print(&summary::of(&bundles, &context.current_dir))?;
     }
+    if let Some(used) = &shared_cache {
+        print(&summary::shared_cache(used))?;
+    }
     for failure in failures {
         let targets: Vec<&str> = failure.targets.iter().map(TargetName::as_str).collect();
         context.reporter.done("Failed", format!("no bundle for {}:", targets.join(", ")));
         report(&failure.error.into(), false);
-    }
-    if let Some(used) = &shared_cache {
-        print(&summary::shared_cache(used))?;
     }
     Ok(status)
 }

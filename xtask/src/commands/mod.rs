@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod bundle;
+pub mod cache;
 pub mod ci;
 pub mod contract;
 pub mod fuzz;
