@@ -10,6 +10,7 @@ pub mod node_mirror;
 mod official;
 mod project;
 mod registry;
+pub mod s3;
 pub mod signing;
 pub mod sshd;
 
@@ -60,6 +61,8 @@ pub fn gangway() -> Command {
     assert!(program.is_file(), "`{program}` is not built: run the tests of the whole workspace");
     let mut command = Command::new(program);
     command.env("GANGWAY_CACHE", scratch("cache")).env_remove("RUST_LOG").env("NO_COLOR", "1");
+    // A developer's own shared cache is no place for what tests make.
+    command.env_remove("GANGWAY_SHARED_CACHE");
     command
 }
 

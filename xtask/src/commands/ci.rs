@@ -178,6 +178,24 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
+/// A server that the shared cache is tried at.
+struct Server {
+    /// Names the command that starts it.
+    variable: &'static str,
+    purpose: &'static str,
+    /// The module of tests/tests/shared_cache.rs that needs it.
+    tests: &'static str,
+}
+
+const SERVERS: &[Server] = &[
+    Server { variable: "GANGWAY_TEST_MOTO", purpose: "the shared cache at moto", tests: "moto::" },
+    Server {
+        variable: "GANGWAY_TEST_S3S_FS",
+        purpose: "the shared cache at s3s-fs",
+        tests: "s3s_fs::",
+    },
+];
+
 const ADVISORIES: Check<'_> = Check {
     purpose: "known vulnerabilities of the dependencies",
     arguments: &["deny", "--workspace", "check", "advisories"],
@@ -197,6 +215,7 @@ pub fn run(context: &Context) -> Result<(), CiError> {
     context.reporter.done("Checking", "inputs that nobody made");
     fuzz::run(context, None, FUZZ_SECONDS)?;
     device(context, checkout)?;
+    SERVERS.iter().try_for_each(|server| shared_cache(context, checkout, server))?;
     cross(context, checkout)?;
     advisories(context, checkout)
 }
@@ -224,6 +243,19 @@ fn device(context: &Context, checkout: &Utf8Path) -> Result<(), CiError> {
     let purpose = DEVICE.purpose;
     context.reporter.warn(format!("NOT CHECKED: {purpose}; there is no `/usr/sbin/sshd`"));
     Ok(())
+}
+
+/// Servers that speak S3 are not everybody's; `.ci/run` brings two.
+fn shared_cache(context: &Context, checkout: &Utf8Path, server: &Server) -> Result<(), CiError> {
+    let Server { variable, purpose, tests } = *server;
+    if context.variable(variable).is_none() {
+        context.reporter.warn(format!("NOT CHECKED: {purpose}; `{variable}` names no such server"));
+        return Ok(());
+    }
+    let package = ["test", "--profile", "xtask", "--package", "e2e", "--test", "shared_cache"];
+    let arguments = [&package[..], &["--", "--ignored", tests]].concat();
+    let help = "the failed tests are named above; CONTRIBUTING.md says what they need";
+    start(context, checkout, &Check { purpose, arguments: &arguments, environment: &[], help })
 }
 
 /// zig, cargo-zigbuild and Rust's standard libraries are not everybody's; `.ci/run` brings them.
