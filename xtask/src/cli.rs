@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
+use gangway_artifact::delta::ranges::Costs;
 
 use crate::config::Choice;
 use crate::pack::Format;
@@ -80,6 +81,11 @@ pub enum Command {
     /// See what is in the cache, remove what is old, find what is damaged
     #[command(subcommand)]
     Cache(Cache),
+    /// Say what an update from one version to the next costs
+    ///
+    /// Compares two manifests, as the updater on a user's machine does: which files it has already, which frames of the new
+    /// archive it fetches, in how many requests. An archive's manifest is read from its end; nothing is unpacked.
+    Delta(Delta),
     /// Write the JSON schemas of gangway.toml and of target files into the source checkout
     Schema,
     /// Compare Gangway with npm, pnpm, bun and tar on this machine
@@ -232,6 +238,22 @@ pub struct CacheGc {
     /// The shared cache that $GANGWAY_SHARED_CACHE names, instead of this machine's
     #[arg(long)]
     pub shared: bool,
+}
+
+/// `delta`
+#[derive(Debug, Args)]
+pub struct Delta {
+    /// The version that is out there: a .tar.zst, or a manifest
+    pub old: Utf8PathBuf,
+    /// The one that is to follow it
+    pub new: Utf8PathBuf,
+    /// Make a patch from OLD to NEW in this folder if it costs less than the frames, and list it in `<name>.patches.json` there; both must
+    /// be archives
+    #[arg(long, value_name = "DIR")]
+    pub patches: Option<Utf8PathBuf>,
+    /// What a request costs, in bytes that could have come in its time
+    #[arg(long, value_name = "BYTES", default_value_t = Costs::default().request)]
+    pub request_cost: u64,
 }
 
 /// `layout`

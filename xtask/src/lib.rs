@@ -16,6 +16,7 @@ pub mod commands;
 pub mod config;
 pub mod confine;
 pub mod context;
+pub mod delta;
 pub mod fetch;
 pub mod file_system;
 pub mod http;

@@ -5,12 +5,15 @@ use std::process::ExitCode;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser as _;
+use gangway_artifact::delta::ranges::Costs;
 use gangway_artifact::{Date, Digest, TargetName};
 use miette::{Context as _, IntoDiagnostic as _, miette};
 use tracing_subscriber::EnvFilter;
 use xtask::addons;
 use xtask::cli::{self, Cli, Command, Global};
-use xtask::commands::{bench, bundle, cache, ci, contract, fuzz, layout, lock, targets, verify};
+use xtask::commands::{
+    bench, bundle, cache, ci, contract, delta, fuzz, layout, lock, targets, verify,
+};
 use xtask::config::{self, Choice, Config};
 use xtask::confine::Confinement;
 use xtask::context::Context;
@@ -62,6 +65,7 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
             print(&told.text)?;
             return Ok(if told.is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Delta(arguments) => delta_command(&context, arguments, cli.global.json),
         Command::Schema => schema_command(&context),
         Command::Bench(arguments) => {
             let manifest = manifest(&context, &arguments.manifest, "openclaw")?;
@@ -353,6 +357,16 @@ fn contract_command(
         report(&error, json);
         ExitCode::from(2)
     }))
+}
+
+fn delta_command(context: &Context, arguments: &cli::Delta, json: bool) -> miette::Result<()> {
+    let path = |path: &Utf8PathBuf| context.current_dir.join(path);
+    let options = delta::Options {
+        costs: Costs { request: arguments.request_cost },
+        patches: arguments.patches.as_ref().map(path),
+    };
+    let cost = delta::run(context, &path(&arguments.old), &path(&arguments.new), &options)?;
+    print(&if json { to_json(&cost)? } else { cost.table() })
 }
 
 fn schema_command(context: &Context) -> miette::Result<()> {

@@ -5,6 +5,7 @@
 
 mod contract;
 mod date;
+pub mod delta;
 mod digest;
 mod frames;
 mod json;

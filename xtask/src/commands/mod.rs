@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod cache;
 pub mod ci;
 pub mod contract;
+pub mod delta;
 pub mod fuzz;
 pub mod layout;
 pub mod lock;

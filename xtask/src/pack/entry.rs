@@ -79,7 +79,9 @@ impl<'tree> Entry<'tree> {
     }
 }
 
-fn group(path: &str) -> &str {
+/// The outermost npm package that `path` is in, or else its first component.
+#[must_use]
+pub fn group(path: &str) -> &str {
     const PACKAGES: &str = "node_modules/";
     let start = path
         .match_indices(PACKAGES)

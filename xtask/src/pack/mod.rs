@@ -39,6 +39,7 @@ use crate::tree::Tree;
 use entry::{Entry, Kind};
 use output::Output;
 
+pub use entry::group;
 pub use error::PackError;
 pub use frame_cache::FrameCache;
 pub(crate) use frame_cache::{BUCKET as FRAMES, open_frame};
