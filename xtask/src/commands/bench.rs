@@ -9,7 +9,9 @@ mod checks;
 mod launcher;
 mod measure;
 mod peers;
+mod range_server;
 mod table;
+mod updates;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use miette::Diagnostic;
@@ -55,6 +57,18 @@ pub enum BenchError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Layout(#[from] crate::layout::LayoutError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Update(#[from] crate::delta::UpdateError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pack(#[from] crate::pack::PackError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Verify(#[from] crate::verify::VerifyError),
+    /// A bundle that was just made, and is none.
+    #[error("`{path}` holds no gateway whose files could be changed")]
+    Bundle { path: Utf8PathBuf },
     /// The gateway has nothing to lay out.
     #[error("`{manifest}` has no [dependencies]: there is nothing to compare with npm")]
     #[diagnostic(help("measure another gateway, for instance `--manifest examples/openclaw`"))]
@@ -130,6 +144,7 @@ pub fn run(
     let contenders = checks::contenders(context, config, host, &peers)?;
     let measured = measure::compare(&context.reporter, "verifying", runs, &contenders)?;
     tell(&table::render("Checking the bundle, unpacked (all in the page cache)", &measured));
+    tell(&updates::run(context, config, host, &peers, &store)?);
     tell(&launcher::run(context, host, &node, folder, runs * 20)?);
     Ok(())
 }

@@ -303,5 +303,72 @@ fn count(number: u64, what: &str) -> String {
 
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
 fn percent(part: u64, whole: u64) -> String {
-    format!("{:.2} %", part as f64 * 100.0 / whole.max(1) as f64)
+    let percent = part as f64 * 100.0 / whole.max(1) as f64;
+    if part > 0 && percent < 0.01 { "< 0.01 %".to_owned() } else { format!("{percent:.2} %") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_are_told() {
+        let files = |files, bytes| Files { files, bytes };
+        let package = |name: &str, count, bytes, download| Contributor {
+            name: name.to_owned(),
+            files: files(count, bytes),
+            download,
+        };
+        let mut cost = Cost {
+            app: "gw".to_owned(),
+            target: "linux-x64".to_owned(),
+            old: "1.0.0".to_owned(),
+            new: "1.1.0".to_owned(),
+            linked: files(1200, 90_000_000),
+            copied: files(1, 300),
+            fetched: files(3, 80_000),
+            manifest: 60_000,
+            ranges: vec![
+                Ranged { offset: 0, size: 1_000_000, frames: 1, unwanted: 0 },
+                Ranged { offset: 5_000_000, size: 700_000, frames: 2, unwanted: 40_000 },
+            ],
+            download: 1_760_000,
+            requests: 3,
+            full: 30_000_000,
+            contributors: vec![
+                package("app", 1, 10_000, 1_000_000),
+                package("app/node_modules/ws", 2, 70_000, 660_000),
+            ],
+            patch: Some(Patched { size: 900, path: Some("/out/a.patch".into()) }),
+        };
+        insta::assert_snapshot!(cost.table(), @"
+        gw 1.0.0 -> 1.1.0 for linux-x64
+
+          linked       90.00 MB  1200 files
+          copied          300 B  1 file
+          fetched      80.00 kB  3 files
+
+          manifest     60.00 kB  1 request
+          frames        1.70 MB  3 frames in 2 requests, 40.00 kB between them unwanted
+          download      1.76 MB  5.87 % of the archive's 30.00 MB
+          as a patch      900 B  < 0.01 %, written to /out/a.patch
+
+        most of it for
+                        1.00 MB  app, 1 file of 10.00 kB
+                      660.00 kB  app/node_modules/ws, 2 files of 70.00 kB
+        ");
+        cost.ranges.clear();
+        cost.contributors.clear();
+        (cost.copied, cost.fetched, cost.download) = (files(0, 0), files(0, 0), 60_000);
+        cost.patch = Some(Patched { size: 61_000, path: None });
+        insta::assert_snapshot!(cost.table(), @"
+        gw 1.0.0 -> 1.1.0 for linux-x64
+
+          linked       90.00 MB  1200 files
+
+          manifest     60.00 kB  1 request
+          download     60.00 kB  0.20 % of the archive's 30.00 MB
+          as a patch   61.00 kB  0.20 %, which does not pay: nothing is written
+        ");
+    }
 }

@@ -170,6 +170,17 @@ mod tests {
             file("node", 41 * MIB),
             file("shrunk", 5 * MIB),
         ];
-        insta::assert_snapshot!(describe(old, new), @"");
+        insta::assert_snapshot!(describe(old, new), @"
+        manifest.json[0+3] -> manifest.json[0+2]
+        app/a.js[0+2] app/chunk-AAAA.js[0+1] -> app/a.js[0+3] app/chunk-CCCC.js[0+2]
+        node[0+16] -> node[0+8]
+        node[0+24] -> node[8+8]
+        node[8+24] -> node[16+8]
+        node[16+24] -> node[24+8]
+        node[24+16] -> node[32+8]
+        node[32+8] -> node[40+1]
+         -> app/zzz.js[0+4] b/chunk-AAAA.js[0+1]
+        shrunk[0+24] -> shrunk[0+5]
+        ");
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use camino::Utf8Path;
-use gangway_artifact::delta::patch::{self, Head, PATCH_MAGIC, Slice};
+use gangway_artifact::delta::patch::{self, Head, PATCH_MAGIC, Patches, Slice};
 use gangway_artifact::delta::ranges::Costs;
 use gangway_artifact::delta::{self, Keeping, Update};
 use gangway_artifact::{BundlePath, Contract, Digest, Frames, Manifest, Mode};
 use proptest::prelude::*;
 
 use super::*;
+use crate::commands::delta::{Options, run};
 use crate::context::Context;
 use crate::native::Natives;
 use crate::pack::{self, Content, Format, Known, Settings};
@@ -98,7 +99,7 @@ fn patched(old: &Bundle, old_files: &Files, bytes: &[u8]) -> BTreeMap<BundlePath
     let (length, rest) = bytes.split_first_chunk().expect("four bytes");
     let (head, mut rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
     let head = zstd::decode_all(head).expect("a frame");
-    let head: Head = serde_json::from_slice(&head).expect("a head");
+    let head = Head::from_json(&head).expect("a head");
     assert_eq!(head.from, old.digest());
     let mut made: BTreeMap<BundlePath, Vec<u8>> = BTreeMap::new();
     for step in head.steps {
@@ -204,13 +205,28 @@ fn what_can_be_named() {
             miette::Diagnostic::help(&error).map_or_else(String::new, |help| help.to_string());
         format!("{error}\n{help}").replace(sandbox.root.as_str(), "~")
     };
-    insta::assert_snapshot!(said("a.txt", b"hello"), @"");
-    insta::assert_snapshot!(said("a.tar.gz", &[0x1f, 0x8b, 8, 0]), @"");
-    insta::assert_snapshot!(said("x.json", br#"{"version": 2}"#), @"");
-    insta::assert_snapshot!(said("cut.tar.zst", &archive[..archive.len() - 1]), @"");
-    insta::assert_snapshot!(said("plain.tar.zst", &zstd::encode_all(&b"x"[..], 1).expect("memory")), @"");
+    insta::assert_snapshot!(said("a.txt", b"hello"), @"
+    `~/a.txt` is neither an archive nor a manifest
+    name a `.tar.zst` that `cargo xtask bundle` made, or the `.manifest.json` beside it
+    ");
+    insta::assert_snapshot!(said("a.tar.gz", &[0x1f, 0x8b, 8, 0]), @"
+    `~/a.tar.gz` can only be read from its beginning, so no part of it can be fetched
+    updates are for `.tar.zst`; make one with `cargo xtask bundle --format tar.zst`
+    ");
+    insta::assert_snapshot!(said("x.json", br#"{"version": 2}"#), @"
+    cannot take the manifest of `~/x.json`: its format is version 2, and version 1 was expected
+    it was made by another version of Gangway: bundle it anew with this one
+    ");
+    insta::assert_snapshot!(said("cut.tar.zst", &archive[..archive.len() - 1]), @"
+    `~/cut.tar.zst` is damaged, or no bundle: it does not end with a table of its frames
+    bundle it anew, or fetch it again
+    ");
+    insta::assert_snapshot!(said("plain.tar.zst", &zstd::encode_all(&b"x"[..], 1).expect("memory")), @"
+    `~/plain.tar.zst` is damaged, or no bundle: it does not end with a table of its frames
+    bundle it anew, or fetch it again
+    ");
     let error = alone.reader().expect_err("it has no files").to_string();
-    insta::assert_snapshot!(error.replace(sandbox.root.as_str(), "~"), @"");
+    insta::assert_snapshot!(error.replace(sandbox.root.as_str(), "~"), @"a patch cannot be made from `~/app.manifest.json`: it is a manifest alone");
     // Nothing in the end of an archive makes the reader do anything but say so.
     for at in archive.len() - 200..archive.len() {
         let mut damaged = archive.clone();
@@ -224,7 +240,54 @@ fn what_can_be_named() {
     let path = BundlePath::new("app/a.js").expect("plain");
     let whole = Slice { path, offset: 0, size: 20_000 };
     let error = damaged.reader().expect("an archive").read(&[whole]).expect_err("it is damaged");
-    insta::assert_snapshot!(error.to_string().replace(sandbox.root.as_str(), "~"), @"");
+    insta::assert_snapshot!(error.to_string().replace(sandbox.root.as_str(), "~"), @"`~/frame.tar.zst` is damaged, or no bundle: a frame is not what the manifest says");
+}
+
+#[test]
+fn patches_are_listed() {
+    let sandbox = Sandbox::new();
+    let context = sandbox.context(&[]);
+    let file = |text| vec![("app/a.js".to_owned(), text, false)];
+    let one = packed(&context, &sandbox, "1.0.0", &file(text(1, 20_000)));
+    let two = packed(&context, &sandbox, "1.1.0", &file([text(1, 20_000), text(2, 500)].concat()));
+    let new = packed(&context, &sandbox, "1.2.0", &file([text(1, 20_000), text(2, 900)].concat()));
+    let folder = sandbox.root.join("patches");
+    let options = Options { patches: Some(folder.clone()), ..Options::default() };
+    for old in [&two, &one, &two] {
+        let cost = run(&context, &old.path, &new.path, &options).expect("it pays");
+        let patch = cost.patch.expect("it was asked for");
+        assert!(patch.size < cost.download);
+        let bytes = fs_err::read(patch.path.expect("it pays")).expect("it was written");
+        assert_eq!(bytes.len() as u64, patch.size);
+    }
+    let list = folder.join("app-1.2.0-linux-x64.patches.json");
+    let there = fs_err::read(&list).expect("it was written");
+    let there: Patches = serde_json::from_slice(&there).expect("a list");
+    let names: Vec<_> = there.patches.iter().map(|patch| patch.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["app-1.2.0-linux-x64.from-1.0.0.patch", "app-1.2.0-linux-x64.from-1.1.0.patch"]
+    );
+    for old in [&one, &two] {
+        let patch = there.from(&old.digest()).expect("it is listed");
+        let bytes = fs_err::read(folder.join(&patch.name)).expect("it was written");
+        assert_eq!(Digest::of(&bytes), patch.sha256);
+    }
+    assert_eq!((there.to, there.from(&new.digest())), (new.digest(), None));
+
+    // Nothing but the manifest is fetched either way, and a patch takes a request more.
+    let other =
+        packed(&context, &sandbox, "2.0.0", &file([text(1, 20_000), text(3, 100)].concat()));
+    let costs = Costs { request: 1 << 30 };
+    let dear = Options { costs, ..options.clone() };
+    let cost = run(&context, &new.path, &new.path, &dear).expect("a plan");
+    assert_eq!(cost.patch.expect("it was asked for").path, None);
+    fs_err::write(folder.join("app-2.0.0-linux-x64.patches.json"), "[").expect("ours");
+    let error = run(&context, &one.path, &other.path, &options).expect_err("it is no list");
+    insta::assert_snapshot!(error.to_string().replace(sandbox.root.as_str(), "~"), @"`~/patches/app-2.0.0-linux-x64.patches.json` is not a list of patches");
+    let alone = sandbox.write("1.0.0.manifest.json", &one.text);
+    let error = run(&context, &alone, &new.path, &options).expect_err("it has no files");
+    insta::assert_snapshot!(error.to_string().replace(sandbox.root.as_str(), "~"), @"a patch cannot be made from `~/1.0.0.manifest.json`: it is a manifest alone");
 }
 
 prop_compose! {

@@ -8,6 +8,8 @@
 //! Nothing in a patch is trusted: the manifest that comes of it must have the digest that the release's metadata says, and every
 //! file the one in that manifest. [`edit`] takes any bytes and never reads or writes beyond what it is given.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{BundlePath, Digest, TargetName, json};
@@ -23,6 +25,9 @@ pub const MOST_OLD: u64 = 24 << 20;
 
 /// The most that one step makes, in bytes.
 pub const MOST_NEW: u64 = 8 << 20;
+
+/// The most that the content of a step's frame has, in bytes.
+pub const MOST_PLAIN: u64 = 24 << 20;
 
 /// `<name>.patches.json`: the patches there are to one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +84,59 @@ pub struct Head {
     pub to: Digest,
     /// What follows, in order.
     pub steps: Vec<Step>,
+}
+
+/// A head that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are named")]
+pub enum HeadError {
+    /// It is damaged, or something else.
+    #[error("it is not the head of a patch ({0})")]
+    Syntax(#[from] serde_json::Error),
+    /// It is of another time.
+    #[error("its format is version {0}, and version {PATCH_VERSION} was expected")]
+    Version(u32),
+    /// More than any step may take, or make.
+    #[error("step {step} is larger than steps are")]
+    Size { step: usize },
+    /// A file would have a hole, or be written twice.
+    #[error("step {step} makes bytes {offset} and on of `{path}`, of which there are {expected}")]
+    Order { step: usize, path: BundlePath, offset: u64, expected: u64 },
+}
+
+impl Head {
+    /// Reads a head and makes sure that a reader with 64 MiB can follow it, writing every file from its beginning to its end.
+    ///
+    /// # Errors
+    /// When it is none, or no builder made it.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, HeadError> {
+        let head: Self = serde_json::from_slice(bytes)?;
+        if head.version != PATCH_VERSION {
+            return Err(HeadError::Version(head.version));
+        }
+        let mut written: HashMap<&BundlePath, u64> = HashMap::new();
+        for (index, step) in head.steps.iter().enumerate() {
+            let sum = |slices: &[Slice]| {
+                slices.iter().try_fold(0, |sum: u64, slice| sum.checked_add(slice.size))
+            };
+            let fits = |size: Option<u64>, most| size.is_some_and(|size| size <= most);
+            if !fits(sum(&step.old), MOST_OLD)
+                || !fits(sum(&step.new), MOST_NEW)
+                || !fits(Some(step.plain), MOST_PLAIN)
+            {
+                return Err(HeadError::Size { step: index });
+            }
+            for Slice { path, offset, size } in &step.new {
+                let expected = written.entry(path).or_default();
+                if offset != expected {
+                    let (path, expected) = (path.clone(), *expected);
+                    return Err(HeadError::Order { step: index, path, offset: *offset, expected });
+                }
+                *expected += size;
+            }
+        }
+        Ok(head)
+    }
 }
 
 /// One frame of a patch: it makes some bytes of the new version of some bytes of the old one.
@@ -232,6 +290,29 @@ mod tests {
     fn adds_copies_and_seeks() {
         let bytes = write(&[step(3, 2, -2), step(2, 0, 0)], &[0, 1, 255, 0, 0], b"xy");
         assert_eq!(edit(b"abcd", &bytes, 7), Ok(b"acbxybc".to_vec()));
+    }
+
+    #[test]
+    fn a_head_is_bounded() {
+        let slice = |offset: u64, size: u64| serde_json::json!({ "path": "a", "offset": offset, "size": size });
+        let said = |version: u32, plain: u64, old: &[(u64, u64)], new: &[(u64, u64)]| {
+            let slices = |slices: &[(u64, u64)]| -> Vec<_> {
+                slices.iter().map(|(offset, size)| slice(*offset, *size)).collect()
+            };
+            let head = serde_json::json!({
+                "version": version, "from": Digest::of("a"), "to": Digest::of("b"),
+                "steps": [{ "size": 1, "plain": plain, "old": slices(old), "new": slices(new) }],
+            });
+            let text = serde_json::to_vec(&head).expect("JSON");
+            Head::from_json(&text).map_or_else(|error| error.to_string(), |_| "fine".to_owned())
+        };
+        assert_eq!(said(1, 1, &[(7, MOST_OLD)], &[(0, 5), (5, MOST_NEW - 5)]), "fine");
+        insta::assert_snapshot!(said(2, 1, &[], &[]), @"its format is version 2, and version 1 was expected");
+        insta::assert_snapshot!(said(1, MOST_PLAIN + 1, &[], &[]), @"step 0 is larger than steps are");
+        assert_eq!(said(1, 1, &[(0, MOST_OLD), (0, 1)], &[]), said(1, MOST_PLAIN + 1, &[], &[]));
+        assert_eq!(said(1, 1, &[], &[(0, u64::MAX), (0, 1)]), said(1, MOST_PLAIN + 1, &[], &[]));
+        insta::assert_snapshot!(said(1, 1, &[], &[(0, 5), (4, 5)]), @"step 0 makes bytes 4 and on of `a`, of which there are 5");
+        assert!(matches!(Head::from_json(b"[]"), Err(HeadError::Syntax(_))));
     }
 
     #[test]

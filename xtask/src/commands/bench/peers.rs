@@ -128,6 +128,11 @@ impl Peers {
         ]
     }
 
+    /// Where the bench has its files.
+    pub(super) fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
     /// The bundle of the host's own target.
     pub(super) fn archive(&self, config: &Config, host: &Target) -> Utf8PathBuf {
         let name = plan::bundle_name(config, &host.name);
