@@ -71,7 +71,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn changes(&self) -> Result<Vec<Change>, BenchError> {
-        let base = self.bundle("base", |_| Ok(()))?;
+        let base = self.bundle(&self.project("base", |_| Ok(()))?)?;
         let mut changes = vec![Change {
             name: "one changed file".to_owned(),
             new: self.with_a_changed_file(&base)?,
@@ -87,8 +87,8 @@ impl Bench<'_> {
         Ok(changes)
     }
 
-    /// A copy of the gateway's project, changed, and bundled.
-    fn bundle(
+    /// A copy of the gateway's project, changed.
+    fn project(
         &self,
         name: &str,
         change: impl FnOnce(&Utf8Path) -> std::io::Result<()>,
@@ -105,9 +105,13 @@ impl Bench<'_> {
             change(&folder)
         };
         prepare().map_err(|source| BenchError::Prepare { path: folder.clone(), source })?;
-        self.gangway(&["lock", "--target", self.host.name.as_str()], &folder)?;
+        Ok(folder)
+    }
+
+    /// The archive of a project.
+    fn bundle(&self, folder: &Utf8Path) -> Result<Utf8PathBuf, BenchError> {
         let arguments = ["bundle", "--out", "out", "--target", self.host.name.as_str()];
-        self.gangway(&arguments, &folder)?;
+        self.gangway(&arguments, folder)?;
         let archive = self.peers.archive(self.config, self.host);
         Ok(folder.join("out").join(archive.file_name().unwrap_or_default()))
     }
@@ -121,7 +125,7 @@ impl Bench<'_> {
     }
 
     fn with_node(&self, version: &str) -> Result<Utf8PathBuf, BenchError> {
-        self.bundle(&format!("node-{version}"), |folder| {
+        let folder = self.project(&format!("node-{version}"), |folder| {
             let path = folder.join("gangway.toml");
             let text = fs_err::read_to_string(&path)?;
             let mut manifest: toml::Table = text.parse().map_err(std::io::Error::other)?;
@@ -129,7 +133,9 @@ impl Bench<'_> {
                 runtime.insert("version".to_owned(), version.into());
             }
             fs_err::write(path, manifest.to_string())
-        })
+        })?;
+        self.gangway(&["lock", "--target", self.host.name.as_str()], &folder)?;
+        self.bundle(&folder)
     }
 
     /// The version before, the one after, and the archive; nothing for a gateway without this dependency.
@@ -157,10 +163,10 @@ impl Bench<'_> {
         if let Some(package) = package.as_object_mut() {
             package.remove("resolved");
         }
-        let archive = self.bundle("bumped", |folder| {
+        let folder = self.project("bumped", |folder| {
             fs_err::write(folder.join("package-lock.json"), lock.to_string())
         })?;
-        Ok(Some((from, to.version.to_string(), archive)))
+        Ok(Some((from, to.version.to_string(), self.bundle(&folder)?)))
     }
 
     /// The archive of the same tree with a line more in one of the gateway's own files.
@@ -194,8 +200,8 @@ impl Bench<'_> {
         let options = delta::Options { patches: Some(folder), ..delta::Options::default() };
         let cost = delta::run(self.context, &change.old, &change.new, &options)?;
         let ways = vec![
-            ("frames", Some(cost.download)),
-            ("patch", cost.patch.map(|patch| patch.size)),
+            ("gangway, frames", Some(cost.download)),
+            ("gangway, patch", cost.patch.map(|patch| patch.size)),
             ("zsync", self.zsync(change)?),
             ("zstd --patch-from", self.patch_from(change)?),
         ];
@@ -254,8 +260,10 @@ impl Bench<'_> {
         Ok(Some(size))
     }
 
+    /// Runs a peer's tool. A proxy for the network is none for this machine.
     fn tool(&self, words: &[&str], folder: &Utf8Path) -> Result<(), BenchError> {
-        let contender = self.peers.contender(self.context, "gangway", words[0]);
+        let mut contender = self.peers.contender(self.context, "gangway", words[0]);
+        contender.environment.retain(|(name, _)| name == "PATH");
         let steps = vec![words.iter().map(|&word| word.to_owned()).collect()];
         measure::once(&Contender { steps, folder: folder.to_owned(), ..contender })?;
         Ok(())
