@@ -3,7 +3,7 @@
 //! Pure: facts and a [`Policy`] in, a [`Report`] out, the same one whatever the order of the files. A file alone says
 //! little: whether a library is found depends on who loads it, so processes are put together first as the loader of
 //! the target would ([`process`]), and most checks look at those. What cannot be decided is reported as
-//! [`Verdict::Unknown`] with the reason, never passed over. Instructions are not looked at.
+//! [`Verdict::Unknown`] with the reason, never passed over.
 
 mod addons;
 mod apple;

@@ -5,6 +5,7 @@
 //! A table that is there and cannot be read is named in [`Elf::unread`]: what it would have said is unknown, not absent.
 
 mod addon;
+mod code;
 mod hardening;
 mod image;
 mod notes;
@@ -23,6 +24,7 @@ pub use versions::VersionNeed;
 use crate::facts::{Format, Identity, Kind, Machine, Part};
 use crate::fatbin::{self, GpuCode};
 use crate::fields::{index, text_at};
+use crate::instructions::Instructions;
 use crate::node::{self, NodeFacts};
 use crate::payload::{self, Payload};
 use crate::strings;
@@ -82,6 +84,8 @@ pub struct Elf {
     pub mentioned: Vec<String>,
     /// Page sizes are compiled into its allocator: jemalloc's complaint about another one is among its data.
     pub jemalloc: bool,
+    /// What its code asks of the processor.
+    pub instructions: Instructions,
     /// Code for graphics cards.
     pub gpu: Vec<GpuCode>,
     /// What it is to Node and its kin; `None` when it is no addon.
@@ -226,6 +230,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Elf> {
     relocations::read(&mut elf, &image);
     elf.properties = notes::read(&image);
     read_data(&mut elf, &image);
+    elf.instructions = code::read(&elf, &image);
     elf.unread.dedup();
     Some(elf)
 }

@@ -14,6 +14,7 @@ mod facts;
 mod fatbin;
 mod fields;
 mod icu;
+mod instructions;
 mod macho;
 mod node;
 mod payload;
@@ -30,6 +31,7 @@ pub use elf::{
 pub use facts::{Facts, Format, Identity, Kind, Machine, Part, identify, read};
 pub use fatbin::{GpuCode, GpuCodeKind};
 pub use icu::icu_data;
+pub use instructions::{Feature, Instructions, Use};
 pub use macho::{
     BuildTarget, CodeSignature, Dependency, DependencyKind, MachO, MachOImport, Pages, Platform,
     Signature, Signer, Slice, Source,
@@ -42,4 +44,4 @@ pub use pe::{DelayHook, HostImport, ImportedSymbol, Pe, PeImport, Subsystem};
 pub use version::{NotAVersion, Version};
 
 /// Counts the changes to what [`Facts`] hold or how they are written. Stored facts of another number are to be read anew.
-pub const FACTS_VERSION: u32 = 1;
+pub const FACTS_VERSION: u32 = 3;

@@ -5,6 +5,7 @@
 //! point at is read with bounds: imports from the symbol table, which both kinds of fixups leave in place.
 
 mod addon;
+mod code;
 mod exports;
 mod signature;
 mod symbols;
@@ -19,6 +20,7 @@ pub use symbols::{MachOImport, Source};
 
 use crate::facts::{Format, Identity, Kind, Machine, Part};
 use crate::fields::{Endian, index, text_at, u32_at, u64_at, wide};
+use crate::instructions::Instructions;
 use crate::node::{self, NodeFacts};
 use crate::payload::{self, Payload};
 use crate::version::Version;
@@ -64,6 +66,8 @@ pub struct Slice {
     pub exports: Vec<Box<str>>,
     /// Whether its pointers are filled in by chained fixups, which macOS knows since 11.
     pub chained_fixups: bool,
+    /// What its code asks of the processor.
+    pub instructions: Instructions,
     /// Its code signature.
     pub signature: Signature,
     /// What it is to Node and its kin; `None` when it is no addon.
@@ -246,6 +250,10 @@ struct Image<'a> {
     symbols: Option<symbols::Table>,
     exports: Option<std::ops::Range<usize>>,
     signature: Option<(usize, usize)>,
+    /// Where a program starts, from the start of the image.
+    main: Option<u64>,
+    /// The sections with code, or with functions to be called first.
+    sections: Vec<code::Section>,
 }
 
 struct Segment {
@@ -273,6 +281,8 @@ fn slice(bytes: &[u8]) -> Option<Slice> {
         symbols: None,
         exports: None,
         signature: None,
+        main: None,
+        sections: Vec::new(),
     };
     for _ in 0..commands {
         let size = wide(u32_at(bytes, start.checked_add(4)?, image.header.endian)?);
@@ -293,6 +303,7 @@ fn slice(bytes: &[u8]) -> Option<Slice> {
         &image,
     );
     slice.payload = payload::probe(bytes, slice.opens_libraries(), &[]);
+    slice.instructions = code::read(&slice, &image);
     Some(slice)
 }
 
@@ -341,6 +352,7 @@ fn read_command(
             sdk: version(word(12)?),
         }),
         command::LC_SEGMENT | command::LC_SEGMENT_64 if image.segments.len() < MAX_SEGMENTS => {
+            code::sections(image, content)?;
             image.segments.push(segment(content, endian)?);
         }
         command::LC_SYMTAB => {
@@ -355,6 +367,7 @@ fn read_command(
         }
         command::LC_DYLD_EXPORTS_TRIE => image.exports = range(word(8)?, word(12)?),
         command::LC_DYLD_CHAINED_FIXUPS => slice.chained_fixups = true,
+        command::LC_MAIN => image.main = u64_at(content, 8, endian),
         command::LC_CODE_SIGNATURE => image.signature = Some((wide(word(8)?), wide(word(12)?))),
         _ => {}
     }

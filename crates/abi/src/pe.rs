@@ -4,6 +4,7 @@
 //! fails with it, and it leaves out delay imports, through which most addons reach `node.exe`.
 
 mod addon;
+mod code;
 mod exports;
 mod imports;
 
@@ -17,6 +18,7 @@ pub use imports::{DelayHook, HostImport, ImportedSymbol, PeImport};
 use crate::facts::{Format, Identity, Kind, Machine, Part};
 use crate::fatbin::{self, GpuCode};
 use crate::fields::{Endian, index, text_at, u16_at, u32_at, u64_at, wide};
+use crate::instructions::Instructions;
 use crate::node::{self, NodeFacts};
 use crate::payload::{self, Payload};
 use crate::version::Version;
@@ -60,6 +62,8 @@ pub struct Pe {
     pub writable_code: bool,
     /// Whether a certificate table is attached (Authenticode). Whether it is valid is not looked at.
     pub signed: bool,
+    /// What its code asks of the processor.
+    pub instructions: Instructions,
     /// Code for graphics cards.
     pub gpu: Vec<GpuCode>,
     /// What it is to Node and its kin; `None` when it is no addon.
@@ -166,6 +170,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Pe> {
         &image,
     );
     pe.payload = payload::probe(bytes, pe.opens_libraries(), &pe.gpu);
+    pe.instructions = code::read(&pe, &image);
     Some(pe)
 }
 

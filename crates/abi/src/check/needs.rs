@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::Os;
 use super::bundle::{Bundle, Native};
 use super::floors::{self, Demand, RELR_GLIBC, RELR_MUSL};
 use super::process::{self, Process};
+use super::{Os, Role, cpu};
 use crate::elf::{CLibrary, Elf};
 use crate::facts::Kind;
 use crate::fatbin::GpuCode;
@@ -24,7 +24,7 @@ pub struct Needs {
     pub musl: Option<Version>,
     /// The newest Linux that a file is marked for. What a program asks of the kernel while it runs is not seen.
     pub kernel: Option<Version>,
-    /// The highest x86-64 level that a file is marked for.
+    /// The highest x86-64 level that a file is marked for, or that a program which nothing runs without was compiled for.
     pub x86_level: Option<u8>,
     /// The smallest alignment of segments on Linux: machines with larger pages cannot map them.
     pub page_size: Option<u64>,
@@ -56,7 +56,11 @@ pub(super) fn fold(bundle: &Bundle<'_>, processes: &[Process], spare: &BTreeSet<
             versions(&mut needs, bundle, process, elf);
         }
     }
-    for (_, _, native) in bundle.natives().filter(|(at, _, _)| is_used(*at)) {
+    for (_, file, native) in bundle.natives().filter(|(at, _, _)| is_used(*at)) {
+        // Without these nothing runs at all; of the rest, most is done without where it cannot be loaded.
+        if matches!(file.role, Role::Runtime | Role::Launcher | Role::Service) {
+            needs.x86_level = needs.x86_level.max(cpu::level(native));
+        }
         match native {
             Native::Elf(elf) => marks(&mut needs, elf),
             Native::MachO(slice) => newest(&mut needs.macos, slice.macos()),
@@ -110,7 +114,6 @@ fn newest(slot: &mut Option<Version>, version: Option<&Version>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Role;
     use super::super::testing::{Bench, elf, macho, needing, owned, pe};
     use super::*;
     use crate::fatbin::GpuCodeKind;

@@ -6,6 +6,7 @@ use goblin::elf::header::Header;
 use goblin::elf::program_header::{PF_X, PT_LOAD, ProgramHeader};
 
 use crate::fields::{self, Endian, index, name_at, u16_at, u32_at, u64_at};
+use crate::instructions::Region;
 use crate::node::MAX_PARTS;
 
 /// More segments than any program has; a core dump can have more.
@@ -142,6 +143,31 @@ impl<'a> Image<'a> {
         self.bytes.get(start..start.checked_add(index(section.size)?)?)
     }
 
+    /// The code: the sections that say they are, or the segments of a file without sections.
+    pub(crate) fn code(&self) -> Vec<Region<'a>> {
+        const SHT_NOBITS: u32 = 8;
+        const SHF_EXECINSTR: u64 = 4;
+        let region = |address: u64, offset: u64, size: u64| {
+            let start = index(offset)?;
+            let bytes = self.bytes.get(start..start.checked_add(index(size)?)?)?;
+            Some(Region { address, bytes })
+        };
+        let is_code =
+            |section: &Section| section.kind != SHT_NOBITS && section.flags & SHF_EXECINSTR != 0;
+        let sections = self.sections().filter(is_code);
+        let said: Vec<Region<'a>> = sections
+            .filter_map(|section| region(section.address, section.offset, section.size))
+            .collect();
+        if !said.is_empty() {
+            return said;
+        }
+        self.segments
+            .iter()
+            .filter(|segment| segment.p_type == PT_LOAD && segment.p_flags & PF_X != 0)
+            .filter_map(|segment| region(segment.p_vaddr, segment.p_offset, segment.p_filesz))
+            .collect()
+    }
+
     /// The size of the section of this kind that starts at this place in the file.
     pub(crate) fn section_size(&self, kind: u32, start: usize) -> Option<u64> {
         self.sections()
@@ -167,6 +193,8 @@ impl<'a> Image<'a> {
         Some(Section {
             name: self.word(start)?,
             kind: self.word(start.checked_add(4)?)?,
+            flags: field(0)?,
+            address: field(1)?,
             offset: field(2)?,
             size: field(3)?,
         })
@@ -176,6 +204,8 @@ impl<'a> Image<'a> {
 struct Section {
     name: u32,
     kind: u32,
+    flags: u64,
+    address: u64,
     offset: u64,
     size: u64,
 }

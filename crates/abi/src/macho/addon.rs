@@ -40,7 +40,7 @@ impl Code for Image<'_> {
 impl Image<'_> {
     /// Where in the file a pointer points. Chained fixups keep other things in its upper bits, and count from the start
     /// of the image.
-    fn target(&self, place: usize) -> Option<usize> {
+    pub(super) fn target(&self, place: usize) -> Option<usize> {
         const CHAINED: u64 = (1 << 36) - 1;
         if !self.header.is_wide {
             return self.offset(u64::from(u32_at(self.bytes, place, self.header.endian)?));
