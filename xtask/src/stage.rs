@@ -41,7 +41,7 @@ use crate::services::{ServiceError, Sources};
 use crate::store::{Store, StoreError};
 use crate::strip::StripError;
 use crate::tree::{Node, Source, Tree};
-use crate::verify::{self, Checking, Contents, Refused, VerifyError, contract};
+use crate::verify::{self, Checking, Contents, Refused, VerifyError, contract, plans};
 
 /// What every stage of one command works with.
 #[derive(Debug, Clone, Copy)]
@@ -257,6 +257,7 @@ pub fn tree(
     add_programs(materials, plan, launcher, &services, &mut tree)?;
     let runtime = locked.map(|locked| runtime::path(locked, plan.platform.os)).transpose()?;
     file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
+    warnings.extend(plans::unused(&tree, &config.plans, &plan.target));
     let mut manifest = manifest(config, plan, &services.services, &tree)?;
     check(materials, plan, &services.python, &tree, &mut manifest, &mut warnings)?;
     Ok(Staged { tree, manifest, pruned, packages: closure.packages.len(), stripped, warnings })
@@ -532,6 +533,7 @@ fn manifest(
             timeout_seconds: health.timeout_seconds,
         }),
         services: services.to_vec(),
+        tensorrt_plans: plans::declared(tree, &config.plans, &plan.target),
         smoke: Smoke {
             version_args: config.smoke.version_args.clone(),
             gateway_args: config.smoke.gateway_args.clone(),

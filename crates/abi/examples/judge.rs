@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead as _, Write as _};
 
-use gangway_abi::check::{self, Finding, Input, Os, Policy, Role, RuntimeEngine, RuntimeFacts};
+use gangway_abi::check::{self, Cpu, Finding, Input, Os, Policy, Role, RuntimeEngine, RuntimeFacts};
 use gangway_abi::{CLibrary, Facts, Machine, Version};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ struct Case {
     glibc: Option<String>,
     libstdcxx: Option<String>,
     musl: Option<String>,
+    /// The least processor, as targets write it; without one, it is not judged.
+    #[serde(default)]
+    cpu: Option<String>,
     /// The names of the libraries of the system.
     libraries: HashSet<String>,
     runtime: Runtime,
@@ -74,6 +77,7 @@ fn judge(case: Case, read: &HashMap<String, Option<Facts>>) -> Judged {
         glibc: version(&case.glibc),
         libstdcxx: version(&case.libstdcxx),
         musl: version(&case.musl),
+        cpu: case.cpu.as_deref().and_then(Cpu::parse).unwrap_or(Cpu::Other),
         runtime: Some(RuntimeFacts {
             engine: engine(&case.runtime.engine),
             version: case.runtime.version.clone(),

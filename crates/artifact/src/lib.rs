@@ -24,7 +24,7 @@ pub use frames::{BLOCK, Frame, FrameError, Frames, Piece};
 pub use launch::{Environment, LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
 pub use manifest::{
     App, Entrypoint, File, Health, Link, MANIFEST_FILE, MANIFEST_VERSION, Manifest, ManifestError,
-    Mode, Runtime, Service, ServiceHealth, Smoke,
+    Mode, Runtime, Service, ServiceHealth, Smoke, TensorRtPlan,
 };
 pub use path::{BundlePath, PathError};
 pub use python::{PythonProgram, PythonVersion, PythonVersionError, PythonVersions};

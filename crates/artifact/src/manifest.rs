@@ -6,7 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BundlePath, Contract, Digest, Frame, Platform, PythonVersions, TargetName, Verification, json,
+    BundlePath, Contract, Digest, Frame, Platform, PythonVersions, TargetName, Verification,
+    Version, json,
 };
 
 /// The manifest's path inside the bundle.
@@ -39,6 +40,9 @@ pub struct Manifest {
     /// The processes that come along, sorted by name; each is a program in `bin/` too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
+    /// Compiled models for TensorRT and what they were made with, sorted by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tensorrt_plans: Vec<TensorRtPlan>,
     /// How it is tried.
     #[serde(default, skip_serializing_if = "Smoke::is_default")]
     pub smoke: Smoke,
@@ -167,6 +171,17 @@ pub struct Service {
     /// How to ask it whether it is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<ServiceHealth>,
+}
+
+/// A compiled model for TensorRT. It runs with the very TensorRT and chip that it was made with, and says neither.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorRtPlan {
+    /// The file.
+    pub path: BundlePath,
+    /// The version of TensorRT that made it.
+    pub tensorrt: Version,
+    /// The compute capability of the chip that it was made for.
+    pub sm: Version,
 }
 
 /// How to ask a service whether it is well: one of `socket`, `port` and `command`.

@@ -15,6 +15,7 @@ use super::addons::addons;
 use super::dependencies::dependencies;
 use super::error::{Fault, FaultKind, Faults};
 use super::package_json::PackageJson;
+use super::plans::plans;
 use super::runtime::{TargetRuntime, runtimes};
 use super::services::services;
 use super::suggest::{listed, near};
@@ -64,6 +65,7 @@ pub(super) fn config(
     let prune =
         Prune { keep: globs(manifest.prune.keep, &mut faults), rules: manifest.prune.rules };
     let verify = verify(manifest.verify, &mut faults);
+    let plans = plans(manifest.tensorrt_plan, &mut faults);
     match (app, runtimes) {
         (Some(app), Some(runtimes)) if faults.is_empty() => Ok(Config {
             path: path.to_owned(),
@@ -83,6 +85,7 @@ pub(super) fn config(
             targets,
             services,
             verify,
+            plans,
         }),
         _ => Err(faults.into_error()),
     }

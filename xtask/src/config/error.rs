@@ -183,6 +183,9 @@ pub enum FaultKind {
     /// A command line in one string.
     #[error("`{command}` is one word: no shell splits it")]
     CommandLine { command: String },
+    /// Not a version, or one that leaves open which.
+    #[error("`{text}` does not say which version")]
+    DottedVersion { text: String },
     /// Not a day, or more than one.
     #[error("`{text}` is not a day")]
     Day { text: String },

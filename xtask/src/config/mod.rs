@@ -17,6 +17,7 @@ mod error;
 mod load;
 mod names;
 mod package_json;
+mod plans;
 mod raw;
 mod runtime;
 mod schema;
@@ -42,6 +43,7 @@ use serde::Deserialize;
 pub use addons::{Addon, BuildSystem, Recipe, Treatment};
 pub use error::{ConfigError, Fault, FaultKind};
 pub use load::{find, load};
+pub use plans::TensorRtPlan;
 pub use runtime::{Choice, ChoiceError, Engine, Runtime, RuntimeSource, Runtimes, VersionRange};
 pub use schema::schema;
 pub use services::{
@@ -94,6 +96,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// `[verify]`
     pub verify: Verify,
+    /// `[[tensorrt-plan]]`
+    pub plans: Vec<TensorRtPlan>,
 }
 
 /// A value and where it stands in the manifest's text (bytes). Values are compared and sorted without their place.
@@ -262,7 +266,8 @@ impl Config {
     pub fn check_targets(&self, known: &[&str]) -> Result<(), ConfigError> {
         let mut faults = error::Faults::new(&self.source);
         let allowances = self.verify.allow.iter().flat_map(|allow| &allow.targets);
-        for target in self.targets.iter().chain(allowances) {
+        let plans = self.plans.iter().flat_map(|plan| &plan.targets);
+        for target in self.targets.iter().chain(allowances).chain(plans) {
             let name = target.value.as_str();
             if known.contains(&name) {
                 continue;

@@ -64,6 +64,9 @@ pub(super) struct Manifest {
     /// Processes that are shipped along, and addons of the workspace.
     #[serde(default)]
     pub(super) service: Vec<Located<Service>>,
+    /// Compiled models for TensorRT, and what they were made with: the files themselves do not say.
+    #[serde(default)]
+    pub(super) tensorrt_plan: Vec<TensorRtPlan>,
 }
 
 /// What is bundled.
@@ -303,6 +306,24 @@ pub(super) struct Allow {
     /// The last day on which this counts: a date without quotes.
     #[schemars(with = "String", extend("format" = "date"), example = "2027-06-30")]
     pub(super) expires: Located<toml::value::Datetime>,
+}
+
+/// Compiled models for TensorRT: each runs with the very TensorRT and chip that it was made with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct TensorRtPlan {
+    /// A glob over places in the bundle.
+    #[schemars(example = "services/vision/*.engine")]
+    pub(super) path: Located<String>,
+    /// The version of TensorRT that made them.
+    #[schemars(example = "10.3.0")]
+    pub(super) tensorrt: Located<String>,
+    /// The compute capability of the chip they were made for.
+    #[schemars(example = "8.7")]
+    pub(super) sm: Located<String>,
+    /// The targets this is about. Default: all.
+    #[schemars(length(min = 1), example = ["jetson"])]
+    pub(super) targets: Option<Located<Vec<Located<String>>>>,
 }
 
 /// How a bundle is tried: what its programs are started with. `{port}` stands for a free port, `{home}` for an empty folder.

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod lockfiles;
+mod plans;
 mod verify;
 
 const MINIMAL: &str = r#"format = 1

@@ -126,7 +126,7 @@ fn allow(table: raw::Allow, faults: &mut Faults) -> Option<Allow> {
     Some(Allow { code, path: path?, subject, targets, reason, expires: expires? })
 }
 
-fn target(name: Located<String>, faults: &mut Faults) -> Option<Located<TargetName>> {
+pub(super) fn target(name: Located<String>, faults: &mut Faults) -> Option<Located<TargetName>> {
     match name.value.parse() {
         Ok(value) => Some(Located { value, span: name.span }),
         Err(error) => {
@@ -152,7 +152,7 @@ fn day(written: Located<toml::value::Datetime>, faults: &mut Faults) -> Option<L
 }
 
 /// `None`: the fault has been noted.
-fn glob(written: &Located<String>) -> Option<PathGlob> {
+pub(super) fn glob(written: &Located<String>) -> Option<PathGlob> {
     let glob = GlobBuilder::new(&written.value).literal_separator(true).build().ok()?;
     Some(PathGlob { written: written.value.clone(), matcher: glob.compile_matcher() })
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gangway_abi::Facts;
-use gangway_abi::check::{File, Input, Link, Role};
-use gangway_artifact::{BundlePath, Manifest};
+use gangway_abi::check::{File, Input, Link, Plan, Role};
+use gangway_artifact::{BundlePath, Manifest, TensorRtPlan};
 use rayon::prelude::*;
 
 use super::VerifyError;
 use super::place::{self, Owners};
+use super::plans;
 use crate::native::Natives;
 use crate::tree::{Node, Source, Tree};
 
@@ -22,6 +23,8 @@ pub struct Contents<'a> {
     pub runtime: Option<Shipped>,
     /// Programs that are started by name, and what for.
     pub programs: BTreeMap<String, Role>,
+    /// What is said of compiled models for TensorRT.
+    pub plans: Vec<TensorRtPlan>,
 }
 
 /// The JavaScript runtime of a bundle.
@@ -51,7 +54,8 @@ impl<'a> Contents<'a> {
             .services
             .iter()
             .filter_map(|service| Some((service.program.as_ref()?.to_string(), Role::Service)));
-        Self { tree, runtime, programs: started.chain(services).collect() }
+        let plans = manifest.tensorrt_plans.clone();
+        Self { tree, runtime, programs: started.chain(services).collect(), plans }
     }
 
     /// Of a tree without one: the runtime is where bundles have it, if it is there.
@@ -64,7 +68,7 @@ impl<'a> Contents<'a> {
                 .find_map(|place| tree.files().find(|(path, _)| path.as_str() == place))?;
             Some(Shipped { engine: engine.to_owned(), version: None, path: path.clone() })
         });
-        Self { tree, runtime, programs: BTreeMap::new() }
+        Self { tree, runtime, programs: BTreeMap::new(), plans: Vec::new() }
     }
 }
 
@@ -73,6 +77,7 @@ impl<'a> Contents<'a> {
 pub(super) struct Read<'a> {
     files: Vec<ReadFile<'a>>,
     links: Vec<(&'a str, &'a str)>,
+    plans: Vec<plans::Found<'a>>,
 }
 
 #[derive(Debug)]
@@ -98,8 +103,8 @@ impl Read<'_> {
             .collect();
         let links: Vec<Link<'_>> =
             self.links.iter().map(|(path, target)| Link { path, target }).collect();
-        // Nothing in a bundle says which files are compiled models.
-        look(Input { files: &files, links: &links, plans: &[] })
+        let plans: Vec<Plan<'_>> = self.plans.iter().map(plans::Found::as_plan).collect();
+        look(Input { files: &files, links: &links, plans: &plans })
     }
 }
 
@@ -124,6 +129,7 @@ pub(super) fn read<'a>(
         })
         .collect::<Result<std::collections::HashMap<_, _>, _>>()?;
     let mut owners = Owners::new(tree);
+    let plans = plans::find(tree, &contents.plans, &mut owners)?;
     let files = sources.into_iter().filter_map(|(path, source)| {
         let facts = facts.get(&source.sha256)?.clone();
         let path = path.as_str();
@@ -135,5 +141,5 @@ pub(super) fn read<'a>(
         Node::Link(target) => Some((path.as_str(), target.as_str())),
         Node::File(_) => None,
     });
-    Ok(Read { files, links: links.collect() })
+    Ok(Read { files, links: links.collect(), plans })
 }

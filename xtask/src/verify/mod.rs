@@ -13,6 +13,7 @@ pub mod explain;
 mod input;
 pub mod open;
 mod place;
+pub mod plans;
 mod policy;
 pub mod sarif;
 pub mod table;

@@ -6,7 +6,10 @@ use super::{Code, Finding, Gpu, Verdict};
 use crate::fatbin::{GpuCode, GpuCodeKind};
 
 pub(super) fn check(bundle: &Bundle<'_>, findings: &mut Vec<Finding>) {
-    let Some(gpu) = &bundle.policy.gpu else { return };
+    let Some(gpu) = &bundle.policy.gpu else {
+        plans(bundle, &Gpu::default(), findings);
+        return;
+    };
     for (_, file, native) in bundle.natives() {
         let code = match native {
             Native::Elf(elf) => &elf.gpu,
@@ -36,7 +39,10 @@ fn plans(bundle: &Bundle<'_>, gpu: &Gpu, findings: &mut Vec<Finding>) {
             (Some(made), Some(there)) => Some(made != there),
             _ => None,
         };
-        let wrong_chip = plan.sm.map(|made| gpu.sm.iter().any(|sm| *sm != made));
+        let wrong_chip = plan
+            .sm
+            .filter(|_| !gpu.sm.is_empty())
+            .map(|made| gpu.sm.iter().any(|sm| *sm != made));
         let verdict = match (wrong_version, wrong_chip) {
             (Some(true), _) | (_, Some(true)) => Verdict::Broken,
             (Some(false), Some(false)) => continue,
@@ -51,12 +57,18 @@ fn plans(bundle: &Bundle<'_>, gpu: &Gpu, findings: &mut Vec<Finding>) {
                 "TensorRT {version} on compute capability {}",
                 plan.sm.map_or("?".to_owned(), dotted)
             ),
-            offered: format!(
-                "TensorRT {} on {}",
-                gpu.tensorrt.as_ref().map_or("?".to_owned(), ToString::to_string),
-                chips.join(", ")
-            ),
-            because: "a plan runs with the very TensorRT and chip that it was made with".to_owned(),
+            offered: match &gpu.tensorrt {
+                Some(version) => format!("TensorRT {version} on {}", chips.join(", ")),
+                None => "whatever is installed there: the target promises no TensorRT".to_owned(),
+            },
+            because: match (&plan.tensorrt, plan.sm) {
+                (Some(_), Some(_)) => {
+                    "a plan runs with the very TensorRT and chip that it was made with".to_owned()
+                }
+                _ => "a plan runs with the very TensorRT and chip that it was made with, and nothing says which \
+                      those are: declare it in a `[[tensorrt-plan]]`"
+                    .to_owned(),
+            },
             symptom: "The engine plan file is not compatible with this version of TensorRT"
                 .to_owned(),
             remedy: "ship the ONNX model and make the plan on the machine".to_owned(),
@@ -124,5 +136,10 @@ mod tests {
         assert_eq!(verdicts(Some("8.6.1"), Some(87)), [(Code::TensorRtPlan, Verdict::Broken)]);
         assert_eq!(verdicts(Some("8.5.2"), Some(72)), [(Code::TensorRtPlan, Verdict::Broken)]);
         assert_eq!(verdicts(None, Some(87)), [(Code::TensorRtPlan, Verdict::Unknown)]);
+        // A target that promises no TensorRT.
+        let mut bench = Bench::linux();
+        let tensorrt = Version::parse("8.5.2");
+        bench.plans = vec![Plan { path: "m.plan", owner: None, tensorrt, sm: Some(87) }];
+        assert_eq!(bench.verdicts(), [(Code::TensorRtPlan, Verdict::Unknown)]);
     }
 }
