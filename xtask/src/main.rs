@@ -133,8 +133,16 @@ fn bundle_command(
         return Err(failure.error.into());
     }
     let made: Vec<_> = outcome.bundles.iter().map(|bundle| bundle.archive.clone()).collect();
+    let tries = arguments.smoke && outcome.failures.is_empty();
+    if tries && json {
+        let reports = tried(context, made, &smoke::Options::default(), |_| Ok(()))?;
+        let bundle::Outcome { bundles, failures, warnings, shared_cache } = outcome;
+        let told = summary::json(&bundles, failures, &warnings, shared_cache.as_ref());
+        print(&to_json(&told.with_smoke(&reports))?)?;
+        return Ok(smoke_status(&reports));
+    }
     let status = told(context, outcome, json)?;
-    if arguments.smoke && status == ExitCode::SUCCESS {
+    if tries {
         return try_bundles(context, made, &smoke::Options::default(), json);
     }
     Ok(status)
@@ -310,26 +318,40 @@ fn smoke_command(context: &Context, arguments: &cli::Smoke, json: bool) -> ExitC
     }
 }
 
-/// Tries one after the other, and tells of each as soon as it is done.
+/// Tries bundles and tells of each.
 fn try_bundles(
     context: &Context,
     paths: Vec<Utf8PathBuf>,
     options: &smoke::Options,
     json: bool,
 ) -> miette::Result<ExitCode> {
-    let mut reports = Vec::new();
-    for path in paths {
-        let report = smoke::run(context, &path, options)?;
-        if !json {
-            print(&report.table())?;
-        }
-        reports.push(report);
-    }
+    let told = |report: &smoke::Report| if json { Ok(()) } else { print(&report.table()) };
+    let reports = tried(context, paths, options, told)?;
     if json {
         print(&to_json(&reports)?)?;
     }
+    Ok(smoke_status(&reports))
+}
+
+/// Tries one after the other, and hands each on as soon as it is done.
+fn tried(
+    context: &Context,
+    paths: Vec<Utf8PathBuf>,
+    options: &smoke::Options,
+    told: impl Fn(&smoke::Report) -> miette::Result<()>,
+) -> miette::Result<Vec<smoke::Report>> {
+    let mut reports = Vec::new();
+    for path in paths {
+        let report = smoke::run(context, &path, options)?;
+        told(&report)?;
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+fn smoke_status(reports: &[smoke::Report]) -> ExitCode {
     let has_failed = reports.iter().any(smoke::Report::has_failed);
-    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Ends with 2 on errors: 1 says that machines are asked for more.

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::commands::bundle::{Bundle, Failure};
-use crate::process;
 use crate::shared_cache::Use;
+use crate::{process, smoke};
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,17 @@ pub struct Json<'a> {
     warnings: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     shared_cache: Option<&'a Use>,
+    /// What came of trying them, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    smoke: Option<&'a [smoke::Report]>,
+}
+
+impl<'a> Json<'a> {
+    /// With what came of trying the bundles: one document for one command.
+    #[must_use]
+    pub fn with_smoke(self, reports: &'a [smoke::Report]) -> Self {
+        Self { smoke: Some(reports), ..self }
+    }
 }
 
 /// What came of every target, for programs.
@@ -42,7 +53,7 @@ pub fn json<'a>(
         }
         told
     });
-    Json { bundles, failures: failures.collect(), warnings, shared_cache }
+    Json { bundles, failures: failures.collect(), warnings, shared_cache, smoke: None }
 }
 
 /// Every warning, and the targets it is for.

@@ -6,7 +6,9 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead as _, Write as _};
 
-use gangway_abi::check::{self, Cpu, Finding, Input, Os, Policy, Role, RuntimeEngine, RuntimeFacts};
+use gangway_abi::check::{
+    self, Cpu, Finding, Input, Os, Policy, Role, RuntimeEngine, RuntimeFacts,
+};
 use gangway_abi::{CLibrary, Facts, Machine, Version};
 use serde::{Deserialize, Serialize};
 

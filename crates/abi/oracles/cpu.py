@@ -1,6 +1,5 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["ziglang==0.15.2"]
 # ///
 """Starts published programs, and loads published addons, on emulated processors, and compares with what the checks said.
 
@@ -61,10 +60,9 @@ def made(plan: dict, folder: pathlib.Path, cpu: str) -> list[Thing]:
         to = folder / "made" / f"{cpu}-{one['name'].replace(' ', '-')}"
         to.parent.mkdir(exist_ok=True)
         target = {"x64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}[cpu]
-        subprocess.run(
-            [sys.executable, "-m", "ziglang", "cc", "-target", target, "-O2", "-static", *one["arguments"],
-             HERE / "cpu.c", "-o", to], check=True,
-        )
+        zig = ["zig"] if shutil.which("zig") else ["uvx", "--from", "ziglang==0.15.2", "python-zig"]
+        options = ["-target", target, "-O2", "-static", *one["arguments"]]
+        subprocess.run([*zig, "cc", *options, HERE / "cpu.c", "-o", to], check=True)
         found.append(Thing(f"made: {one['name']}", cpu, to, [], []))
     return found
 

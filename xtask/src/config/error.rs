@@ -185,7 +185,7 @@ pub enum FaultKind {
     CommandLine { command: String },
     /// Not a version, or one that leaves open which.
     #[error("`{text}` does not say which version")]
-    DottedVersion { text: String },
+    InexactVersion { text: String },
     /// Not a day, or more than one.
     #[error("`{text}` is not a day")]
     Day { text: String },

@@ -42,8 +42,12 @@ fn plan(table: raw::TensorRtPlan, faults: &mut Faults) -> Option<TensorRtPlan> {
     let written = targets.map(|targets| targets.value).unwrap_or_default();
     unique("target", &written, Clone::clone, faults);
     let targets = written.into_iter().filter_map(|name| target(name, faults)).collect();
-    let tensorrt =
-        version(&tensorrt, 3, "as the program that made the plan says: `tensorrt = \"10.3.0\"`", faults);
+    let tensorrt = version(
+        &tensorrt,
+        3,
+        "as the program that made the plan says: `tensorrt = \"10.3.0\"`",
+        faults,
+    );
     let sm = version(
         &sm,
         2,
@@ -64,7 +68,7 @@ fn version(
     let version = written.value.parse().ok();
     let version = version.filter(|_| written.value.split('.').count() == parts);
     if version.is_none() {
-        let kind = FaultKind::DottedVersion { text: written.value.clone() };
+        let kind = FaultKind::InexactVersion { text: written.value.clone() };
         let label = format!("{parts} numbers with dots between were expected");
         faults.add(&written.span, kind, &label).help(format!("write it {help}"));
     }

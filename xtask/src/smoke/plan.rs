@@ -9,6 +9,8 @@ use camino::Utf8Path;
 use gangway_abi::{CLibrary, Facts, Format, Machine};
 use gangway_artifact::{BundlePath, Cpu, Libc, Manifest, Os, Platform, ServiceHealth};
 
+use crate::runtime::NodeAbi;
+
 /// How much longer everything takes where instructions are translated.
 const EMULATED: u32 = 10;
 
@@ -117,7 +119,7 @@ pub fn steps(
     }
     steps.extend(addons.iter().map(|(addon, facts)| Step {
         name: format!("load {addon}"),
-        action: load(manifest, addon, facts.as_ref(), timeout),
+        action: load(manifest, addon, facts.as_ref(), addons, timeout),
     }));
     steps.extend(manifest.services.iter().map(|service| {
         let given = manifest.smoke.service_args.get(&service.name);
@@ -200,6 +202,7 @@ fn load(
     manifest: &Manifest,
     addon: &BundlePath,
     facts: Option<&Facts>,
+    all: &BTreeMap<BundlePath, Option<Facts>>,
     timeout: Duration,
 ) -> Action {
     let skip = |reason: &str| Action::Skip(reason.to_owned());
@@ -207,10 +210,43 @@ fn load(
         return skip("the bundle has no runtime to load it");
     }
     let Some(facts) = facts else { return skip("it is no native code") };
-    match foreign(facts, &manifest.platform) {
+    let other_version = || other_version(manifest, addon, facts, all);
+    match foreign(facts, &manifest.platform).or_else(other_version) {
         Some(reason) => Action::Skip(reason),
         None => Action::Load { addon: addon.clone(), timeout },
     }
+}
+
+/// Why the runtime would never load it, if so: it is for another `NODE_MODULE_VERSION`, and the folder has one that fits,
+/// as packages do that ship a build for each. Alone it is tried, and fails as it would for users.
+fn other_version(
+    manifest: &Manifest,
+    addon: &BundlePath,
+    facts: &Facts,
+    all: &BTreeMap<BundlePath, Option<Facts>>,
+) -> Option<String> {
+    let runtime = manifest.runtime.as_ref()?;
+    let own = NodeAbi::of(&runtime.engine, &runtime.version)?.modules;
+    let made_for = modules(addon, facts).filter(|made_for| *made_for != own)?;
+    let folder = |path: &BundlePath| path.as_str().rsplit_once('/').map(|(at, _)| at.to_owned());
+    let fits = |(path, facts): (&BundlePath, &Option<Facts>)| {
+        folder(path) == folder(addon)
+            && facts.as_ref().is_some_and(|facts| {
+                foreign(facts, &manifest.platform).is_none()
+                    && facts.node().next().is_some()
+                    && modules(path, facts).is_none_or(|modules| modules == own)
+            })
+    };
+    all.iter().any(fits).then(|| {
+        format!("it is for NODE_MODULE_VERSION {made_for}, and one for {own} lies beside it")
+    })
+}
+
+/// The one `NODE_MODULE_VERSION` that an addon is for; `None` if it is for every one, or does not say.
+fn modules(addon: &BundlePath, facts: &Facts) -> Option<u32> {
+    let engine = facts.node().find_map(|node| node.engine.as_ref())?;
+    let name = addon.as_str().rsplit('/').next()?;
+    engine.modules.map(|(modules, _)| modules).or_else(|| gangway_abi::modules_in_name(name))
 }
 
 /// Why the platform would never load it, if so.
@@ -333,7 +369,8 @@ mod tests {
     fn addons_of_other_platforms() {
         let of = |facts: Option<Facts>| {
             let addon = BundlePath::new("app/x.node").expect("plain");
-            load(&manifest(""), &addon, facts.as_ref(), Duration::from_secs(1))
+            let alone = BTreeMap::new();
+            load(&manifest(""), &addon, facts.as_ref(), &alone, Duration::from_secs(1))
         };
         let elf = |machine| Facts::Elf(gangway_abi::Elf { machine, ..gangway_abi::Elf::default() });
         assert!(matches!(of(Some(elf(Machine::X64))), Action::Load { .. }));
@@ -344,6 +381,49 @@ mod tests {
         let pe = Facts::Pe(gangway_abi::Pe::default());
         assert_eq!(of(Some(pe)), Action::Skip("it is not for Linux".to_owned()));
         assert_eq!(of(None), Action::Skip("it is no native code".to_owned()));
+    }
+
+    #[test]
+    fn addons_of_other_versions_of_node() {
+        let elf = |machine: Machine, modules: Option<u32>| {
+            let engine = modules.map(|modules| gangway_abi::Engine {
+                modules: Some((modules, gangway_abi::ModulesSource::Export)),
+                imports: Vec::new(),
+            });
+            let node = gangway_abi::NodeFacts {
+                registrations: Vec::new(),
+                node_api: None,
+                engine,
+                libuv: Vec::new(),
+            };
+            let node = Some(node);
+            Some(Facts::Elf(gangway_abi::Elf { machine, node, ..gangway_abi::Elf::default() }))
+        };
+        let said = |others: &[(&str, Machine, Option<u32>)]| {
+            let files = [("app/p/a-127.node", Machine::X64, Some(127))];
+            let all: BTreeMap<_, _> = files
+                .iter()
+                .chain(others)
+                .map(|(path, machine, modules)| {
+                    (BundlePath::new(*path).expect("plain"), elf(*machine, *modules))
+                })
+                .collect();
+            let steps = steps(&manifest(""), &all, Pace::Own);
+            let own = steps.into_iter().find(|step| step.name == "load app/p/a-127.node");
+            own.expect("it is planned").action
+        };
+        // Node 24 is 137.
+        let skipped = "it is for NODE_MODULE_VERSION 127, and one for 137 lies beside it";
+        let skipped = Action::Skip(skipped.to_owned());
+        assert_eq!(said(&[("app/p/a-137.node", Machine::X64, Some(137))]), skipped);
+        assert_eq!(said(&[("app/p/a.node", Machine::X64, None)]), skipped);
+        for useless in [
+            ("app/p/a-115.node", Machine::X64, Some(115)),
+            ("app/p/a-137.node", Machine::Arm64, Some(137)),
+            ("app/q/a-137.node", Machine::X64, Some(137)),
+        ] {
+            assert!(matches!(said(&[useless]), Action::Load { .. }), "{useless:?}");
+        }
     }
 
     #[test]

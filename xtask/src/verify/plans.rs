@@ -41,8 +41,7 @@ pub fn unused(
     target: &TargetName,
 ) -> impl Iterator<Item = String> {
     let ours = plans.iter().filter(move |plan| plan.is_about(target));
-    let idle = ours
-        .filter(|plan| !tree.files().any(|(path, _)| plan.path.matches(path.as_str())));
+    let idle = ours.filter(|plan| !tree.files().any(|(path, _)| plan.path.matches(path.as_str())));
     idle.map(|plan| {
         format!("`[[tensorrt-plan]]` speaks of `{}`, and there is no such file", plan.path.as_str())
     })

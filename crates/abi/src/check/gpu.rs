@@ -39,10 +39,8 @@ fn plans(bundle: &Bundle<'_>, gpu: &Gpu, findings: &mut Vec<Finding>) {
             (Some(made), Some(there)) => Some(made != there),
             _ => None,
         };
-        let wrong_chip = plan
-            .sm
-            .filter(|_| !gpu.sm.is_empty())
-            .map(|made| gpu.sm.iter().any(|sm| *sm != made));
+        let wrong_chip =
+            plan.sm.filter(|_| !gpu.sm.is_empty()).map(|made| gpu.sm.iter().any(|sm| *sm != made));
         let verdict = match (wrong_version, wrong_chip) {
             (Some(true), _) | (_, Some(true)) => Verdict::Broken,
             (Some(false), Some(false)) => continue,
