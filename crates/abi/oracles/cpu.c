@@ -7,6 +7,14 @@ static void plain(float *to, const float *from, int count) {
 }
 
 #ifdef ASKING
+#include <cpuid.h>
+
+static int has_avx2(void) {
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA)) return 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
+}
+
 __attribute__((target("avx2,fma"))) static void fast(float *to, const float *from, int count) {
     for (int at = 0; at < count; at++) to[at] = to[at] * from[at] + 1.5f;
 }
@@ -18,8 +26,7 @@ int main(int count, char **arguments) {
     float to[256], from[256];
     for (int at = 0; at < 256; at++) to[at] = from[at] = (float)(at + count);
 #ifdef ASKING
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (has_avx2())
         fast(to, from, 256);
     else
         plain(to, from, 256);
