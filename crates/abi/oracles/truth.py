@@ -237,8 +237,7 @@ def judged(judge: str, cases: list[dict]) -> dict[str, list[dict]]:
 
 
 def verdict(pair: Pair, findings: list[dict]) -> tuple[str, list[str]]:
-    """The worst that is said of what is loaded, and by which checks. What is said of the whole bundle alone (13 and 14:
-    nothing is known of unmarked instructions) is the same for every pair and left out."""
+    """The worst that is said of what is loaded, and by which checks. Processors (13 and 14) are cpu.py's."""
     start = "app/" if pair.addon else "runtime/"
     own = [one for one in findings if one["path"].startswith(start)]
     for level in ("broken", "unknown"):

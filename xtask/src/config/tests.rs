@@ -318,7 +318,7 @@ source-map = false
       help: did you mean `health`?
             known keys at the top level: `addon`, `app`, `build`, `dependencies`, `entrypoint`,
             `format`, `health`, `install-script`, `prune`, `runtime`, `service`, `smoke`, `target`,
-            `tools` and `verify`
+            `tensorrt-plan`, `tools` and `verify`
     "#);
 }
 
