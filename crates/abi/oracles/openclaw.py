@@ -11,6 +11,7 @@ qemu-x86_64. A finding that no oracle here knows how to confirm fails the run, a
 """
 
 import collections
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -39,6 +40,11 @@ GROUPS = {
 }
 # How instructions begin that are worth a look: VEX, EVEX, and the maps of SSSE3 and SSE4; POPCNT.
 CANDIDATE = re.compile(rb"[\xc4\xc5\x62]..|\x0f[\x38\x3a].|\xf3(?:[\x40-\x4f])?\x0f\xb8", re.S)
+# The last byte of such words: SVE, then LSE and `ldapr`, then dot products.
+ARM_CANDIDATE = re.compile(
+    rb"...[\x04\x05\x24\x25\x44\x45\x64\x65\x84\x85\xa4\xa5\xc4\xc5\xe4\xe5]|...[\x38\x78\xb8\xf8\x08\x48\x88\xc8]|...[\x0e\x2e\x4e\x6e]",
+    re.S,
+)
 ARM = re.compile(r"^(cas|swp|ld(add|clr|set|eor|smax|umax)|ldapr|[su]dot)|\b[zp]\d+\b")
 
 
@@ -123,11 +129,10 @@ def instruction_of(path: pathlib.Path, is_arm: bool, level: int) -> str | None:
     reader.detail = not is_arm
     for address, code in code_of(path):
         if is_arm:
-            for start in range(0, len(code), 1 << 20):
-                reader.skipdata = True
-                for at, _, mnemonic, operands in reader.disasm_lite(code[start:start + (1 << 20)], address + start):
-                    if ARM.search(f"{mnemonic} {operands}") and not mnemonic.startswith("."):
-                        return f"`{mnemonic} {operands}` at {at:#x}"
+            for found in ARM_CANDIDATE.finditer(code):
+                these = list(reader.disasm(code[found.start():found.start() + 24], address + found.start(), 6))
+                if found.start() % 4 == 0 and len(these) == 6 and ARM.search(f"{these[0].mnemonic} {these[0].op_str}"):
+                    return f"`{these[0].mnemonic} {these[0].op_str}` at {these[0].address:#x}"
             continue
         for found in CANDIDATE.finditer(code):
             for back in (0, 1):
@@ -272,30 +277,40 @@ class Oracle:
         return "it loads" if "LOADED" in said.stdout else f"`{truth.first_line(said)}`"
 
 
+def confirmed(archive: pathlib.Path, gangway: str, machines: pathlib.Path, qemu: str) -> tuple[str, list]:
+    """The target of a bundle, and for each finding what the oracle says."""
+    folder = machines / archive.name.removesuffix(".tar.zst")
+    shutil.rmtree(folder, ignore_errors=True)
+    bundle = Bundle(archive, gangway, folder / "tree")
+    bundle.unpack()
+    oracle = Oracle(bundle, machines, qemu)
+    told = [(finding, *oracle.confirm(finding)) for finding in bundle.report["findings"]]
+    shutil.rmtree(folder, ignore_errors=True)
+    sys.stderr.write(f"{bundle.target}: {len(told)} findings\n")
+    return bundle.target, told
+
+
 def main() -> None:
     bundles, _, machines = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
     gangway = sys.argv[4]
     qemu = sys.argv[5] if len(sys.argv) > 5 else "qemu-x86_64-static"
     counts, rows, wrong = collections.Counter(), collections.OrderedDict(), []
-    for archive in sorted(bundles.glob("openclaw-*.tar.zst")):
-        bundle = Bundle(archive, gangway, machines / "bundle-openclaw" / "tree")
-        shutil.rmtree(bundle.folder.parent, ignore_errors=True)
-        bundle.unpack()
-        oracle = Oracle(bundle, machines, qemu)
-        rows[bundle.target] = []
-        for finding in bundle.report["findings"]:
-            told, agrees = oracle.confirm(finding)
+    with concurrent.futures.ProcessPoolExecutor(4) as pool:
+        archives = sorted(bundles.glob("openclaw-*.tar.zst"))
+        runs = [pool.submit(confirmed, archive, gangway, machines, qemu) for archive in archives]
+        every = [run.result() for run in runs]
+    for target, findings in every:
+        rows[target] = []
+        for finding, told, agrees in findings:
             verdict = finding["verdict"] + (", allowed" if finding["allowed"] else "")
             counts[verdict] += 1
             counts["confirmed"] += agrees
             where = f"`{finding['path']}`" if finding["path"] else "the bundle"
             where = where.replace("app/node_modules/", "")
             needs = f"{finding['code']}: {finding['required']}"[:160]
-            rows[bundle.target].append(f"| {where} | {needs} | {verdict} | {told} | {'yes' if agrees else '**no**'} |")
+            rows[target].append(f"| {where} | {needs} | {verdict} | {told} | {'yes' if agrees else '**no**'} |")
             if not agrees:
-                wrong.append(f"{bundle.target}: {finding['code']} {finding['path']}: {told}")
-        sys.stderr.write(f"{bundle.target}: {len(rows[bundle.target])} findings\n")
-        shutil.rmtree(bundle.folder.parent, ignore_errors=True)
+                wrong.append(f"{target}: {finding['code']} {finding['path']}: {told}")
     print((HERE / "openclaw.md").read_text())
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()) if kind != "confirmed")
     print(f"**{len(rows)} bundles, {sum(map(len, rows.values()))} findings ({kinds}), {counts['confirmed']} confirmed.**\n")
