@@ -188,9 +188,12 @@ class Oracle:
         newest = max(versions)
         told = f"pyelftools: GLIBC_{'.'.join(map(str, newest))}"
         agrees = newest == numbers(finding["required"])
-        happened = self.loaded(finding, self.root(newest))
+        root = self.root(newest)
+        happened = self.loaded(finding, root)
         if happened:
-            return f"{told}; loaded: {happened}", agrees and finding["subject"] in happened
+            # The loader names the first version that it misses.
+            missed = re.search(r"GLIBC_([\d.]+)", happened)
+            return f"{told}; loaded: {happened}", agrees and bool(missed) and numbers(missed[1]) > numbers(root.glibc)
         return told, agrees
 
     def library_closure(self, finding: dict, path: pathlib.Path) -> tuple[str, bool]:
