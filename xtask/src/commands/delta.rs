@@ -183,7 +183,7 @@ fn contributors(new: &Manifest, update: &Update<'_>) -> Vec<Contributor> {
         }
     }
     let mut packages: Vec<_> = packages.into_values().collect();
-    packages.sort_by(|one, other| other.download.cmp(&one.download));
+    packages.sort_by_key(|package| std::cmp::Reverse(package.download));
     packages
 }
 

@@ -125,7 +125,7 @@ mod tests {
         File { path, size, mode: Mode::Plain, block: Some(0), sha256: Digest::of("") }
     }
 
-    fn manifest(files: Vec<File>) -> Manifest {
+    fn manifest(files: &[File]) -> Manifest {
         let manifest = serde_json::json!({
             "version": 1, "builder": "gangway 0.1.0", "app": { "name": "a", "version": "1.0.0" },
             "target": "linux-x64", "platform": { "os": "linux", "cpu": "x64", "libc": "glibc" },
@@ -135,7 +135,7 @@ mod tests {
         serde_json::from_value(manifest).expect("as it should be")
     }
 
-    fn describe(old: Vec<File>, new: Vec<File>) -> String {
+    fn describe(old: &[File], new: &[File]) -> String {
         let (old, new) = (manifest(old), manifest(new));
         let fetched: Vec<_> = new.files.iter().collect();
         let slices = |slices: &[Slice]| {
@@ -170,7 +170,7 @@ mod tests {
             file("node", 41 * MIB),
             file("shrunk", 5 * MIB),
         ];
-        insta::assert_snapshot!(describe(old, new), @"
+        insta::assert_snapshot!(describe(&old, &new), @"
         manifest.json[0+3] -> manifest.json[0+2]
         app/a.js[0+2] app/chunk-AAAA.js[0+1] -> app/a.js[0+3] app/chunk-CCCC.js[0+2]
         node[0+16] -> node[0+8]

@@ -50,6 +50,9 @@ fn serve(stream: &TcpStream, folder: &Utf8Path, count: &AtomicU64) -> io::Result
     let mut reader = BufReader::new(stream);
     while let Some(request) = Request::read(&mut reader)? {
         answer(stream, folder, &request, count)?;
+        if request.is_last {
+            break;
+        }
     }
     Ok(())
 }
@@ -57,6 +60,8 @@ fn serve(stream: &TcpStream, folder: &Utf8Path, count: &AtomicU64) -> io::Result
 struct Request {
     name: String,
     ranges: Vec<(u64, u64)>,
+    /// Whether the client waits for the connection's end: zsync asks for its list in HTTP/1.0.
+    is_last: bool,
 }
 
 impl Request {
@@ -68,12 +73,15 @@ impl Request {
         }
         let name = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
         let mut ranges = Vec::new();
+        let mut is_last = first.contains("HTTP/1.0");
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
-                return Ok(Some(Self { name, ranges }));
+                return Ok(Some(Self { name, ranges, is_last }));
             }
-            if let Some(list) = line.to_ascii_lowercase().trim().strip_prefix("range: bytes=") {
+            let line = line.to_ascii_lowercase();
+            is_last |= line.trim() == "connection: close";
+            if let Some(list) = line.trim().strip_prefix("range: bytes=") {
                 let range = |text: &str| {
                     let (from, to) = text.trim().split_once('-')?;
                     Some((from.parse().ok()?, to.parse().ok()?))
