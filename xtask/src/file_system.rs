@@ -253,30 +253,10 @@ fn refuse_collisions(tree: &Tree) -> Result<(), FileSystemError> {
 }
 
 fn refuse_name(path: &BundlePath) -> Result<(), FileSystemError> {
-    let refused = |reason| Err(FileSystemError::Name { path: path.clone(), reason });
-    for name in path.components() {
-        if name.contains(['<', '>', '"', '|', '?', '*']) {
-            return refused("a name must not have any of < > \" | ? *");
-        }
-        if name.ends_with(['.', ' ']) {
-            return refused("a name must not end with a dot or a space");
-        }
-        let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
-        let is_numbered = |device: &str| {
-            stem.strip_prefix(device).is_some_and(|number| {
-                matches!(
-                    number,
-                    "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"
-                )
-            })
-        };
-        let is_device =
-            matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$");
-        if is_device || is_numbered("COM") || is_numbered("LPT") {
-            return refused("the name is that of a device");
-        }
+    match BundlePath::windows_fault(path.as_str()) {
+        Some(reason) => Err(FileSystemError::Name { path: path.clone(), reason }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Everything here is data with a written form: paths inside a bundle, digests, targets, the bundle's
 //! manifest, the launch file. Nothing here reads the environment, starts a process or prints.
 
+#[cfg(feature = "archive")]
+pub mod archive;
 mod contract;
 mod date;
 pub mod delta;

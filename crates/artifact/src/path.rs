@@ -116,6 +116,31 @@ impl BundlePath {
         true
     }
 
+    /// Why Windows cannot have `path`, if it cannot.
+    ///
+    /// Names: <https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file>.
+    #[must_use]
+    pub fn windows_fault(path: &str) -> Option<&'static str> {
+        path.split('/').find_map(|name| {
+            if name.contains(['<', '>', '"', '|', '?', '*']) {
+                return Some("a name must not have any of < > \" | ? *");
+            }
+            if name.ends_with(['.', ' ']) {
+                return Some("a name must not end with a dot or a space");
+            }
+            let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
+            let is_numbered = |device: &str| {
+                const NUMBERS: [&str; 12] =
+                    ["1", "2", "3", "4", "5", "6", "7", "8", "9", "¹", "²", "³"];
+                stem.strip_prefix(device).is_some_and(|number| NUMBERS.contains(&number))
+            };
+            let is_device =
+                matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$");
+            (is_device || is_numbered("COM") || is_numbered("LPT"))
+                .then_some("the name is that of a device")
+        })
+    }
+
     /// The components, in order.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')

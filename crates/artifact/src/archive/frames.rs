@@ -1,0 +1,292 @@
+//! The files of a `.tar.zst`, written by several threads, each of which takes one frame after the other.
+//!
+//! Every byte of the tar stream is accounted for: a byte is either a file's, where the manifest says so, or part of a
+//! header that says what the manifest does, or padding. So what any `tar` makes of the archive is what is written here.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use super::decoders::Decoders;
+use super::entry::{Entry, Kind};
+use super::error::Fault;
+use super::frame::{self, Buffers, Content};
+use super::fresh::Fresh;
+use super::large::{self, LargeFile};
+use super::listing::{Facts, Listing};
+use super::seek_table::Span;
+use super::seen::Seen;
+use super::source::FrameSource;
+use super::tar_stream::TarStream;
+use crate::{Digest, Frame, Mode};
+
+/// A thread is of no use without a decoder; frames with smaller windows are rare.
+const USUAL_WINDOW: u64 = 4 << 20;
+/// For reading back what was written.
+const READ_BACK: usize = 128 << 10;
+
+/// Everything that threads share.
+struct Work<'a> {
+    source: &'a dyn FrameSource,
+    listing: &'a Listing,
+    /// The archive's own folder.
+    root: &'a str,
+    decoders: &'a Decoders,
+    fresh: &'a Fresh,
+    seen: Seen<'a>,
+    large: HashMap<usize, LargeFile>,
+    jobs: Vec<Job>,
+}
+
+/// A frame to be written.
+#[derive(Debug, Clone, Copy)]
+struct Job {
+    index: usize,
+    span: Span,
+    sha256: Digest,
+    /// Where its content begins in the tar stream.
+    start: u64,
+    /// The first file, in the order of the stream, that ends after that or begins there.
+    place: usize,
+    /// Whether it has a part of a file that others have parts of, too.
+    is_part: bool,
+}
+
+/// Writes all files and links that are listed.
+pub(super) fn write(
+    source: &dyn FrameSource,
+    listing: &Listing,
+    root: &str,
+    decoders: &Decoders,
+    fresh: &Fresh,
+    threads: usize,
+) -> Result<(), Fault> {
+    let (jobs, large) = plan(listing, fresh)?;
+    let seen = Seen::new(listing);
+    let threads = threads.min(jobs.len()).min(decoders.for_windows_of(USUAL_WINDOW)).max(1);
+    let work = Work { source, listing, root, decoders, fresh, seen, large, jobs };
+    let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let failure: Mutex<Option<(usize, Fault)>> = Mutex::new(None);
+    std::thread::scope(|scope| {
+        let run = || {
+            let mut hands = Hands { buffers: Buffers::new(), read_back: vec![0; READ_BACK] };
+            while !is_over.load(Ordering::Relaxed) {
+                let Some(job) = work.jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                if let Err(fault) = work.write_frame(job, &mut hands, &is_over) {
+                    is_over.store(true, Ordering::Relaxed);
+                    let mut failure =
+                        failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    // Of several, that of the first frame.
+                    if failure.as_ref().is_none_or(|(index, _)| job.index < *index) {
+                        *failure = Some((job.index, fault));
+                    }
+                }
+            }
+        };
+        (1..threads).for_each(|_| drop(scope.spawn(run)));
+        run();
+    });
+    match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        Some((_, fault)) => Err(fault),
+        None => work.seen.write_links(fresh),
+    }
+}
+
+/// Which frame has what, and the files that several have. Frames with parts of those come first: the digest of a large
+/// file takes longest. Of the others the largest do, so that the threads end at about the same time, and the largest
+/// decoders are made before smaller ones.
+fn plan(listing: &Listing, fresh: &Fresh) -> Result<(Vec<Job>, HashMap<usize, LargeFile>), Fault> {
+    let mut jobs = Vec::with_capacity(listing.frames.len());
+    let mut large = HashMap::new();
+    let mut start = 0_u64;
+    for (index, frame) in listing.frames.iter().enumerate() {
+        let Frame { offset, size: compressed, plain, sha256 } = *frame;
+        let span = Span { offset, compressed, plain };
+        let end = start + plain;
+        let place = listing.place(start);
+        // The files before and behind the frame's borders.
+        let border = |position| {
+            let place = listing.place(position);
+            let file = (place < listing.ordered()).then(|| listing.in_order(place))?;
+            (listing.facts(file).start() < position).then_some(file)
+        };
+        let crossing = border(end);
+        if let Some(file) = crossing.filter(|file| !large.contains_key(file)) {
+            large.insert(file, LargeFile::create(fresh, listing.path(file), *listing.facts(file))?);
+        }
+        let is_part = crossing.is_some() || border(start).is_some();
+        jobs.push(Job { index, span, sha256, start, place, is_part });
+        start = end;
+    }
+    jobs.sort_by_key(|job| (!job.is_part, Reverse(job.span.plain)));
+    let last = listing.ordered().checked_sub(1).map(|place| listing.in_order(place));
+    match last.filter(|file| listing.facts(*file).end() > start) {
+        Some(file) => {
+            let reason = "it is said to be behind the last frame";
+            Err(Fault::Listed { path: listing.path(file), reason })
+        }
+        None => Ok((jobs, large)),
+    }
+}
+
+/// What a thread works with.
+struct Hands {
+    buffers: Buffers,
+    read_back: Vec<u8>,
+}
+
+impl Work<'_> {
+    fn write_frame(&self, job: &Job, hands: &mut Hands, is_over: &AtomicBool) -> Result<(), Fault> {
+        let Hands { buffers, read_back } = hands;
+        frame::check(self.source, job.index, job.span, job.sha256, buffers)?;
+        let plain = Content::open(self.source, self.decoders, buffers, job.index, job.span)?;
+        let (position, end) = (job.start, job.start + job.span.plain);
+        let stream = TarStream { plain, position, end };
+        let mut reading = Reading { work: self, stream, place: job.place, read_back };
+        // Empty files at its beginning belong to the frame with their headers.
+        while let Some((_, facts)) = reading.next_file()
+            && facts.size == 0
+            && facts.start() == position
+        {
+            reading.place += 1;
+        }
+        while reading.stream.position < end {
+            if is_over.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match reading.next_file() {
+                Some((file, facts)) if facts.start() <= reading.stream.position => {
+                    reading.file(file, facts)?;
+                }
+                _ => reading.entry()?,
+            }
+        }
+        reading.stream.plain.finish()
+    }
+}
+
+/// A frame that is being written.
+struct Reading<'a, 'b> {
+    work: &'a Work<'a>,
+    stream: TarStream<Content<'b>>,
+    /// The next file, in the order of the stream.
+    place: usize,
+    read_back: &'a mut Vec<u8>,
+}
+
+impl Reading<'_, '_> {
+    fn next_file(&self) -> Option<(usize, Facts)> {
+        let listing = self.work.listing;
+        let file = (self.place < listing.ordered()).then(|| listing.in_order(self.place))?;
+        Some((file, *listing.facts(file)))
+    }
+
+    /// Reads the headers of an entry: of a folder, a link, or the file that is next. There is a block at least before
+    /// the beginning of each file, and what ends where a file begins must be its headers: so none is without.
+    fn entry(&mut self) -> Result<(), Fault> {
+        let position = self.stream.position;
+        let Some(entry) = self.stream.entry()? else {
+            let reason = "there are zeros, and its end comes later";
+            return Err(Fault::Header { position, reason });
+        };
+        let next = self.next_file();
+        let is_file = matches!(entry.kind, Kind::File { .. });
+        if let Some((file, facts)) = next
+            && (self.stream.position > facts.start()
+                || (self.stream.position == facts.start()) != is_file)
+        {
+            let expected = format!("the file `{}`", self.work.listing.path(file));
+            return Err(Fault::Entry { position, expected, found: entry.describe() });
+        }
+        match next {
+            Some((file, facts)) if is_file => self.file_entry(&entry, file, facts),
+            _ => self.work.seen.see(&entry, self.work.root),
+        }
+    }
+
+    /// Takes the headers of a file, which is made right away if it is empty.
+    fn file_entry(&mut self, entry: &Entry, file: usize, facts: Facts) -> Result<(), Fault> {
+        let path = self.work.listing.path(file);
+        check_header(entry, self.work.root, &path, &facts)?;
+        if facts.size == 0 {
+            large::check(&path, &facts, Digest::of(b""))?;
+            let made = self.work.fresh.file(&path, facts.mode)?;
+            self.work.fresh.close(&path, &made)?;
+            self.place += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes the bytes of a file, as far as they are in this frame.
+    fn file(&mut self, file: usize, facts: Facts) -> Result<(), Fault> {
+        let until = facts.end().min(self.stream.end);
+        match self.work.large.get(&file) {
+            Some(large) => {
+                let (from, to) = (self.stream.position - facts.start(), until - facts.start());
+                let mut hasher = large.begin(from);
+                self.bytes(&large.path, &large.file, from, until, hasher.as_mut())?;
+                large.end(self.work.fresh, (from, to), hasher, self.read_back)?;
+            }
+            None => {
+                let path = self.work.listing.path(file);
+                let made = self.work.fresh.file(&path, facts.mode)?;
+                let mut hasher = Sha256::new();
+                self.bytes(&path, &made, 0, until, Some(&mut hasher))?;
+                large::check(&path, &facts, Digest::from_bytes(hasher.finalize().into()))?;
+                self.work.fresh.close(&path, &made)?;
+            }
+        }
+        self.place += 1;
+        if until == facts.end() { self.stream.padding(facts.size) } else { Ok(()) }
+    }
+
+    fn bytes(
+        &mut self,
+        path: &str,
+        file: &std::fs::File,
+        mut offset: u64,
+        until: u64,
+        mut hasher: Option<&mut Sha256>,
+    ) -> Result<(), Fault> {
+        let fresh = self.work.fresh;
+        self.stream.bytes(until, |bytes| {
+            if let Some(hasher) = &mut hasher {
+                hasher.update(bytes);
+            }
+            large::write_at(file, bytes, offset).map_err(|error| fresh.failed(path, error))?;
+            offset += bytes.len() as u64;
+            Ok(())
+        })
+    }
+}
+
+/// Whether a header says of a file what the manifest does.
+pub(super) fn check_header(
+    entry: &Entry,
+    root: &str,
+    path: &str,
+    facts: &Facts,
+) -> Result<(), Fault> {
+    let found = entry.path(root)?;
+    let Kind::File { size, mode } = entry.kind else {
+        return Err(Fault::Unlisted { name: entry.name.clone() });
+    };
+    if found != path {
+        return Err(Fault::Unlisted { name: entry.name.clone() });
+    }
+    let path = path.to_owned();
+    if size != facts.size {
+        return Err(Fault::Size { path, expected: facts.size, found: size });
+    }
+    let expected = match facts.mode {
+        Mode::Plain => 0o644,
+        Mode::Executable => 0o755,
+    };
+    if mode != expected {
+        return Err(Fault::Mode { path, expected, found: mode });
+    }
+    Ok(())
+}

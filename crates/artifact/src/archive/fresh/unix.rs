@@ -1,0 +1,100 @@
+//! Everything is named from the open folder, and nothing that exists is opened.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode as Bits, OFlags};
+use rustix::io::Errno;
+
+use crate::Mode;
+
+/// Linux writes all files of a file system to disk at once, which takes much less than one after the other.
+pub(super) const SYNCS_AT_ONCE: bool = cfg!(target_os = "linux");
+
+const OWNERS: Bits = Bits::from_raw_mode(0o700);
+const FOLDERS: Bits = Bits::from_raw_mode(0o755);
+
+/// The open folder, locked.
+#[derive(Debug)]
+pub(super) struct Folder(OwnedFd);
+
+impl Folder {
+    /// Makes it, so that nobody else looks inside. `None`: what somebody else left was removed, try again.
+    pub(super) fn make(path: &Path) -> io::Result<Option<Self>> {
+        let made = rustix::fs::mkdirat(CWD, path, OWNERS);
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+        let folder = match rustix::fs::openat(CWD, path, flags, Bits::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened?,
+        };
+        match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            // Some network file systems have no locks; then nobody is kept apart.
+            Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match made {
+            // Between the calls another process may have taken it for one that was left.
+            Ok(()) => Ok(is_at(&folder, path)?.then_some(Self(folder))),
+            Err(Errno::EXIST) => {
+                std::fs::remove_dir_all(path)?;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn file(&self, path: &str, mode: Mode) -> io::Result<File> {
+        let bits = match mode {
+            Mode::Plain => Bits::from_raw_mode(0o644),
+            Mode::Executable => Bits::from_raw_mode(0o755),
+        };
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.0, path, flags, bits)?;
+        // What it was made with depends on the umask.
+        rustix::fs::fchmod(&file, bits)?;
+        Ok(file.into())
+    }
+
+    pub(super) fn folder(&self, path: &str) -> io::Result<()> {
+        rustix::fs::mkdirat(&self.0, path, FOLDERS)?;
+        Ok(rustix::fs::chmodat(&self.0, path, FOLDERS, AtFlags::empty())?)
+    }
+
+    pub(super) fn link(&self, path: &str, target: &str) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(target, &self.0, path)?)
+    }
+
+    /// Lets everybody look inside; writes it to disk before if it should be.
+    pub(super) fn seal(&self, sync: bool) -> io::Result<()> {
+        rustix::fs::fchmod(&self.0, FOLDERS)?;
+        if sync {
+            #[cfg(target_os = "linux")]
+            rustix::fs::syncfs(&self.0)?;
+            #[cfg(not(target_os = "linux"))]
+            rustix::fs::fsync(&self.0)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes the place of an empty folder, and of nothing else.
+pub(super) fn rename(from: &Path, to: &Path, sync: bool) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    if sync {
+        let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn is_at(folder: &OwnedFd, path: &Path) -> io::Result<bool> {
+    let ours = rustix::fs::fstat(folder)?;
+    match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) => Ok((found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
