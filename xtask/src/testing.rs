@@ -10,13 +10,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{Contract, Digest, Verification, VerificationStatus};
+use gangway_artifact::{Contract, Digest, Manifest, Verification, VerificationStatus};
 use miette::Diagnostic;
 use url::Url;
 
 use crate::commands::bundle::{Bundle, Pruned};
 use crate::context::Context;
+use crate::native::Natives;
+use crate::pack::{self, Format, Settings};
 use crate::report::Reporter;
+use crate::tree::{Node, Source, Tree};
 
 /// A folder with everything a test touches; gone with the value.
 pub(crate) struct Sandbox {
@@ -303,6 +306,31 @@ pub(crate) fn rendered(error: &dyn Diagnostic) -> String {
         .render_report(&mut text, error)
         .expect("memory takes everything");
     text
+}
+
+/// The manifest of a bundle without files.
+pub(crate) const MANIFEST: &str = r#"{"version":1,"builder":"gangway 0.1.0","app":{"name":"a","version":"1.0.0"},"target":"linux-x64","platform":{"os":"linux","cpu":"x64","libc":"glibc"},"entrypoints":[],"contract":{"disk":{"unpacked":0,"installed":0}},"unpacked_size":0,"files":[],"links":[]}"#;
+
+/// A real archive of a small bundle: a program, a link to it, and a file that only has the manifest's name.
+pub(crate) fn archive(sandbox: &Sandbox, format: Format) -> Utf8PathBuf {
+    let mut tree = Tree::default();
+    for (path, content, executable) in
+        [("app/manifest.json", "not this", false), ("bin/a", "x", true)]
+    {
+        let file = sandbox.write(&format!("sources/{path}"), content);
+        let source = Source::new(file, content.len() as u64, executable, Digest::of(content));
+        tree.insert(path.parse().expect("plain"), Node::File(source));
+    }
+    tree.insert("bin/b".parse().expect("plain"), Node::Link("a".to_owned()));
+    let mut manifest = Manifest::from_json(MANIFEST.as_bytes()).expect("it is one");
+    (manifest.files, manifest.links) = pack::listing(&tree);
+    manifest.unpacked_size = tree.size();
+    let content = pack::Content { tree: &tree, manifest: &manifest, folder: "a" };
+    let out = sandbox.root.join(format!("a.{}", format.extension()));
+    let natives = Natives::default();
+    let known = pack::Known { natives: &natives, frames: None };
+    let packed = pack::write(&sandbox.context(&[]), content, Settings::new(format), known, &out);
+    packed.expect("it packs").path
 }
 
 /// A finished bundle whose archive and manifest would be in `folder`.

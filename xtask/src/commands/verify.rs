@@ -80,7 +80,7 @@ pub enum Error {
 pub fn run(context: &Context, options: &Options<'_>) -> Result<Outcome, Error> {
     let store = Store::open(context)?;
     let natives = Natives::kept_in(FactsCache::in_folder(store.bucket(FactsCache::BUCKET)?));
-    let opened = open::open(options.bundle, &store)?;
+    let opened = open::open(context, options.bundle, &store)?;
     let own = opened.manifest.as_ref();
     let name = match (options.target, own) {
         (Some(name), _) => name,

@@ -200,7 +200,8 @@ impl Folders {
         } else {
             let folder = tempfile::Builder::new().tempdir_in(&large).map_err(room)?;
             let into = Utf8Path::from_path(folder.path()).expect("the cache's path is UTF-8");
-            let bundle = unpacked::unpack(path, into)?;
+            let bundle = into.join("bundle");
+            unpacked::unpack(context, path, &bundle)?;
             (Some(folder), bundle)
         };
         Ok(Self { unpacked, small, bundle, logs })

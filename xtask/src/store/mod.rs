@@ -148,22 +148,6 @@ impl Store {
         Ok(index.expect("it was written a moment ago").tree)
     }
 
-    /// Unpacks an archive into a folder of [`Store::temporary`], as strangers' archives are: its files are there as long as
-    /// the folder is.
-    ///
-    /// # Errors
-    /// When the archive is malformed or hostile, or cannot be written out.
-    pub fn unpack_into(
-        &self,
-        archive: &Utf8Path,
-        folder: &tempfile::TempDir,
-    ) -> Result<Tree, UnpackError> {
-        let folder = utf8(folder.path());
-        let unpacked = unpack::unpack(archive, folder, &unpack::LIMITS)?;
-        let index = index::encode("", &unpacked.files, &unpacked.links);
-        Ok(index::decode(&index, folder).expect("it was encoded a moment ago").tree)
-    }
-
     /// Puts bytes into the store.
     ///
     /// # Errors

@@ -9,7 +9,8 @@ use miette::{Diagnostic, NamedSource, SourceSpan};
 
 use super::Judgement;
 use crate::config::{Allow, Config};
-use crate::store::{StoreError, UnpackError};
+use crate::store::StoreError;
+use crate::unpacked::UnpackedError;
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -23,14 +24,9 @@ pub enum VerifyError {
     #[diagnostic(help("name an archive that `cargo xtask bundle` made, or a folder"))]
     Nothing { path: Utf8PathBuf },
     /// An archive that cannot be unpacked.
-    #[error("cannot unpack `{path}`")]
-    #[diagnostic(help("it is no whole bundle: bundle again, or fetch it again"))]
-    Archive {
-        path: Utf8PathBuf,
-        #[source]
-        #[diagnostic_source]
-        source: UnpackError,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Archive(#[from] UnpackedError),
     /// No room for an unpacked archive.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -45,10 +41,6 @@ pub enum VerifyError {
         gangway_artifact::MANIFEST_VERSION
     ))]
     Manifest { path: Utf8PathBuf, source: serde_json::Error },
-    /// An archive without a manifest.
-    #[error("`{path}` is no bundle: there is no `manifest.json` in it")]
-    #[diagnostic(help("unpack it, and name the folder with `--target TARGET`"))]
-    NoManifest { path: Utf8PathBuf },
     /// Nothing says what the files are for.
     #[error(
         "nothing says which target `{path}` is for: there is no bundle's `manifest.json` in it"

@@ -7,10 +7,12 @@ use gangway_artifact::{BundlePath, Digest, MANIFEST_FILE, Manifest};
 use rayon::prelude::*;
 
 use super::VerifyError;
+use crate::context::Context;
 use crate::mode;
 use crate::pack;
 use crate::store::Store;
 use crate::tree::{Node, Source, Tree};
+use crate::unpacked;
 
 /// A bundle as files.
 #[derive(Debug)]
@@ -27,10 +29,11 @@ pub struct Opened {
 ///
 /// # Errors
 /// When it is none, is damaged, or is not what its manifest says.
-pub fn open(path: &Utf8Path, store: &Store) -> Result<Opened, VerifyError> {
+pub fn open(context: &Context, path: &Utf8Path, store: &Store) -> Result<Opened, VerifyError> {
     let opened = match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => folder(path)?,
-        Ok(_) => archive(path, store)?,
+        // It was compared with its manifest when it was unpacked.
+        Ok(_) => return archive(context, path, store),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(VerifyError::Nothing { path: path.to_owned() });
         }
@@ -45,15 +48,11 @@ pub fn open(path: &Utf8Path, store: &Store) -> Result<Opened, VerifyError> {
     Ok(opened)
 }
 
-fn archive(path: &Utf8Path, store: &Store) -> Result<Opened, VerifyError> {
+fn archive(context: &Context, path: &Utf8Path, store: &Store) -> Result<Opened, VerifyError> {
     let folder = store.temporary()?;
-    let tree = store
-        .unpack_into(path, &folder)
-        .map_err(|source| VerifyError::Archive { path: path.to_owned(), source })?;
-    match manifest(&tree)? {
-        Some(manifest) => Ok(Opened { tree, manifest: Some(manifest), _folder: Some(folder) }),
-        None => Err(VerifyError::NoManifest { path: path.to_owned() }),
-    }
+    let to = Utf8Path::from_path(folder.path()).expect("the cache's path is UTF-8");
+    let (tree, manifest) = unpacked::tree(context, path, &to.join("bundle"))?;
+    Ok(Opened { tree, manifest: Some(manifest), _folder: Some(folder) })
 }
 
 fn folder(path: &Utf8Path) -> Result<Opened, VerifyError> {

@@ -36,8 +36,9 @@ fn bundle() -> (Sandbox, Utf8PathBuf) {
 }
 
 fn opened(sandbox: &Sandbox, path: &Utf8Path) -> Result<Opened, VerifyError> {
-    let store = Store::open(&sandbox.context(&[])).expect("a sandbox can be written to");
-    open(path, &store)
+    let context = sandbox.context(&[]);
+    let store = Store::open(&context).expect("a sandbox can be written to");
+    open(&context, path, &store)
 }
 
 fn refused(sandbox: &Sandbox, path: &Utf8Path) -> String {
@@ -91,7 +92,7 @@ fn what_is_no_bundle() {
     let nowhere = folder.join("nowhere");
     assert!(refused(&sandbox, &nowhere).starts_with("there is no bundle `/a/nowhere`"));
     let text = sandbox.write("text", "no archive");
-    assert!(refused(&sandbox, &text).starts_with("cannot unpack `/text`"));
+    assert!(refused(&sandbox, &text).starts_with("`/text` is neither a bundle nor a manifest"));
     sandbox.write("a/manifest.json", r#"{"builder":"gangway 9.0.0"}"#);
     assert!(refused(&sandbox, &folder).starts_with("cannot read the manifest"));
     // A web app has a file of this name too.
