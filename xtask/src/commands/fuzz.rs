@@ -17,6 +17,9 @@ const ALLOCATION: u32 = 256;
 /// And all of a process, with what the sanitizer and the corpus take, in MiB.
 const RESIDENT: u32 = 512;
 
+/// The target that unpacks archives, and the folder of its seeds.
+const ARCHIVES: &str = "unpack";
+
 const INSTALL: &str = "run `rustup toolchain install nightly --profile minimal` and `cargo install cargo-fuzz --locked`";
 
 /// Why nothing was fuzzed, or what was found.
@@ -131,23 +134,35 @@ fn damaged(context: &Context, checkout: &Utf8Path, seconds: u32) -> Result<(), F
         .map_err(|source| FuzzError::Folder { source })?
     {
         let folder = folder.map_err(|source| FuzzError::Folder { source })?;
-        if let Ok(folder) = Utf8PathBuf::from_path_buf(folder.path()) {
+        if let Ok(folder) = Utf8PathBuf::from_path_buf(folder.path())
+            && folder.file_name() != Some(ARCHIVES)
+        {
             seeds.extend(files(&folder)?);
         }
     }
-    let seeds = seeds.into_iter().filter(|file| file.extension() != Some("md"));
-    let arguments: Vec<String> =
-        ["run", "--profile", "xtask", "--package", "gangway-abi", "--example", "mutate", "--"]
-            .map(str::to_owned)
+    seeds.retain(|file| file.extension() != Some("md"));
+    let archives = files(&checkout.join("fuzz/seeds").join(ARCHIVES))?;
+    // A third of the time is for archives.
+    let (binaries, unpacking) = (seconds - seconds / 3, seconds / 3);
+    let binaries = [binaries.to_string(), ALLOCATION.to_string()];
+    for (example, numbers, seeds) in [
+        (["gangway-abi", "mutate"], &binaries[..], seeds),
+        (["gangway-artifact", "damage"], &[unpacking.to_string()], archives),
+    ] {
+        let [package, example] = example;
+        let arguments: Vec<String> = ["run", "--profile", "xtask", "--all-features", "--package"]
             .into_iter()
-            .chain([seconds.to_string(), ALLOCATION.to_string()])
-            .chain(seeds.map(Utf8PathBuf::into_string))
+            .chain([package, "--example", example, "--"])
+            .map(str::to_owned)
+            .chain(numbers.iter().cloned())
+            .chain(seeds.into_iter().map(Utf8PathBuf::into_string))
             .collect();
-    let (command, status) = cargo(checkout, &arguments, &[])?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(FuzzError::Damaged { command, status }),
+        let (command, status) = cargo(checkout, &arguments, &[])?;
+        if !status.success() {
+            return Err(FuzzError::Damaged { command, status });
+        }
     }
+    Ok(())
 }
 
 /// The files of a folder, by name.
@@ -191,6 +206,7 @@ mod tests {
             fs_err::read_to_string(checkout.join("fuzz/Cargo.toml")).expect("it is there");
         let targets = targets(checkout).expect("they are there");
         assert!(targets.contains(&"elf".to_owned()), "{targets:?}");
+        assert!(targets.contains(&ARCHIVES.to_owned()), "{targets:?}");
         for name in targets {
             assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
         }
