@@ -10,7 +10,9 @@ mod launcher;
 mod measure;
 mod peers;
 mod range_server;
+mod scale;
 mod table;
+mod unpacking;
 mod updates;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -28,6 +30,8 @@ use crate::tree::Node;
 
 use measure::Contender;
 use peers::Peers;
+
+pub use scale::run as scale;
 
 /// Why nothing could be measured.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -145,6 +149,7 @@ pub fn run(
     let measured = measure::compare(&context.reporter, "verifying", runs, &contenders)?;
     tell(&table::render("Checking the bundle, unpacked (all in the page cache)", &measured));
     tell(&updates::run(context, config, host, &peers, &store)?);
+    tell(&unpacking::run(context, config, host, &peers, runs)?);
     tell(&launcher::run(context, host, &node, folder, runs * 20)?);
     Ok(())
 }

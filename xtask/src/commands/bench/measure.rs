@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -76,12 +76,44 @@ pub(super) fn compare(
 }
 
 pub(super) fn once(contender: &Contender) -> Result<(f64, f64), BenchError> {
+    measured(contender, |_| {})
+}
+
+/// The same, and the most memory that the command and its children had at the same time, in bytes. Looking at them takes
+/// time of its own: what is compared is measured without.
+pub(super) fn with_memory(contender: &Contender) -> Result<((f64, f64), u64), BenchError> {
+    let mut most = 0;
+    let sample = measured(contender, |process| {
+        // A peak that lies between two looks is seen at the second: the kernel keeps it.
+        while is_running(process) {
+            most = most.max(memory_of(process));
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    })?;
+    Ok((sample, most))
+}
+
+/// The most memory that a contender has at the same time, in bytes.
+pub(super) fn peak_memory(contender: &Contender) -> Result<u64, BenchError> {
+    with_memory(contender).map(|(_, memory)| memory)
+}
+
+/// Deletes what must be made again.
+pub(super) fn forget(contender: &Contender) -> Result<(), BenchError> {
     for path in &contender.forget {
         if path.exists() {
             fs_err::remove_dir_all(path)
                 .map_err(|source| BenchError::Prepare { path: path.clone(), source })?;
         }
     }
+    Ok(())
+}
+
+fn measured(
+    contender: &Contender,
+    mut meanwhile: impl FnMut(u32),
+) -> Result<(f64, f64), BenchError> {
+    forget(contender)?;
     for path in &contender.set_aside {
         set_aside(path).map_err(|source| BenchError::Prepare { path: path.clone(), source })?;
     }
@@ -91,14 +123,24 @@ pub(super) fn once(contender: &Contender) -> Result<(f64, f64), BenchError> {
     let start = Instant::now();
     for step in &contender.steps {
         let (program, arguments) = step.split_first().expect("a step has a program");
-        let output = Command::new(program)
+        let prepare = |source| BenchError::Prepare { path: program.into(), source };
+        let child = Command::new(program)
             .args(arguments)
             .current_dir(&contender.folder)
             .env_clear()
             .envs(contender.environment.iter().cloned())
             .stdin(Stdio::null())
-            .output()
-            .map_err(|source| BenchError::Prepare { path: program.into(), source })?;
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(prepare)?;
+        let process = child.id();
+        let output = std::thread::scope(|scope| {
+            let output = scope.spawn(|| child.wait_with_output());
+            meanwhile(process);
+            output.join().expect("waiting does not panic")
+        })
+        .map_err(prepare)?;
         if !output.status.success() {
             return Err(BenchError::Contender {
                 contender: contender.name.clone(),
@@ -109,6 +151,24 @@ pub(super) fn once(contender: &Contender) -> Result<(f64, f64), BenchError> {
         }
     }
     Ok((start.elapsed().as_secs_f64(), children_seconds() - cpu))
+}
+
+/// Whether a process of ours has not ended.
+fn is_running(process: u32) -> bool {
+    let stat = fs_err::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// The highest resident size of a process so far, and of those that it started and that still run.
+fn memory_of(process: u32) -> u64 {
+    let read = |path: String| fs_err::read_to_string(path).unwrap_or_default();
+    let status = read(format!("/proc/{process}/status"));
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = peak.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let children = read(format!("/proc/{process}/task/{process}/children"));
+    let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+    kilobytes.unwrap_or_default() * 1024 + children.map(memory_of).sum::<u64>()
 }
 
 /// Moves what an earlier run made out of the way. It is not deleted before all is measured: ext4 looks long for an inode
@@ -150,7 +210,27 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::median;
+    use super::*;
+
+    #[test]
+    fn memory_is_that_of_the_children_too() {
+        let contender = Contender {
+            name: "sh".to_owned(),
+            // The shell waits for its child, which has as much as it reads at once.
+            steps: vec![
+                ["sh", "-c", "dd if=/dev/zero of=/dev/null bs=40M count=20 2>&1; true"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ],
+            folder: "/".into(),
+            environment: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
+            set_aside: Vec::new(),
+            forget: Vec::new(),
+            product: None,
+        };
+        let (_, memory) = with_memory(&contender).expect("it runs");
+        assert!((40 << 20..80 << 20).contains(&memory), "{memory}");
+    }
 
     #[test]
     fn the_median_is_in_the_middle() {
