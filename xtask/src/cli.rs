@@ -54,6 +54,11 @@ pub enum Command {
     /// Looks at every binary inside, runs nothing. Ends with 0 when nothing is known to break, with 1 when something does or the
     /// bundle is damaged, and with 2 when it was asked wrongly.
     Verify(Verify),
+    /// Unpack a bundle, and check every byte of it
+    ///
+    /// What `tar` would make of the archive, in parallel, with little memory, and compared with the digests in its manifest.
+    /// The folder gets what is in the archive's own folder. When anything is wrong, nothing is left of it.
+    Unpack(Unpack),
     /// Pin the runtime and the build tools in gangway.lock
     Lock(Lock),
     /// Lay out the gateway's node_modules as its bundle would have it before pruning
@@ -168,6 +173,23 @@ pub struct Verify {
     /// Print the page of a check, by its name or number
     #[arg(long, value_name = "CODE", conflicts_with_all = ["bundle", "sarif"])]
     pub explain: Option<String>,
+}
+
+/// `unpack`
+#[derive(Debug, Args)]
+pub struct Unpack {
+    /// A bundle's archive (.tar.zst, .tar.gz, .zip)
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: Utf8PathBuf,
+    /// The folder that becomes the bundle; it must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    pub to: Utf8PathBuf,
+    /// How much memory it may take, in MiB
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(48..))]
+    pub memory: u32,
+    /// End when everything is on disk, so that it survives a power failure
+    #[arg(long)]
+    pub sync: bool,
 }
 
 /// `smoke`
@@ -302,6 +324,9 @@ pub struct Bench {
     /// How often each thing is measured
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
+    /// Bundle and unpack gateways of 25,000 to 200,000 files instead, and write docs/scale.md; takes 15 GB of disk
+    #[arg(long)]
+    pub scale: bool,
 }
 
 /// `fuzz`

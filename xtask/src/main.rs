@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use xtask::addons;
 use xtask::cli::{self, Cli, Command, Global};
 use xtask::commands::{
-    bench, bundle, cache, ci, contract, delta, fuzz, layout, lock, targets, verify,
+    bench, bundle, cache, ci, contract, delta, fuzz, layout, lock, targets, unpack, verify,
 };
 use xtask::config::{self, Choice, Config};
 use xtask::confine::Confinement;
@@ -51,6 +51,7 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
         Command::Verify(arguments) => {
             return Ok(verify_command(&context, arguments, cli.global.json));
         }
+        Command::Unpack(arguments) => unpack_command(&context, arguments, cli.global.json),
         Command::Lock(arguments) => lock_command(&context, arguments, cli.global.json),
         Command::Layout(arguments) => layout_command(&mut context, arguments),
         Command::Targets(manifest) => targets_command(&context, manifest, cli.global.json),
@@ -68,8 +69,15 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
         Command::Delta(arguments) => delta_command(&context, arguments, cli.global.json),
         Command::Schema => schema_command(&context),
         Command::Bench(arguments) => {
-            let manifest = manifest(&context, &arguments.manifest, "openclaw")?;
             let host = Targets::built_in().host()?.clone();
+            if arguments.scale {
+                let mut printed = Ok(());
+                bench::scale(&context, &host, &checkout()?, |line| {
+                    printed = std::mem::replace(&mut printed, Ok(())).and_then(|()| print(line));
+                })?;
+                return printed.map(|()| ExitCode::SUCCESS);
+            }
+            let manifest = manifest(&context, &arguments.manifest, "openclaw")?;
             let config = config::load(&manifest)?;
             let mut printed = Ok(());
             bench::run(&context, &config, &host, arguments.runs, |table| {
@@ -256,6 +264,19 @@ fn told(context: &Context, outcome: bundle::Outcome, json: bool) -> miette::Resu
         report(&failure.error.into(), false);
     }
     Ok(status)
+}
+
+fn unpack_command(context: &Context, arguments: &cli::Unpack, json: bool) -> miette::Result<()> {
+    let options = unpack::Options {
+        archive: context.current_dir.join(&arguments.archive),
+        to: context.current_dir.join(&arguments.to),
+        memory: u64::from(arguments.memory) << 20,
+        sync: arguments.sync,
+    };
+    let start = std::time::Instant::now();
+    let mut done = unpack::run(context, &options)?;
+    done.seconds = start.elapsed().as_secs_f64();
+    print(&if json { to_json(&done)? } else { done.line() })
 }
 
 fn lock_command(context: &Context, arguments: &cli::Lock, json: bool) -> miette::Result<()> {

@@ -10,4 +10,5 @@ pub mod fuzz;
 pub mod layout;
 pub mod lock;
 pub mod targets;
+pub mod unpack;
 pub mod verify;
