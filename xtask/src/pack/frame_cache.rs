@@ -52,10 +52,31 @@ pub struct FrameCache {
     bringing: Mutex<()>,
 }
 
+/// A frame, and the digest of its bytes: they are hashed once, however many archives they are in.
+#[derive(Debug)]
+pub(crate) struct Compressed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) sha256: Digest,
+}
+
+impl Compressed {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        let sha256 = Digest::of(&bytes);
+        Self { bytes, sha256 }
+    }
+
+    /// Its memory is used again, unless somebody still has it.
+    pub(super) fn give_back(this: Arc<Self>) {
+        if let Some(Self { bytes, .. }) = Arc::into_inner(this) {
+            buffers::give_back(bytes);
+        }
+    }
+}
+
 /// Frames in memory.
 #[derive(Debug, Default)]
 struct Remembered {
-    frames: HashMap<Digest, Arc<Vec<u8>>>,
+    frames: HashMap<Digest, Arc<Compressed>>,
     bytes: usize,
 }
 
@@ -134,7 +155,8 @@ impl FrameCache {
             shared.refuse(found);
             return;
         }
-        match self.keep(key, &found.bytes) {
+        // Its bytes are copied: what was found has to be told of afterwards.
+        match self.keep(key, &Compressed::new(found.bytes.clone())) {
             Ok(()) => shared.used(found, Kind::Frame, key, || self.load(key)),
             Err(error) => {
                 tracing::warn!(path = %self.path(key), %error, "cannot keep a compressed frame");
@@ -151,16 +173,16 @@ impl FrameCache {
         &self,
         key: &Digest,
         make: impl FnOnce() -> Result<Vec<u8>, E>,
-    ) -> Result<Arc<Vec<u8>>, E> {
+    ) -> Result<Arc<Compressed>, E> {
         let turn = Arc::clone(locked(&self.turns).entry(*key).or_default());
         // Whoever comes second waits here, and then finds the frame.
         let _turn = locked(&turn);
         if let Some(frame) = self.recall(key) {
-            self.reused.fetch_add(frame.len() as u64, Ordering::Relaxed);
+            self.reused.fetch_add(frame.bytes.len() as u64, Ordering::Relaxed);
             return Ok(frame);
         }
-        let frame = Arc::new(make()?);
-        self.compressed.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        let frame = Arc::new(Compressed::new(make()?));
+        self.compressed.fetch_add(frame.bytes.len() as u64, Ordering::Relaxed);
         match (self.keep(key, &frame), &self.shared) {
             (Ok(()), Some(shared)) => shared.offer(Kind::Frame, key, self.load(key)),
             (Ok(()), None) => {}
@@ -172,15 +194,8 @@ impl FrameCache {
         Ok(frame)
     }
 
-    /// Takes a frame back: its memory is used again, unless somebody still has it.
-    pub(super) fn give_back(frame: Arc<Vec<u8>>) {
-        if let Some(buffer) = Arc::into_inner(frame) {
-            buffers::give_back(buffer);
-        }
-    }
-
     /// A frame that was made before.
-    fn recall(&self, key: &Digest) -> Option<Arc<Vec<u8>>> {
+    fn recall(&self, key: &Digest) -> Option<Arc<Compressed>> {
         let remembered = locked(&self.remembered).frames.get(key).cloned();
         remembered.or_else(|| {
             let frame = Arc::new(self.read(key)?);
@@ -189,16 +204,17 @@ impl FrameCache {
         })
     }
 
-    fn remember(&self, key: &Digest, frame: &Arc<Vec<u8>>) {
+    fn remember(&self, key: &Digest, Compressed { bytes, sha256 }: &Compressed) {
         let mut remembered = locked(&self.remembered);
-        if remembered.bytes + frame.len() <= self.most_remembered {
-            remembered.bytes += frame.len();
+        if remembered.bytes + bytes.len() <= self.most_remembered {
+            remembered.bytes += bytes.len();
             // Its buffer is larger than what is in it, and is wanted for the next one.
-            remembered.frames.insert(*key, Arc::new(frame.to_vec()));
+            let copy = Compressed { bytes: bytes.clone(), sha256: *sha256 };
+            remembered.frames.insert(*key, Arc::new(copy));
         }
     }
 
-    fn read(&self, key: &Digest) -> Option<Vec<u8>> {
+    fn read(&self, key: &Digest) -> Option<Compressed> {
         let path = self.path(key);
         let frame = open_frame(key, buffers::read(&path).ok()?);
         match &frame {
@@ -210,12 +226,12 @@ impl FrameCache {
         frame
     }
 
-    fn keep(&self, key: &Digest, frame: &[u8]) -> io::Result<()> {
+    fn keep(&self, key: &Digest, frame: &Compressed) -> io::Result<()> {
         let path = self.path(key);
         fs::create_dir_all(path.parent().expect("a frame is in a shard"))?;
         let mut file = tempfile::NamedTempFile::new_in(self.work.path())?;
-        file.write_all(frame)?;
-        file.write_all(sealed(key, frame).as_bytes())?;
+        file.write_all(&frame.bytes)?;
+        file.write_all(sealed(key, &frame.sha256).as_bytes())?;
         file.persist(path)?;
         Ok(())
     }
@@ -227,14 +243,15 @@ impl FrameCache {
 }
 
 /// The frame of this key in the bytes of its file, if they are whole.
-pub(crate) fn open_frame(key: &Digest, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+pub(crate) fn open_frame(key: &Digest, mut bytes: Vec<u8>) -> Option<Compressed> {
     let seal = bytes.split_off(bytes.len().checked_sub(SEAL)?);
-    (seal == sealed(key, &bytes).as_bytes()).then_some(bytes)
+    let frame = Compressed::new(bytes);
+    (seal == sealed(key, &frame.sha256).as_bytes()).then_some(frame)
 }
 
-/// What stands behind a frame: 64 hexadecimal digits.
-fn sealed(key: &Digest, frame: &[u8]) -> String {
-    Digest::of(format!("{key}{}", Digest::of(frame))).to_string()
+/// What stands behind a frame with this digest: 64 hexadecimal digits.
+fn sealed(key: &Digest, frame: &Digest) -> String {
+    Digest::of(format!("{key}{frame}")).to_string()
 }
 
 /// What a thread that panicked held is as whole as ever: only time is shared here.
@@ -254,7 +271,9 @@ mod tests {
 
     fn obtain(cache: &FrameCache, key: &str, frame: &str) -> String {
         let made = cache.obtain(&Digest::of(key), || Ok::<_, ()>(frame.as_bytes().to_vec()));
-        String::from_utf8(made.expect("it is made").to_vec()).expect("texts")
+        let made = made.expect("it is made");
+        assert_eq!(made.sha256, Digest::of(&made.bytes));
+        String::from_utf8(made.bytes.clone()).expect("texts")
     }
 
     #[test]
@@ -304,7 +323,7 @@ mod tests {
         }
         assert_eq!(obtain(&cache, "a", "another"), "frame");
         // Nothing else is put where it is.
-        FrameCache::give_back(
+        Compressed::give_back(
             cache.obtain(&Digest::of("a"), || Err(())).expect("it is remembered"),
         );
         assert_eq!(obtain(&cache, "a", "another"), "frame");
@@ -326,7 +345,7 @@ mod tests {
         };
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| assert_eq!(*work().expect("it is made"), b"frame"));
+                scope.spawn(|| assert_eq!(work().expect("it is made").bytes, b"frame"));
             }
         });
         assert_eq!(made.into_inner(), 1);

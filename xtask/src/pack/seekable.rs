@@ -10,6 +10,7 @@ use ::zstd::bulk::Compressor;
 use ::zstd::zstd_safe::CParameter;
 use gangway_artifact::{Digest, Frame};
 
+use super::frame_cache::Compressed;
 use super::large::{LargeFile, Part};
 use super::stream::{self, Piece};
 use super::{FrameCache, PackError, Work, Written, foreign, manifest, source};
@@ -44,12 +45,10 @@ pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, Pac
     };
     let compress = |piece: Piece<'_, '_>| {
         let tuning = work.tuning(&piece)?;
-        let bytes = match work.known.frames {
+        match work.known.frames {
             Some(cache) => cache.obtain(&key(&piece.key(), tuning), || make(piece, tuning)),
-            None => make(piece, tuning).map(Arc::new),
-        }?;
-        let sha256 = Digest::of(&*bytes);
-        Ok(Compressed { bytes, sha256 })
+            None => Ok(Arc::new(Compressed::new(make(piece, tuning)?))),
+        }
     };
     if let Some(cache) = work.known.frames {
         bring(work, cache, &stream::pieces(work)?)?;
@@ -73,12 +72,6 @@ pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, Pac
     Ok(Written { manifest, frames: archive.finish()? })
 }
 
-/// A frame that is ready.
-struct Compressed {
-    bytes: Arc<Vec<u8>>,
-    sha256: Digest,
-}
-
 /// What is written, and what was.
 struct Archive<'work, 'plan, 'tree, W> {
     work: &'work Work<'plan, 'tree>,
@@ -89,17 +82,18 @@ struct Archive<'work, 'plan, 'tree, W> {
 
 impl<W: Write> Archive<'_, '_, '_, W> {
     /// Appends a frame.
-    fn add(&mut self, Compressed { bytes, sha256 }: Compressed) -> Result<(), PackError> {
-        let plain = ::zstd::zstd_safe::get_frame_content_size(&bytes).ok().flatten();
+    fn add(&mut self, frame: Arc<Compressed>) -> Result<(), PackError> {
+        let Compressed { bytes, sha256 } = &*frame;
+        let plain = ::zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
         // The low half of the content's XXH64 is what a frame ends with.
         let (Some(plain), Some(checksum)) = (plain, bytes.last_chunk()) else {
             return Err(self.work.compress_error(io::ErrorKind::InvalidData.into()));
         };
         let offset = self.frames.last().map_or(0, |last| last.offset + last.size);
-        self.frames.push(Frame { offset, size: bytes.len() as u64, plain, sha256 });
+        self.frames.push(Frame { offset, size: bytes.len() as u64, plain, sha256: *sha256 });
         self.checksums.push(*checksum);
-        self.out.write_all(&bytes).map_err(|error| self.work.write_error(error))?;
-        FrameCache::give_back(bytes);
+        self.out.write_all(bytes).map_err(|error| self.work.write_error(error))?;
+        Compressed::give_back(frame);
         Ok(())
     }
 

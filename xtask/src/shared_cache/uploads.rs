@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::service::Sent;
 use super::{Link, locked};
+use crate::pack;
 
 /// How many things are sent at the same time.
 const AT_ONCE: usize = 4;
@@ -127,7 +128,10 @@ impl Load {
     fn bytes(self) -> Option<Vec<u8>> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
-            Self::Frame { key, path } => crate::pack::open_frame(&key, std::fs::read(path).ok()?),
+            Self::Frame { key, path } => {
+                let frame = pack::open_frame(&key, std::fs::read(path).ok()?)?;
+                Some(frame.bytes)
+            }
         }
     }
 }
