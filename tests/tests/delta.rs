@@ -17,7 +17,8 @@ fn between_two_bundles() {
     let old = folder.join("old.tar.zst");
     fs_err::copy(&archive, &old).expect("the folder is ours");
     gateway.project.write("app.js", "console.log('changed');\n");
-    gateway.bundle(&server);
+    let second = gateway.bundle(&server);
+    assert_eq!(second["archive"], first["archive"], "the version is the same");
 
     let delta =
         |arguments: &[&str]| gangway().arg("delta").args(arguments).output().expect("it starts");

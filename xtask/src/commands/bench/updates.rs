@@ -171,7 +171,7 @@ impl Bench<'_> {
 
     /// The archive of the same tree with a line more in one of the gateway's own files.
     fn with_a_changed_file(&self, base: &Utf8Path) -> Result<Utf8PathBuf, BenchError> {
-        let opened = verify::open::open(base, self.store)?;
+        let opened = verify::open::open(self.context, base, self.store)?;
         let Some(manifest) = opened.manifest else {
             return Err(BenchError::Bundle { path: base.to_owned() });
         };
