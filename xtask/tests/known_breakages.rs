@@ -57,6 +57,11 @@ const CRC32: (&str, &str) = (
     "@node-rs/crc32-win32-x64-msvc@1.0.0",
     "sha512-HOdm5jCzJmW8r3LMuz9wVtpuXoz8Np2+/Jkwu7DBW5OmZ5oFZ1W5NGgbBxOWAgig3KP5ochwnVZFIWH2dsCfPQ==",
 );
+/// Its first builds are of a time when addons knew no other host than `node.exe`.
+const DEASYNC: (&str, &str) = (
+    "deasync@0.1.4",
+    "sha512-bhpWb9EFY3YyrYyVrI7bL/jSHuZyxh2kaKWIxERq4RlZnU4lVrmVeyJl9vRBOfFnx7OdeJcTdqVze2FzMAT1fQ==",
+);
 
 /// Wheels for arm64, by requirement and file. NVIDIA's libraries for servers and for Tegra, and Python's bindings of TensorRT.
 const NVTIFF: (&str, &str) = (
@@ -66,6 +71,10 @@ const NVTIFF: (&str, &str) = (
 const NVJPEG2K_TEGRA: (&str, &str) = (
     "nvidia-nvjpeg2k-tegra-cu12==0.11.0.51 --hash=sha256:b48ea348e594467b2164bec206de9b9c8ae2fa16995ad10a9e0cc8d2ed85ee22",
     "nvidia/nvjpeg2k/lib/libnvjpeg2k.so.0",
+);
+const CUSOLVERMP: (&str, &str) = (
+    "nvidia-cusolvermp-cu12==0.9.1.9318.post1 --hash=sha256:f4be3ec44dbfeecfb2583e230e3f6dd35b16bfd88386591bd36bb4475ca24122",
+    "nvidia/cu12/lib/libcusolverMp.so.0",
 );
 const TENSORRT: (&str, &str) = (
     "tensorrt-cu12-bindings==10.13.0.35 --hash=sha256:99fdcbb5729c60d9fe70ab4f27eda1d289fda4d3f14aac9be86d848645ed06e6",
@@ -261,6 +270,20 @@ fn an_addon_that_knows_its_host_by_name_only() {
 }
 
 #[test]
+fn an_addon_that_imports_its_host_as_any_library() {
+    let node = facts(NODE_WINDOWS, "bin/node.exe");
+    let judged = |addon: &str, name: &str| {
+        let addon = facts(DEASYNC, &format!("bin/win32-x64-node-{addon}/deasync.node"));
+        let files = [(name, Role::Runtime, &node), ("a.node", Role::Addon, &addon)];
+        broken("windows-x64", Some(147), &files).contains(&Code::HostName)
+    };
+    assert!(judged("0.12", "runtime/gateway.exe"));
+    assert!(!judged("0.12", "runtime/node.exe"));
+    // From Node 4 on there is a hook.
+    assert!(!judged("4", "runtime/gateway.exe"));
+}
+
+#[test]
 fn apple_s_processor_runs_nothing_unsigned() {
     let unsigned = facts(BARE, "prebuilds/ios-arm64/bare-type.bare");
     let signed = facts(BARE, "prebuilds/darwin-arm64/bare-type.bare");
@@ -280,6 +303,17 @@ fn code_for_other_chips() {
     for target in ["jetson-jp5", "jetson", "jetson-jp7"] {
         assert!(!on(target, &tegra).contains(&Code::GpuArchitecture), "{target}");
     }
+}
+
+#[test]
+fn a_library_for_cuda_12_finds_none_of_it_on_jetpack_7() {
+    let library = wheel(CUSOLVERMP);
+    let lacks = |target| {
+        let files = [("services/s/libcusolverMp.so.0", Role::Library, &library)];
+        broken(target, None, &files).contains(&Code::CudaLibraries)
+    };
+    assert!(lacks("jetson-jp7"));
+    assert!(!lacks("jetson"));
 }
 
 #[test]
