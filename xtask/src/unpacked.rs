@@ -123,7 +123,7 @@ pub fn tree(
 }
 
 fn refused(path: &Utf8Path, error: ArchiveError) -> UnpackedError {
-    match error.fault {
+    match *error.fault {
         Fault::Format => UnpackedError::Format { path: path.to_owned() },
         Fault::NoManifest => UnpackedError::NoManifest { path: path.to_owned() },
         _ => UnpackedError::Archive { error },

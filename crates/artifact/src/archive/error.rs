@@ -16,7 +16,7 @@ pub struct ArchiveError {
     pub archive: PathBuf,
     /// What was expected, and what was found.
     #[source]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
 }
 
 /// What was to be done with an archive.
@@ -125,7 +125,7 @@ pub enum Fault {
 
 impl ArchiveError {
     pub(super) fn new(attempt: Attempt, archive: &Path, fault: Fault) -> Self {
-        Self { attempt, archive: archive.to_owned(), fault }
+        Self { attempt, archive: archive.to_owned(), fault: Box::new(fault) }
     }
 
     /// What its reader can do about it.

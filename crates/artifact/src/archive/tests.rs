@@ -171,7 +171,7 @@ fn the_manifest_that_is_expected() {
     let error = unpack(&place.archive, &place.to, &expecting(Digest::of("other")));
     let error = error.expect_err("it is another one");
     assert!(
-        matches!(error.fault, Fault::ManifestDigest { found, .. } if found == right),
+        matches!(*error.fault, Fault::ManifestDigest { found, .. } if found == right),
         "{error:?}"
     );
     assert_eq!(place.names(), ["a", "deep"]);
@@ -188,7 +188,7 @@ fn memory_is_limited() {
     let place = Place::new(&sample.zst());
     let little = Options { memory: 41 << 20, ..options(2) };
     let error = unpack(&place.archive, &place.to, &little).expect_err("too little");
-    assert!(matches!(error.fault, Fault::Memory { .. }), "{error:?}");
+    assert!(matches!(*error.fault, Fault::Memory { .. }), "{error:?}");
     assert_eq!(place.names(), ["a", "deep"]);
     place.unpack(2).expect("the usual is enough");
 }

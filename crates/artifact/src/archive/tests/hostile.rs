@@ -408,8 +408,8 @@ fn places_that_are_taken() {
     let place = Place::new(&whole().zst());
     std::fs::write(&place.to, "mine").expect("writable");
     let error = unpack(&place.archive, &place.to, &options(1)).expect_err("it is taken");
-    assert!(matches!(error.fault, Fault::Exists { .. }), "{error:?}");
+    assert!(matches!(*error.fault, Fault::Exists { .. }), "{error:?}");
     assert_eq!(std::fs::read(&place.to).expect("it stays"), b"mine");
     let error = unpack(&place.root.path().join("none"), &place.to, &options(1));
-    assert!(matches!(error.expect_err("there is none").fault, Fault::Read { .. }));
+    assert!(matches!(*error.expect_err("there is none").fault, Fault::Read { .. }));
 }
