@@ -163,12 +163,16 @@ fn node(modules: u32) -> Option<RuntimeFacts> {
 fn said(name: &str, runtime: Option<u32>, files: &[(&str, Role, &Facts)]) -> Vec<(Code, Verdict)> {
     let target = target(name);
     let provides = |library: &str| target.provides(library);
-    let policy = Policy { runtime: runtime.and_then(node), ..policy(&target, &provides) };
+    said_by(&Policy { runtime: runtime.and_then(node), ..policy(&target, &provides) }, files)
+}
+
+/// What is said of the last file, by this policy.
+fn said_by(policy: &Policy<'_>, files: &[(&str, Role, &Facts)]) -> Vec<(Code, Verdict)> {
     let given: Vec<File<'_>> = files
         .iter()
         .map(|(path, role, facts)| File { path, owner: None, role: *role, facts })
         .collect();
-    let report = check::check(&Input { files: &given, ..Input::default() }, &policy);
+    let report = check::check(&Input { files: &given, ..Input::default() }, policy);
     let last = files.last().expect("there is one").0;
     let own = report.findings.iter().filter(|finding| finding.path == last);
     own.map(|finding| (finding.code, finding.verdict)).collect()
@@ -307,9 +311,10 @@ fn code_for_other_chips() {
 
 #[test]
 fn a_library_for_cuda_12_finds_none_of_it_on_jetpack_7() {
+    // Judged as an addon that is linked as this library is: a library alone might never be loaded.
     let library = wheel(CUSOLVERMP);
     let lacks = |target| {
-        let files = [("services/s/libcusolverMp.so.0", Role::Library, &library)];
+        let files = [("libcusolverMp.so.0", Role::Addon, &library)];
         broken(target, None, &files).contains(&Code::CudaLibraries)
     };
     assert!(lacks("jetson-jp7"));
@@ -330,15 +335,19 @@ fn tensorrt_10_is_newer_than_jetpack_5() {
 
 #[test]
 fn compiled_for_newer_processors() {
-    let judged = |package: (&str, &str), file: &str, role: Role| {
+    let linux = target("linux-x64");
+    let provides = |library: &str| linux.provides(library);
+    let judged = |package: (&str, &str), file: &str, cpu: &str| {
         let facts = facts(package, file);
-        said("linux-x64", None, &[(file, role, &facts)])
+        let cpu = Cpu::parse(cpu).expect("a level there is");
+        let policy = Policy { cpu, ..policy(&linux, &provides) };
+        let said = said_by(&policy, &[(file, Role::Runtime, &facts)]);
+        said.contains(&(Code::X86Level, Verdict::Broken))
     };
-    // Needs x86-64-v2 everywhere; Node asks before it uses more.
-    assert!(judged(BUN, "bin/bun", Role::Runtime).contains(&(Code::X86Level, Verdict::Broken)));
-    assert!(
-        judged(NODE_24, "bin/node", Role::Runtime).iter().all(|(code, _)| *code != Code::X86Level)
-    );
+    // Bun needs x86-64-v2 everywhere, which is what the target promises; Node asks before it uses more than the first level.
+    assert!(judged(BUN, "bin/bun", "x86-64"));
+    assert!(!judged(BUN, "bin/bun", &linux.baseline().cpu));
+    assert!(!judged(NODE_24, "bin/node", "x86-64"));
 }
 
 #[test]
