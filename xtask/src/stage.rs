@@ -474,6 +474,7 @@ fn check(
     let contents = contract::Contents {
         services: &manifest.services,
         python,
+        plans: &manifest.tensorrt_plans,
         files: &manifest.files,
         links: manifest.links.len(),
     };

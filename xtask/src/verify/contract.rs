@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gangway_abi::GpuCodeKind;
 use gangway_abi::check::Needs;
 use gangway_artifact::{
-    Contract, Disk, File, L4tRange, Nvidia, Python, PythonProgram, Service, Version,
+    Contract, Disk, File, L4tRange, Nvidia, Python, PythonProgram, Service, TensorRtPlan, Version,
 };
 
 use crate::target::{Jetson, Target};
@@ -20,6 +20,8 @@ pub struct Contents<'a> {
     pub services: &'a [Service],
     /// How those in Python are started.
     pub python: &'a BTreeMap<String, PythonProgram>,
+    /// Models that TensorRT compiled.
+    pub plans: &'a [TensorRtPlan],
     /// Every regular file.
     pub files: &'a [File],
     /// How many symbolic links there are.
@@ -61,7 +63,7 @@ pub fn of(needs: &Needs, target: &Target, contents: Contents<'_>) -> Contract {
         macos: version(needs.macos.as_ref()),
         windows: version(needs.windows.as_ref()),
         libraries: needs.libraries.clone(),
-        nvidia: nvidia(needs, target.jetson()),
+        nvidia: nvidia(needs, contents.plans, target.jetson()),
         python: python(contents),
         disk: disk(contents),
     }
@@ -72,7 +74,7 @@ fn version(version: Option<&gangway_abi::Version>) -> Option<Version> {
     version.map(|version| version.to_string().parse().expect("numbers with dots, both of them"))
 }
 
-fn nvidia(needs: &Needs, jetson: Option<&Jetson>) -> Option<Nvidia> {
+fn nvidia(needs: &Needs, plans: &[TensorRtPlan], jetson: Option<&Jetson>) -> Option<Nvidia> {
     let capability = |arch: u32| -> Version {
         format!("{}.{}", arch / 10, arch % 10).parse().expect("two numbers")
     };
@@ -98,9 +100,14 @@ fn nvidia(needs: &Needs, jetson: Option<&Jetson>) -> Option<Nvidia> {
         nvidia.cuda = major(Product::Cuda, &jetson.cuda).flatten();
         nvidia.cudnn = major(Product::Cudnn, &jetson.cudnn).flatten();
         nvidia.tensorrt = major(Product::TensorRt, &jetson.tensorrt).flatten();
-        if !asked.is_empty() || !needs.gpu.is_empty() {
+        if !asked.is_empty() || !needs.gpu.is_empty() || !plans.is_empty() {
             nvidia.l4t = releases(jetson);
         }
+    }
+    // A plan is for one TensorRT and one chip; of several, each is for one of the chips.
+    nvidia.sm.extend(plans.iter().map(|plan| plan.sm.clone()));
+    if let Some(plan) = plans.iter().max_by_key(|plan| &plan.tensorrt) {
+        nvidia.tensorrt = Some(plan.tensorrt.major());
     }
     (nvidia != Nvidia::default()).then_some(nvidia)
 }
@@ -146,8 +153,35 @@ mod tests {
     }
 
     fn contract(needs: &Needs, target_name: &str) -> Contract {
-        let contents = Contents { services: &[], python: &BTreeMap::new(), files: &[], links: 0 };
+        with_plans(needs, &[], target_name)
+    }
+
+    fn with_plans(needs: &Needs, plans: &[TensorRtPlan], target_name: &str) -> Contract {
+        let contents =
+            Contents { services: &[], python: &BTreeMap::new(), plans, files: &[], links: 0 };
         of(needs, &target(target_name), contents)
+    }
+
+    #[test]
+    fn a_plan_needs_its_tensorrt_and_its_chip() {
+        let plan = |tensorrt: &str, sm: &str| TensorRtPlan {
+            path: BundlePath::new("services/vision/model.engine").expect("plain"),
+            tensorrt: tensorrt.parse().expect("a version"),
+            sm: sm.parse().expect("a version"),
+        };
+        let said = |plans: &[TensorRtPlan], target: &str| {
+            let contract = with_plans(&Needs::default(), plans, target);
+            serde_json::to_string(&contract.nvidia).expect("plain data")
+        };
+        assert_eq!(said(&[], "jetson"), "null");
+        insta::assert_snapshot!(
+            said(&[plan("10.3.0", "8.7")], "jetson"),
+            @r#"{"l4t":{"first":"36.4","last":"36.5"},"tensorrt":10,"sm":["8.7"]}"#
+        );
+        insta::assert_snapshot!(
+            said(&[plan("8.5.2", "8.7"), plan("8.5.2", "7.2")], "linux-arm64"),
+            @r#"{"tensorrt":8,"sm":["7.2","8.7"]}"#
+        );
     }
 
     #[test]
@@ -228,6 +262,7 @@ mod tests {
         let contents = Contents {
             services: &[service],
             python: &BTreeMap::from([("vision".to_owned(), program)]),
+            plans: &[],
             files: &[file("a/b/c", 1), file("a/d", 5000)],
             links: 1,
         };
