@@ -6,7 +6,8 @@ mod closures;
 
 use closures::{builder, root};
 use gangway_abi::check::{
-    self, Code, Cpu, File, Gpu, Input, Os, Policy, Role, RuntimeEngine, RuntimeFacts, Verdict,
+    self, Code, Cpu, File, Finding, Gpu, Input, Os, Policy, Role, RuntimeEngine, RuntimeFacts,
+    Verdict,
 };
 use gangway_abi::{CLibrary, Facts, Machine, Version, read};
 use xtask::fetch::{self, Place, Request};
@@ -168,14 +169,19 @@ fn said(name: &str, runtime: Option<u32>, files: &[(&str, Role, &Facts)]) -> Vec
 
 /// What is said of the last file, by this policy.
 fn said_by(policy: &Policy<'_>, files: &[(&str, Role, &Facts)]) -> Vec<(Code, Verdict)> {
+    let own = findings_by(policy, files);
+    own.into_iter().map(|finding| (finding.code, finding.verdict)).collect()
+}
+
+/// The same, in full.
+fn findings_by(policy: &Policy<'_>, files: &[(&str, Role, &Facts)]) -> Vec<Finding> {
     let given: Vec<File<'_>> = files
         .iter()
         .map(|(path, role, facts)| File { path, owner: None, role: *role, facts })
         .collect();
     let report = check::check(&Input { files: &given, ..Input::default() }, policy);
     let last = files.last().expect("there is one").0;
-    let own = report.findings.iter().filter(|finding| finding.path == last);
-    own.map(|finding| (finding.code, finding.verdict)).collect()
+    report.findings.into_iter().filter(|finding| finding.path == last).collect()
 }
 
 fn broken(name: &str, runtime: Option<u32>, files: &[(&str, Role, &Facts)]) -> Vec<Code> {
@@ -313,12 +319,20 @@ fn code_for_other_chips() {
 fn a_library_for_cuda_12_finds_none_of_it_on_jetpack_7() {
     // Judged as an addon that is linked as this library is: a library alone might never be loaded.
     let library = wheel(CUSOLVERMP);
-    let lacks = |target| {
+    let lacks = |name: &str, wanted: &str| {
+        let target = target(name);
+        let provides = |library: &str| target.provides(library);
         let files = [("libcusolverMp.so.0", Role::Addon, &library)];
-        broken(target, None, &files).contains(&Code::CudaLibraries)
+        let findings = findings_by(&policy(&target, &provides), &files);
+        findings.iter().any(|finding| {
+            let is_about = finding.code == Code::CudaLibraries && finding.subject == wanted;
+            is_about && finding.verdict == Verdict::Broken
+        })
     };
-    assert!(lacks("jetson-jp7"));
-    assert!(!lacks("jetson"));
+    for of_cuda_12 in ["libcudart.so.12", "libcublas.so.12"] {
+        assert!(lacks("jetson-jp7", of_cuda_12), "{of_cuda_12}");
+        assert!(!lacks("jetson", of_cuda_12), "{of_cuda_12}");
+    }
 }
 
 #[test]
