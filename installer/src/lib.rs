@@ -1,5 +1,8 @@
 //! The end user's side of Gangway.
 //!
-//! So far it holds the [`launcher`], the small program that stands in every bundle's `bin/`.
+//! The [`launcher`] is the small program that stands in every bundle's `bin/`. Everything else is the installer's: what `install.sh`
+//! starts on a stranger's machine, and what updates, checks and removes afterwards.
 
+#[cfg(feature = "installer")]
+pub mod context;
 pub mod launcher;

@@ -141,7 +141,7 @@ impl Build {
             .join("launchers");
         let what = ["--locked", "--profile", "launcher", "--package", "installer", "--bin"];
         cargo.arguments.extend(what.map(str::to_owned));
-        let more = ["launcher", "--target-dir", target.as_str()];
+        let more = ["launcher", "--no-default-features", "--target-dir", target.as_str()];
         cargo.arguments.extend(more.map(str::to_owned));
         cargo.arguments.extend(triples.iter().map(|triple| format!("--target={triple}")));
         if context.offline {

@@ -16,6 +16,7 @@ mod manifest;
 mod path;
 mod python;
 mod target;
+pub mod trust;
 mod verification;
 mod version;
 

@@ -1,0 +1,108 @@
+//! `<channel>.json`: the releases of an app that a channel offers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Contract, Digest, Platform, TargetName, json};
+
+/// The version of the format this crate reads and writes.
+pub const CHANNEL_VERSION: u32 = 1;
+
+/// A channel, as its publisher writes it. Every file it names lies beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// [`CHANNEL_VERSION`].
+    pub version: u32,
+    /// The app's name.
+    pub app: String,
+    /// The channel's own name: `stable`.
+    pub channel: String,
+    /// Grows with every publication. An answer with a lower one than was seen before is an old one.
+    pub sequence: u64,
+    /// What there is, the newest first; never empty.
+    pub releases: Vec<Release>,
+}
+
+/// One version of the app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The app's version.
+    pub version: String,
+    /// One for each target, sorted by the target's name.
+    pub bundles: Vec<Bundle>,
+    /// The programs that install it, sorted by triple.
+    pub installers: Vec<InstallerProgram>,
+}
+
+/// One target's bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// The target's name.
+    pub target: TargetName,
+    /// The platform it stands for.
+    pub platform: Platform,
+    /// The archive, always a `.tar.zst`.
+    pub archive: NamedFile,
+    /// The copy of the manifest beside it, which has the same bytes as the one inside.
+    pub manifest: NamedFile,
+    /// What it needs of a machine, so that one is chosen without asking for any manifest.
+    pub contract: Contract,
+    /// The list of patches from earlier versions, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches: Option<NamedFile>,
+}
+
+/// The installer for one kind of machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallerProgram {
+    /// The triple it was built for.
+    pub triple: String,
+    /// The program.
+    pub file: NamedFile,
+}
+
+/// A file beside the channel's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedFile {
+    /// Its name: one component, with nothing of a path or an address in it.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// The SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+/// Metadata this crate cannot take.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// It is damaged, or something else.
+    #[error("it is not a channel's metadata ({0})")]
+    Syntax(#[from] serde_json::Error),
+    /// It is of another time.
+    #[error("its format is version {0}, and version {CHANNEL_VERSION} was expected")]
+    Version(u32),
+}
+
+impl Channel {
+    /// Reads the content of `<channel>.json`.
+    ///
+    /// # Errors
+    /// When it is not one, or one of another version.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ChannelError> {
+        /// What every version has: the rest is only looked at when the version is known.
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let Head { version } = serde_json::from_slice(bytes)?;
+        if version != CHANNEL_VERSION {
+            return Err(ChannelError::Version(version));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// The content of `<channel>.json`.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        json::to_lines(self)
+    }
+}
