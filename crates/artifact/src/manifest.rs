@@ -273,6 +273,15 @@ impl Mode {
     pub fn of(is_executable: bool) -> Self {
         if is_executable { Self::Executable } else { Self::Plain }
     }
+
+    /// The bits themselves.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Plain => 0o644,
+            Self::Executable => 0o755,
+        }
+    }
 }
 
 impl fmt::Display for Mode {

@@ -7,7 +7,7 @@
 pub mod patch;
 pub mod ranges;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::{BundlePath, Digest, File, FrameError, Frames, Manifest, Mode};
 use ranges::{Costs, Range};
@@ -65,6 +65,19 @@ pub fn plan<'a>(
     new: &'a Manifest,
     costs: Costs,
 ) -> Result<Update<'a>, DeltaError> {
+    plan_without(old, new, &[], costs)
+}
+
+/// As [`plan`], for a machine on which the files `lost` of the old version are something else, or gone.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_without<'a>(
+    old: &'a Manifest,
+    new: &'a Manifest,
+    lost: &[BundlePath],
+    costs: Costs,
+) -> Result<Update<'a>, DeltaError> {
     if old.app.name != new.app.name {
         let (old, new) = (old.app.name.clone(), new.app.name.clone());
         return Err(DeltaError::App { old, new });
@@ -73,11 +86,26 @@ pub fn plan<'a>(
         let (old, new) = (old.target.to_string(), new.target.to_string());
         return Err(DeltaError::Target { old, new });
     }
+    of(Some(&There::new(old, lost)), new, costs)
+}
+
+/// Plans the installation of `new` on a machine that has nothing of it.
+///
+/// # Errors
+/// When its files have no places.
+pub fn whole(new: &Manifest, costs: Costs) -> Result<Update<'_>, DeltaError> {
+    of(None, new, costs)
+}
+
+fn of<'a>(
+    there: Option<&There<'a>>,
+    new: &'a Manifest,
+    costs: Costs,
+) -> Result<Update<'a>, DeltaError> {
     let frames = Frames::of(new)?;
-    let there = There::new(old);
     let mut update = Update { kept: Vec::new(), fetched: Vec::new(), ranges: Vec::new() };
     for file in &new.files {
-        match there.find(file) {
+        match there.and_then(|there| there.find(file)) {
             Some(from) => update.kept.push(Kept { file, from }),
             None => update.fetched.push(file),
         }
@@ -113,11 +141,13 @@ struct There<'a> {
 }
 
 impl<'a> There<'a> {
-    fn new(old: &'a Manifest) -> Self {
+    fn new(old: &'a Manifest, lost: &[BundlePath]) -> Self {
+        let lost: HashSet<&BundlePath> = lost.iter().collect();
+        let files = || old.files.iter().filter(|file| !lost.contains(&file.path));
         // Of several that are alike, the first: plans are the same every time.
-        let contents = old.files.iter().rev().map(|file| ((file.sha256, file.mode), file));
+        let contents = files().rev().map(|file| ((file.sha256, file.mode), file));
         Self {
-            by_path: old.files.iter().map(|file| (&file.path, file)).collect(),
+            by_path: files().map(|file| (&file.path, file)).collect(),
             by_content: contents.collect(),
         }
     }

@@ -175,6 +175,14 @@ fn is_zero(number: &u64) -> bool {
 #[error("the patch is damaged: {0}")]
 pub struct EditError(&'static str);
 
+impl EditError {
+    /// What is wrong with it.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        self.0
+    }
+}
+
 /// One instruction: add `add` bytes to as many old ones, then take `copy` bytes as they are, then move on in the old ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instruction {
@@ -211,34 +219,76 @@ pub fn write(instructions: &[Instruction], adds: &[u8], copies: &[u8]) -> Vec<u8
 /// # Errors
 /// When the edit is not one for these bytes. That it comes to an end does not mean that the result is right.
 pub fn edit(old: &[u8], bytes: &[u8], size: usize) -> Result<Vec<u8>, EditError> {
+    let mut new = Vec::with_capacity(size);
+    follow(bytes, old.len() as u64, size as u64, |part| {
+        match part {
+            Part::Copied(bytes) => new.extend_from_slice(bytes),
+            Part::Added { at, bytes } => {
+                let base = usize::try_from(at).ok().and_then(|at| old.get(at..));
+                let base = base.ok_or(EditError("it adds to nothing"))?;
+                new.extend(base.iter().zip(bytes).map(|(old, add)| old.wrapping_add(*add)));
+            }
+        }
+        Ok::<_, EditError>(())
+    })?;
+    Ok(new)
+}
+
+/// Some of what an edit makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// As many old bytes, from `at` on, each of them plus one of these.
+    Added {
+        /// Where the first of the old bytes is.
+        at: u64,
+        /// What is added.
+        bytes: &'a [u8],
+    },
+    /// These bytes.
+    Copied(&'a [u8]),
+}
+
+/// Follows the edit `bytes`, which makes `size` bytes of `old_size` ones, and gives every part of what it makes to `each`, in order. No part is of
+/// old bytes that there are not.
+///
+/// # Errors
+/// As [`edit`], and those of `each`.
+pub fn follow<E: From<EditError>>(
+    bytes: &[u8],
+    old_size: u64,
+    size: u64,
+    mut each: impl FnMut(Part<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let (codes_size, rest) = length(bytes)?;
     let (adds_size, rest) = length(rest)?;
     let short = EditError("it ends too soon");
     let (mut codes, rest) = rest.split_at_checked(codes_size).ok_or(short)?;
     let (mut adds, mut copies) = rest.split_at_checked(adds_size).ok_or(short)?;
-    let mut new = Vec::with_capacity(size);
-    let mut at = 0_usize;
+    let (mut at, mut left) = (0_u64, size);
     while !codes.is_empty() {
-        let add = take_length(&mut codes)?;
-        let copy = take_length(&mut codes)?;
+        let add = take_code(&mut codes)?;
+        let copy = take_code(&mut codes)?;
         let seek = take_code(&mut codes)?;
         let seek = (seek >> 1).cast_signed() ^ -(seek & 1).cast_signed();
-        if add.checked_add(copy).is_none_or(|more| more > size - new.len()) {
-            return Err(EditError("it makes too much"));
-        }
-        let end = at.checked_add(add).ok_or(EditError("it adds to nothing"))?;
-        let base = old.get(at..end).ok_or(EditError("it adds to nothing"))?;
-        let added = adds.split_off(..add).ok_or(short)?;
-        new.extend(base.iter().zip(added).map(|(old, add)| old.wrapping_add(*add)));
-        new.extend_from_slice(copies.split_off(..copy).ok_or(short)?);
-        let next = isize::try_from(seek).ok().and_then(|seek| end.checked_add_signed(seek));
+        let made = add.checked_add(copy).filter(|made| *made <= left);
+        left -= made.ok_or(EditError("it makes too much"))?;
+        let end = at.checked_add(add).filter(|end| *end <= old_size);
+        let end = end.ok_or(EditError("it adds to nothing"))?;
+        each(Part::Added { at, bytes: take(&mut adds, add)? })?;
+        each(Part::Copied(take(&mut copies, copy)?))?;
+        let next = end.checked_add_signed(seek).filter(|next| *next <= i64::MAX as u64);
         at = next.ok_or(EditError("it leads out of the old version"))?;
     }
-    if new.len() == size && adds.is_empty() && copies.is_empty() {
-        Ok(new)
+    if left == 0 && adds.is_empty() && copies.is_empty() {
+        Ok(())
     } else {
-        Err(EditError("it makes something else"))
+        Err(EditError("it makes something else").into())
     }
+}
+
+fn take<'a>(bytes: &mut &'a [u8], count: u64) -> Result<&'a [u8], EditError> {
+    let taken = usize::try_from(count).ok().and_then(|count| bytes.split_off(..count));
+    taken.ok_or(EditError("it ends too soon"))
 }
 
 fn length(bytes: &[u8]) -> Result<(usize, &[u8]), EditError> {
@@ -270,10 +320,6 @@ fn take_code(codes: &mut &[u8]) -> Result<u64, EditError> {
         }
     }
     Err(EditError("a number is too large"))
-}
-
-fn take_length(codes: &mut &[u8]) -> Result<usize, EditError> {
-    usize::try_from(take_code(codes)?).map_err(|_| EditError("a number is too large"))
 }
 
 #[cfg(test)]
