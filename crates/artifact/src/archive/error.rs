@@ -26,6 +26,12 @@ pub enum Attempt {
     Unpack,
     /// Its manifest was to be read.
     ReadManifest,
+    /// A patch, or what it makes of a manifest, was to be read.
+    ReadPatch,
+    /// A version was to be made, of an installed one or of what was fetched.
+    Make,
+    /// An installed version was to be compared with its manifest.
+    Check,
 }
 
 /// What kept an archive from being unpacked. Frames are counted from 0.
@@ -41,9 +47,7 @@ pub enum Fault {
     NoSeekTable,
     #[error("its seek table says {field} {found}, and {expected} was expected")]
     SeekTable { field: &'static str, expected: u64, found: u64 },
-    #[error(
-        "its seek table says that frame {frame} has {length} bytes from byte {offset}, which cannot be"
-    )]
+    #[error("frame {frame} is said to have {length} bytes from byte {offset}, which cannot be")]
     FramePlace { frame: usize, offset: u64, length: u64 },
     #[error("its seek table has another checksum for frame {frame} than the frame")]
     FrameChecksum { frame: usize },
@@ -112,6 +116,26 @@ pub enum Fault {
     #[error("the link `{path}` leads to `{found}`, and `{MANIFEST_FILE}` says `{expected}`")]
     LinkTarget { path: String, expected: String, found: String },
 
+    // Updates
+    #[error("`{}` of the installed version was changed{}", paths.first().map_or("", BundlePath::as_str), more(paths))]
+    Changed { paths: Vec<BundlePath> },
+    #[error("the plan has `{path}`, and `{MANIFEST_FILE}` has it not, or otherwise")]
+    Plan { path: String },
+    #[error("`{path}` is neither kept nor fetched nor in a patch")]
+    Lacking { path: String },
+    #[error("cannot read `{}` of the installed version", path.display())]
+    Old { path: PathBuf, source: io::Error },
+    #[error("the patch is damaged: {reason}")]
+    Patch { reason: String },
+    #[error(
+        "the patch starts from the `{MANIFEST_FILE}` with the SHA-256 {expected}, and the installed one has {found}"
+    )]
+    PatchFrom { expected: Digest, found: Digest },
+    #[error(
+        "the patch leads to the `{MANIFEST_FILE}` with the SHA-256 {found}, and {expected} was expected"
+    )]
+    PatchTo { expected: Digest, found: Digest },
+
     // The place
     #[error("there is something at `{}` already", path.display())]
     Exists { path: PathBuf },
@@ -154,6 +178,12 @@ impl Fault {
             }
             Self::Exists { .. } => "name a folder that does not exist yet, or is empty",
             Self::Busy { .. } => "wait until it is done",
+            Self::Changed { .. } => "plan the update without these files: they can be fetched",
+            Self::Plan { .. } | Self::Lacking { .. } => "plan the update anew, of both manifests",
+            Self::Old { .. } => "install the version anew, in place of an update",
+            Self::Patch { .. } | Self::PatchFrom { .. } | Self::PatchTo { .. } => {
+                "update without the patch: the archive has everything"
+            }
             Self::Occupied { .. } => {
                 "the file system does not tell names apart that the bundle does, or another program writes to the folder"
             }
@@ -172,11 +202,21 @@ impl Fault {
     }
 }
 
+fn more(paths: &[BundlePath]) -> String {
+    match paths.len() {
+        0 | 1 => String::new(),
+        count => format!(", and {} other files", count - 1),
+    }
+}
+
 impl fmt::Display for Attempt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Unpack => "unpack",
             Self::ReadManifest => "read the manifest of",
+            Self::ReadPatch => "read the patch",
+            Self::Make => "make",
+            Self::Check => "check",
         })
     }
 }

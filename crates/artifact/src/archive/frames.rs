@@ -1,12 +1,13 @@
-//! The files of a `.tar.zst`, written by several threads, each of which takes one frame after the other.
+//! The files of a `.tar.zst`, written by several threads, each of which takes one frame after the other: all of them, or those
+//! that an update lacks.
 //!
 //! Every byte of the tar stream is accounted for: a byte is either a file's, where the manifest says so, or part of a
 //! header that says what the manifest does, or padding. So what any `tar` makes of the archive is what is written here.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
@@ -18,24 +19,32 @@ use super::fresh::Fresh;
 use super::large::{self, LargeFile};
 use super::listing::{Facts, Listing};
 use super::seek_table::Span;
-use super::seen::Seen;
+use super::seen::{Marks, Seen};
 use super::source::FrameSource;
 use super::tar_stream::TarStream;
-use crate::{Digest, Frame, Mode};
+use super::threads;
+use crate::{Digest, Frame};
 
 /// A thread is of no use without a decoder; frames with smaller windows are rare.
 const USUAL_WINDOW: u64 = 4 << 20;
 /// For reading back what was written.
 const READ_BACK: usize = 128 << 10;
 
+/// What is written, and from what.
+pub(super) struct Task<'a> {
+    pub(super) source: &'a dyn FrameSource,
+    pub(super) listing: &'a Listing,
+    /// The archive's own folder. Whoever did not come across it before takes that of the first entry.
+    pub(super) root: &'a OnceLock<String>,
+    pub(super) decoders: &'a Decoders,
+    pub(super) fresh: &'a Fresh,
+    /// Files that are there already.
+    pub(super) done: &'a Marks,
+}
+
 /// Everything that threads share.
 struct Work<'a> {
-    source: &'a dyn FrameSource,
-    listing: &'a Listing,
-    /// The archive's own folder.
-    root: &'a str,
-    decoders: &'a Decoders,
-    fresh: &'a Fresh,
+    task: &'a Task<'a>,
     seen: Seen<'a>,
     large: HashMap<usize, LargeFile>,
     jobs: Vec<Job>,
@@ -55,50 +64,32 @@ struct Job {
     is_part: bool,
 }
 
-/// Writes all files and links that are listed.
-pub(super) fn write(
-    source: &dyn FrameSource,
-    listing: &Listing,
-    root: &str,
-    decoders: &Decoders,
-    fresh: &Fresh,
-    threads: usize,
-) -> Result<(), Fault> {
-    let (jobs, large) = plan(listing, fresh)?;
-    let seen = Seen::new(listing);
-    let threads = threads.min(jobs.len()).min(decoders.for_windows_of(USUAL_WINDOW)).max(1);
-    let work = Work { source, listing, root, decoders, fresh, seen, large, jobs };
-    let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let failure: Mutex<Option<(usize, Fault)>> = Mutex::new(None);
-    std::thread::scope(|scope| {
-        let run = || {
-            let mut hands = Hands { buffers: Buffers::new(), read_back: vec![0; READ_BACK] };
-            while !is_over.load(Ordering::Relaxed) {
-                let Some(job) = work.jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                if let Err(fault) = work.write_frame(job, &mut hands, &is_over) {
-                    is_over.store(true, Ordering::Relaxed);
-                    let mut failure =
-                        failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    // Of several, that of the first frame.
-                    if failure.as_ref().is_none_or(|(index, _)| job.index < *index) {
-                        *failure = Some((job.index, fault));
-                    }
-                }
-            }
-        };
-        (1..threads).for_each(|_| drop(scope.spawn(run)));
-        run();
-    });
-    match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        Some((_, fault)) => Err(fault),
-        None => work.seen.write_links(fresh),
-    }
+/// Writes all files and links that are listed, of all frames.
+pub(super) fn write_all(task: &Task<'_>, threads: usize) -> Result<(), Fault> {
+    let (mut jobs, large) = plan(task, |_| true)?;
+    // Frames with parts of large files come first: their digest takes longest. Of the others the largest do, so that the
+    // threads end at about the same time, and the largest decoders are made before smaller ones.
+    jobs.sort_by_key(|job| (!job.is_part, Reverse(job.span.plain)));
+    let work = Work { task, seen: Seen::new(task.listing), large, jobs };
+    work.run(threads)?;
+    work.seen.write_links(task.fresh)
 }
 
-/// Which frame has what, and the files that several have. Frames with parts of those come first: the digest of a large
-/// file takes longest. Of the others the largest do, so that the threads end at about the same time, and the largest
-/// decoders are made before smaller ones.
-fn plan(listing: &Listing, fresh: &Fresh) -> Result<(Vec<Job>, HashMap<usize, LargeFile>), Fault> {
+/// Writes those files that are not there yet, of the frames that have their bytes, and says how many frames these were. Frames
+/// are read in their order: perhaps they are still on their way.
+pub(super) fn write_lacking(task: &Task<'_>, threads: usize) -> Result<usize, Fault> {
+    let (jobs, large) = plan(task, |job| task.lacks_of(job))?;
+    let work = Work { task, seen: Seen::new(task.listing), large, jobs };
+    work.run(threads)?;
+    Ok(work.jobs.len())
+}
+
+/// Which frame has what, and the files that several have. Only wanted frames, and files that are not there.
+fn plan(
+    task: &Task<'_>,
+    is_wanted: impl Fn(&Job) -> bool,
+) -> Result<(Vec<Job>, HashMap<usize, LargeFile>), Fault> {
+    let Task { listing, fresh, done, .. } = task;
     let mut jobs = Vec::with_capacity(listing.frames.len());
     let mut large = HashMap::new();
     let mut start = 0_u64;
@@ -114,14 +105,16 @@ fn plan(listing: &Listing, fresh: &Fresh) -> Result<(Vec<Job>, HashMap<usize, La
             (listing.facts(file).start() < position).then_some(file)
         };
         let crossing = border(end);
-        if let Some(file) = crossing.filter(|file| !large.contains_key(file)) {
+        if let Some(file) = crossing.filter(|file| !large.contains_key(file) && !done.has(*file)) {
             large.insert(file, LargeFile::create(fresh, listing.path(file), *listing.facts(file))?);
         }
         let is_part = crossing.is_some() || border(start).is_some();
-        jobs.push(Job { index, span, sha256, start, place, is_part });
+        let job = Job { index, span, sha256, start, place, is_part };
+        if is_wanted(&job) {
+            jobs.push(job);
+        }
         start = end;
     }
-    jobs.sort_by_key(|job| (!job.is_part, Reverse(job.span.plain)));
     let last = listing.ordered().checked_sub(1).map(|place| listing.in_order(place));
     match last.filter(|file| listing.facts(*file).end() > start) {
         Some(file) => {
@@ -138,11 +131,36 @@ struct Hands {
     read_back: Vec<u8>,
 }
 
+impl Task<'_> {
+    /// Whether a frame has bytes of a file that is not there.
+    fn lacks_of(&self, job: &Job) -> bool {
+        let end = job.start + job.span.plain;
+        let files = (job.place..self.listing.ordered()).map(|place| self.listing.in_order(place));
+        files
+            .take_while(|file| self.listing.facts(*file).start() < end)
+            .any(|file| self.listing.facts(file).size > 0 && !self.done.has(file))
+    }
+
+    fn root_of(&self, entry: &Entry) -> &str {
+        self.root.get_or_init(|| entry.name.split('/').next().unwrap_or_default().to_owned())
+    }
+}
+
 impl Work<'_> {
+    fn run(&self, threads: usize) -> Result<(), Fault> {
+        let threads = threads.min(self.task.decoders.for_windows_of(USUAL_WINDOW));
+        let hands = || Hands { buffers: Buffers::new(), read_back: vec![0; READ_BACK] };
+        threads::share(threads, self.jobs.len(), hands, |hands, index, is_over| {
+            let job = &self.jobs[index];
+            self.write_frame(job, hands, is_over).map_err(|fault| (job.index, fault))
+        })
+    }
+
     fn write_frame(&self, job: &Job, hands: &mut Hands, is_over: &AtomicBool) -> Result<(), Fault> {
         let Hands { buffers, read_back } = hands;
-        frame::check(self.source, job.index, job.span, job.sha256, buffers)?;
-        let plain = Content::open(self.source, self.decoders, buffers, job.index, job.span)?;
+        let Task { source, decoders, .. } = *self.task;
+        frame::check(source, job.index, job.span, job.sha256, buffers)?;
+        let plain = Content::open(source, decoders, buffers, job.index, job.span)?;
         let (position, end) = (job.start, job.start + job.span.plain);
         let stream = TarStream { plain, position, end };
         let mut reading = Reading { work: self, stream, place: job.place, read_back };
@@ -179,7 +197,7 @@ struct Reading<'a, 'b> {
 
 impl Reading<'_, '_> {
     fn next_file(&self) -> Option<(usize, Facts)> {
-        let listing = self.work.listing;
+        let listing = self.work.task.listing;
         let file = (self.place < listing.ordered()).then(|| listing.in_order(self.place))?;
         Some((file, *listing.facts(file)))
     }
@@ -198,23 +216,23 @@ impl Reading<'_, '_> {
             && (self.stream.position > facts.start()
                 || (self.stream.position == facts.start()) != is_file)
         {
-            let expected = format!("the file `{}`", self.work.listing.path(file));
+            let expected = format!("the file `{}`", self.work.task.listing.path(file));
             return Err(Fault::Entry { position, expected, found: entry.describe() });
         }
         match next {
             Some((file, facts)) if is_file => self.file_entry(&entry, file, facts),
-            _ => self.work.seen.see(&entry, self.work.root),
+            _ => self.work.seen.see(&entry, self.work.task.root_of(&entry)),
         }
     }
 
     /// Takes the headers of a file, which is made right away if it is empty.
     fn file_entry(&mut self, entry: &Entry, file: usize, facts: Facts) -> Result<(), Fault> {
-        let path = self.work.listing.path(file);
-        check_header(entry, self.work.root, &path, &facts)?;
+        let path = self.work.task.listing.path(file);
+        check_header(entry, self.work.task.root_of(entry), &path, &facts)?;
         if facts.size == 0 {
-            large::check(&path, &facts, Digest::of(b""))?;
-            let made = self.work.fresh.file(&path, facts.mode)?;
-            self.work.fresh.close(&path, &made)?;
+            if !self.work.task.done.has(file) {
+                write_empty(self.work.task.fresh, &path, &facts)?;
+            }
             self.place += 1;
         }
         Ok(())
@@ -228,15 +246,16 @@ impl Reading<'_, '_> {
                 let (from, to) = (self.stream.position - facts.start(), until - facts.start());
                 let mut hasher = large.begin(from);
                 self.bytes(&large.path, &large.file, from, until, hasher.as_mut())?;
-                large.end(self.work.fresh, (from, to), hasher, self.read_back)?;
+                large.end(self.work.task.fresh, (from, to), hasher, self.read_back)?;
             }
+            None if self.work.task.done.has(file) => self.stream.bytes(until, |_| Ok(()))?,
             None => {
-                let path = self.work.listing.path(file);
-                let made = self.work.fresh.file(&path, facts.mode)?;
+                let path = self.work.task.listing.path(file);
+                let made = self.work.task.fresh.file(&path, facts.mode)?;
                 let mut hasher = Sha256::new();
                 self.bytes(&path, &made, 0, until, Some(&mut hasher))?;
                 large::check(&path, &facts, Digest::from_bytes(hasher.finalize().into()))?;
-                self.work.fresh.close(&path, &made)?;
+                self.work.task.fresh.close(&path, &made)?;
             }
         }
         self.place += 1;
@@ -251,7 +270,7 @@ impl Reading<'_, '_> {
         until: u64,
         mut hasher: Option<&mut Sha256>,
     ) -> Result<(), Fault> {
-        let fresh = self.work.fresh;
+        let fresh = self.work.task.fresh;
         self.stream.bytes(until, |bytes| {
             if let Some(hasher) = &mut hasher {
                 hasher.update(bytes);
@@ -261,6 +280,13 @@ impl Reading<'_, '_> {
             Ok(())
         })
     }
+}
+
+/// Makes an empty file.
+pub(super) fn write_empty(fresh: &Fresh, path: &str, facts: &Facts) -> Result<(), Fault> {
+    large::check(path, facts, Digest::of(b""))?;
+    let made = fresh.file(path, facts.mode)?;
+    fresh.close(path, &made)
 }
 
 /// Whether a header says of a file what the manifest does.
@@ -281,10 +307,7 @@ pub(super) fn check_header(
     if size != facts.size {
         return Err(Fault::Size { path, expected: facts.size, found: size });
     }
-    let expected = match facts.mode {
-        Mode::Plain => 0o644,
-        Mode::Executable => 0o755,
-    };
+    let expected = facts.mode.bits();
     if mode != expected {
         return Err(Fault::Mode { path, expected, found: mode });
     }

@@ -4,14 +4,16 @@
 //! over. Two that unpack to the same place are kept apart by a lock on it. It is removed again unless it is finished.
 //!
 //! Nothing is written outside of it: there is no symbolic link in it before all files are written, everything in it was made
-//! by us, and names in it are looked up from the open folder, not from its path.
+//! by us, and names in it are looked up from the open folder, not from its path. A file that was made is never written to later,
+//! and one that is another version's, too, is never written to at all.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::error::Fault;
+use super::installed::Near;
 use crate::Mode;
 
 #[cfg(not(unix))]
@@ -77,17 +79,48 @@ impl Fresh {
         }
     }
 
+    /// Where it is until it is finished.
+    pub(super) fn partial(&self) -> &Path {
+        &self.partial
+    }
+
     /// Makes a file, with the folders it is in. It can be read and written.
     pub(super) fn file(&self, path: &str, mode: Mode) -> Result<File, Fault> {
-        let folder = self.folder();
-        let made = match folder.file(path, mode) {
+        let made = self.with_folders(path, |folder| folder.file(path, mode))?;
+        made.map_err(|error| self.failed(path, error))
+    }
+
+    /// Gives a file of an installed version a second name in here.
+    pub(super) fn adopt(&self, near: &mut Near<'_>, from: &str, path: &str) -> io::Result<()> {
+        let mut adopt = || self.folder().adopt(near.place(from)?, path);
+        match adopt() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.folders(path)?;
-                folder.file(path, mode)
+                self.folders(path).map_err(io::Error::other)?;
+                adopt()
             }
             made => made,
-        };
-        made.map_err(|error| self.failed(path, error))
+        }
+    }
+
+    /// Opens a file in it, to be read.
+    pub(super) fn open(&self, path: &str) -> io::Result<File> {
+        self.folder().open(path)
+    }
+
+    /// Whether a file is as if it were made in here: a regular one, of this mode, owner and time.
+    pub(super) fn is_ours(&self, found: &Metadata, mode: Mode) -> bool {
+        let modified = found.modified().is_ok_and(|time| time == SystemTime::UNIX_EPOCH + MODIFIED);
+        found.is_file() && modified && self.folder().is_ours(found, mode)
+    }
+
+    /// Lets `made`, a new file, have the bytes of another one without copying them, if the file system can do that.
+    pub(super) fn clone_into(&self, source: &File, made: &File) -> bool {
+        system::clone(source, made).is_ok()
+    }
+
+    /// Removes a file from it.
+    pub(super) fn remove(&self, path: &str) -> Result<(), Fault> {
+        self.folder().remove(path).map_err(|error| self.failed(path, error))
     }
 
     /// Ends a file whose bytes are all written.
@@ -103,14 +136,7 @@ impl Fresh {
 
     /// Makes a symbolic link. From then on no more files are made.
     pub(super) fn link(&self, path: &str, target: &str) -> Result<(), Fault> {
-        let folder = self.folder();
-        let made = match folder.link(path, target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.folders(path)?;
-                folder.link(path, target)
-            }
-            made => made,
-        };
+        let made = self.with_folders(path, |folder| folder.link(path, target))?;
         made.map_err(|error| self.failed(path, error))
     }
 
@@ -142,6 +168,21 @@ impl Fresh {
 
     fn folder(&self) -> &Folder {
         self.folder.as_ref().expect("it is there until it is finished")
+    }
+
+    /// Makes something, and before it the folders it is in, if they are missing.
+    fn with_folders<T>(
+        &self,
+        path: &str,
+        make: impl Fn(&Folder) -> io::Result<T>,
+    ) -> Result<io::Result<T>, Fault> {
+        match make(self.folder()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.folders(path)?;
+                Ok(make(self.folder()))
+            }
+            made => Ok(made),
+        }
     }
 
     /// Makes the folders above `path`, the outermost first. Other threads make some of them at the same time.

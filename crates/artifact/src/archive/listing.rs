@@ -110,6 +110,28 @@ impl Listing {
             + 4 * self.order.len() as u64
     }
 
+    /// Whether the frames follow each other from the first byte on, and have no more than the listed files and their headers: for
+    /// whoever has no seek table to compare them with.
+    pub(super) fn check_frames(&self) -> Result<(), Fault> {
+        let (mut offset, mut plain) = (0_u64, 0_u64);
+        for (index, frame) in self.frames.iter().enumerate() {
+            let place =
+                Fault::FramePlace { frame: index, offset: frame.offset, length: frame.size };
+            let end = offset.checked_add(frame.size).filter(|_| frame.size > 0);
+            match end.filter(|_| frame.offset == offset && frame.plain > 0) {
+                Some(end) => offset = end,
+                None => return Err(place),
+            }
+            plain = plain.saturating_add(frame.plain);
+        }
+        match self.longest_stream() {
+            most if plain > most => {
+                Err(Fault::Total { field: "a size of all frames of", expected: most, found: plain })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// No archive of these entries has a longer tar stream, however long their names are.
     pub(super) fn longest_stream(&self) -> u64 {
         // A header, and one with its content for a long name and a long target each.

@@ -1,4 +1,5 @@
-//! Archives of bundles, read and unpacked: `docs/format.md` is what they are, `docs/unpack.md` what is made of them.
+//! Archives of bundles, read and unpacked: `docs/format.md` is what they are, `docs/unpack.md` what is made of them. [`Making`] makes a
+//! version of parts: of an installed one, of frames that were fetched, of a patch; [`check`] compares an installed one with its manifest.
 //!
 //! Whoever made an archive is a stranger. So nothing in it is believed before it was compared with something else: the seek
 //! table with the manifest, each frame's bytes with their digest before they are decompressed, each header of tar with
@@ -8,6 +9,7 @@
 //! anything is wrong. Memory is bounded ([`Options::memory`]), and so is what a bomb can put on the disk: what the manifest
 //! promises, before it ends with an error.
 
+mod check;
 mod decoders;
 mod entry;
 mod error;
@@ -15,8 +17,12 @@ mod frame;
 mod frames;
 mod fresh;
 mod gzip;
+mod installed;
+mod keep;
 mod large;
 mod listing;
+mod making;
+mod patched;
 mod paths;
 mod seek_table;
 mod seekable;
@@ -25,6 +31,7 @@ mod source;
 mod tar_stream;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod zip_file;
 
 use std::fs::File;
@@ -37,8 +44,11 @@ use sha2::{Digest as _, Sha256};
 use crate::{BundlePath, Digest, MANIFEST_FILE, Manifest, ManifestError, Mode};
 use listing::Listing;
 
+pub use check::{Difference, Kind, What, check};
 pub use error::{ArchiveError, Attempt, Fault};
 pub use fresh::Durability;
+pub use making::{Made, Making, Prepared, patch_into, update};
+pub use patched::PatchFile;
 pub use source::FrameSource;
 
 /// How an archive is unpacked.
@@ -105,7 +115,29 @@ pub fn unpack_frames(
 /// When it is none, or there is none in it.
 pub fn manifest(archive: &Path) -> Result<Manifest, ArchiveError> {
     let failed = |fault| ArchiveError::new(Attempt::ReadManifest, archive, fault);
-    read_manifest(archive).map_err(failed)
+    manifest_of(archive).map_err(failed)
+}
+
+/// The manifest of a `.tar.zst`, its text first, of which only the end is read: what an update begins with where the copy beside
+/// the archive is not wanted. `name` is for messages.
+///
+/// # Errors
+/// When there is none, or it has not the digest that the options say, or takes half the memory they allow.
+pub fn read_manifest(
+    source: &dyn FrameSource,
+    name: &Path,
+    options: &Options,
+) -> Result<(Vec<u8>, Manifest), ArchiveError> {
+    let read = || {
+        let text = seekable::manifest(source, options.memory / 2)?;
+        let found = Digest::of(&text);
+        if let Some(expected) = options.manifest.filter(|expected| *expected != found) {
+            return Err(Fault::ManifestDigest { expected, found });
+        }
+        let manifest = parse(&text)?;
+        Ok((text, manifest))
+    };
+    read().map_err(|fault| ArchiveError::new(Attempt::ReadManifest, name, fault))
 }
 
 /// Is given the bytes of a manifest while it is read.
@@ -231,7 +263,7 @@ impl Writing {
     }
 }
 
-fn read_manifest(archive: &Path) -> Result<Manifest, Fault> {
+fn manifest_of(archive: &Path) -> Result<Manifest, Fault> {
     /// Whoever wants the whole manifest in memory has it.
     const MEMORY: Memory = Memory(u64::MAX);
     let file = File::open(archive).map_err(Fault::read)?;
@@ -245,7 +277,11 @@ fn read_manifest(archive: &Path) -> Result<Manifest, Fault> {
         Format::Gz => drop(gzip::open(&file, MEMORY, &mut tell)?),
         Format::Zip => drop(zip_file::open(&file, MEMORY, &mut tell)?),
     }
-    Manifest::from_json(&bytes).map_err(|error| match error {
+    parse(&bytes)
+}
+
+fn parse(text: &[u8]) -> Result<Manifest, Fault> {
+    Manifest::from_json(text).map_err(|error| match error {
         ManifestError::Version(found) => Fault::Version { found },
         ManifestError::Syntax(error) => Fault::Manifest { reason: error.to_string() },
     })

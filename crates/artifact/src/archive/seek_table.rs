@@ -87,6 +87,25 @@ impl SeekTable {
         check("a size of", number(&head[4..]), size - HEAD)
     }
 
+    /// The last frame but one, by its number, which nothing is compared with: its content must be known to be right.
+    pub(super) fn last_but_one(&self, source: &dyn FrameSource) -> Result<(usize, Span), Fault> {
+        let few =
+            || Fault::SeekTable { field: "a number of frames of", expected: 2, found: self.count };
+        let index = self.count.checked_sub(2).ok_or_else(few)?;
+        let mut bytes = [0; 2 * ENTRY as usize];
+        source.read_at(&mut bytes, self.entries + index * ENTRY).map_err(Fault::read)?;
+        let (one, other) = bytes.split_at(ENTRY as usize);
+        let (compressed, plain) = (number(&one[..4]), number(&one[4..8]));
+        let after = compressed + number(&other[..4]);
+        let frame = usize::try_from(index).unwrap_or(usize::MAX);
+        match (self.entries - HEAD).checked_sub(after) {
+            Some(offset) if compressed >= SHORTEST => {
+                Ok((frame, Span { offset, compressed, plain }))
+            }
+            _ => Err(Fault::FramePlace { frame, offset: 0, length: compressed }),
+        }
+    }
+
     /// Calls `each` with every frame's place, in order. The checksums are compared with those at the frames' ends.
     pub(super) fn spans(
         &self,

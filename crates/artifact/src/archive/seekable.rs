@@ -1,12 +1,17 @@
 //! `.tar.zst`: the manifest is found from the end, and everything else is as it says.
 
+use std::io::Read;
+use std::sync::OnceLock;
+
 use super::decoders::{self, Decoders};
 use super::entry::Kind;
 use super::error::Fault;
 use super::frame::{Buffers, Content};
+use super::frames::Task;
 use super::fresh::Fresh;
 use super::listing::Listing;
 use super::seek_table::{SeekTable, Span};
+use super::seen::Marks;
 use super::source::FrameSource;
 use super::tar_stream::{Plain as _, TarStream, Text};
 use super::{Memory, Tell, frames, root_of};
@@ -55,17 +60,46 @@ impl Opened<'_> {
     pub(super) fn write(&self, fresh: &Fresh, memory: Memory, threads: usize) -> Result<(), Fault> {
         let Self { source, listing, root, decoders } = self;
         decoders.limit(memory.for_decoders(listing));
-        frames::write(*source, listing, root, decoders, fresh, threads)
+        let (root, done) = (OnceLock::from(root.clone()), Marks::new(listing.files.len()));
+        let task = Task { source: *source, listing, root: &root, decoders, fresh, done: &done };
+        frames::write_all(&task, threads)
     }
+}
+
+/// The bytes of the manifest, of which no more than `most` are taken. Nothing but the archive's end is read.
+pub(super) fn manifest(source: &dyn FrameSource, most: u64) -> Result<Vec<u8>, Fault> {
+    let table = SeekTable::find(source)?;
+    let (index, span) = table.last_but_one(source)?;
+    let decoders = Decoders::new(decoders::LARGEST);
+    let mut bytes = Vec::new();
+    read_entry(source, &decoders, (index, span), &mut |_| Ok(()), |text, size| {
+        if size > most {
+            return Err(Fault::Memory { needed: size, most });
+        }
+        text.read_to_end(&mut bytes).map_err(Fault::stream).map(drop)
+    })?;
+    Ok(bytes)
 }
 
 fn read_manifest(
     source: &dyn FrameSource,
     decoders: &Decoders,
-    (index, span): (usize, Span),
+    frame: (usize, Span),
     memory: Memory,
     tell: Tell<'_>,
 ) -> Result<(String, Listing), Fault> {
+    let read = |text: &mut dyn Read, _| Listing::read(text, memory.for_listing());
+    read_entry(source, decoders, frame, tell, read)
+}
+
+/// The archive's own folder, and what `read` makes of the text of the manifest, which must be alone in its frame.
+fn read_entry<T>(
+    source: &dyn FrameSource,
+    decoders: &Decoders,
+    (index, span): (usize, Span),
+    tell: Tell<'_>,
+    read: impl FnOnce(&mut dyn Read, u64) -> Result<T, Fault>,
+) -> Result<(String, T), Fault> {
     let mut buffers = Buffers::new();
     let plain = Content::open(source, decoders, &mut buffers, index, span)?;
     let mut stream = TarStream { plain, position: 0, end: span.plain };
@@ -76,8 +110,7 @@ fn read_manifest(
         let path = MANIFEST_FILE.to_owned();
         return Err(Fault::Mode { path, expected: 0o644, found: mode });
     }
-    let text = Text::new(&mut stream, size, tell);
-    let listing = text.read(|text| Listing::read(text, memory.for_listing()))?;
+    let made = Text::new(&mut stream, size, tell).read(|text| read(text, size))?;
     stream.padding(size)?;
     match stream.position {
         position if position == span.plain => stream.plain.finish()?,
@@ -85,7 +118,7 @@ fn read_manifest(
             return Err(Fault::FrameTooLong { frame: index, expected: position });
         }
     }
-    Ok((root, listing))
+    Ok((root, made))
 }
 
 /// The seek table and the manifest say the same, and no more than the listed files can take.

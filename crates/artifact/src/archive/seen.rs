@@ -16,6 +16,7 @@ pub(super) struct Seen<'a> {
 }
 
 /// A number of things, each of which is to be marked once.
+#[derive(Debug)]
 pub(super) struct Marks(Vec<AtomicU64>);
 
 impl Marks {
@@ -29,9 +30,14 @@ impl Marks {
         self.0[index / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
+    /// Whether one is marked.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.0[index / 64].load(Ordering::Relaxed) & 1 << (index % 64) != 0
+    }
+
     /// The first of `count` that is not marked.
     pub(super) fn missing(&self, count: usize) -> Option<usize> {
-        (0..count).find(|index| self.0[index / 64].load(Ordering::Relaxed) & 1 << (index % 64) == 0)
+        (0..count).find(|index| !self.has(*index))
     }
 }
 
@@ -79,12 +85,17 @@ impl<'a> Seen<'a> {
             folders.read(folder, &mut path);
             return Err(Fault::Missing { path });
         }
-        let mut fault = None;
-        links.each(|link, path| {
-            if fault.is_none() {
-                fault = fresh.link(path, self.listing.target(link)).err();
-            }
-        });
-        fault.map_or(Ok(()), Err)
+        write_links(self.listing, fresh)
     }
+}
+
+/// Makes all links.
+pub(super) fn write_links(listing: &Listing, fresh: &Fresh) -> Result<(), Fault> {
+    let mut fault = None;
+    listing.links.each(|link, path| {
+        if fault.is_none() {
+            fault = fresh.link(path, listing.target(link)).err();
+        }
+    });
+    fault.map_or(Ok(()), Err)
 }

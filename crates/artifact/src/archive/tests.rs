@@ -1,7 +1,11 @@
 //! Archives as they should be, and in every way as they should not.
 
+#[cfg(unix)]
+mod check;
 mod hostile;
 mod sample;
+#[cfg(unix)]
+mod update;
 
 use std::collections::BTreeMap;
 use std::error::Error as _;

@@ -1,9 +1,10 @@
 //! Where folders are not opened: the folder is new and ours, so its path is as good.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::installed::Place;
 use crate::Mode;
 
 /// Each file is written to disk by itself.
@@ -49,6 +50,28 @@ impl Folder {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Gives the file at a place a second name.
+    pub(super) fn adopt(&self, (place, _): Place<'_>, path: &str) -> io::Result<()> {
+        std::fs::hard_link(place, self.path.join(path))
+    }
+
+    pub(super) fn open(&self, path: &str) -> io::Result<File> {
+        let path = self.path.join(path);
+        match path.symlink_metadata()?.is_file() {
+            true => File::open(path),
+            false => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// There are neither modes nor owners of that kind.
+    pub(super) fn is_ours(&self, _found: &Metadata, _mode: Mode) -> bool {
+        true
+    }
+
+    pub(super) fn remove(&self, path: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(path))
+    }
+
     pub(super) fn seal(&self, _sync: bool) -> io::Result<()> {
         Ok(())
     }
@@ -58,6 +81,10 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.lock);
     }
+}
+
+pub(super) fn clone(_source: &File, _made: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Takes the place of an empty folder, and of nothing else.

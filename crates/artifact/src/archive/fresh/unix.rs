@@ -1,13 +1,15 @@
-//! Everything is named from the open folder, and nothing that exists is opened.
+//! Everything is named from the open folder, and nothing that exists is opened to be written.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode as Bits, OFlags};
 use rustix::io::Errno;
 
+use super::super::installed::Place;
 use crate::Mode;
 
 /// Linux writes all files of a file system to disk at once, which takes much less than one after the other.
@@ -46,10 +48,7 @@ impl Folder {
     }
 
     pub(super) fn file(&self, path: &str, mode: Mode) -> io::Result<File> {
-        let bits = match mode {
-            Mode::Plain => Bits::from_raw_mode(0o644),
-            Mode::Executable => Bits::from_raw_mode(0o755),
-        };
+        let bits = bits(mode);
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, path, flags, bits)?;
@@ -65,6 +64,26 @@ impl Folder {
 
     pub(super) fn link(&self, path: &str, target: &str) -> io::Result<()> {
         Ok(rustix::fs::symlinkat(target, &self.0, path)?)
+    }
+
+    /// Gives what is at a place a second name. A symbolic link is not followed: it would be the link that has two.
+    pub(super) fn adopt(&self, (folder, name): Place<'_>, path: &str) -> io::Result<()> {
+        Ok(rustix::fs::linkat(folder, name, &self.0, path, AtFlags::empty())?)
+    }
+
+    /// Nobody waits for the other end of a pipe.
+    pub(super) fn open(&self, path: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.0, path, flags, Bits::empty())?.into())
+    }
+
+    pub(super) fn is_ours(&self, found: &Metadata, mode: Mode) -> bool {
+        let owner = rustix::fs::fstat(&self.0).is_ok_and(|folder| folder.st_uid == found.uid());
+        owner && found.mode() & 0o7777 == mode.bits()
+    }
+
+    pub(super) fn remove(&self, path: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.0, path, AtFlags::empty())?)
     }
 
     /// Lets everybody look inside; writes it to disk before if it should be.
@@ -88,6 +107,25 @@ pub(super) fn rename(from: &Path, to: &Path, sync: bool) -> io::Result<()> {
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
+}
+
+/// Lets `made` have the bytes of `source`, and both keep what they have when one is written to.
+#[cfg(target_os = "linux")]
+pub(super) fn clone(source: &File, made: &File) -> io::Result<()> {
+    Ok(rustix::fs::ioctl_ficlone(made, source)?)
+}
+
+/// Elsewhere a clone has everything else of its source, too.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn clone(_source: &File, _made: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn bits(mode: Mode) -> Bits {
+    match mode {
+        Mode::Plain => Bits::from_raw_mode(0o644),
+        Mode::Executable => Bits::from_raw_mode(0o755),
+    }
 }
 
 fn is_at(folder: &OwnedFd, path: &Path) -> io::Result<bool> {

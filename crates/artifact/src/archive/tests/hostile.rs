@@ -280,14 +280,14 @@ fn seek_tables_that_lie() {
         table[0][0] -= 1;
         table[1][0] += 1;
     }), @"its seek table has another checksum for frame 0 than the frame");
-    insta::assert_snapshot!(with(|table| table[1][0] = u32::MAX), @"its seek table says that frame 1 has 4294967295 bytes from byte 184, which cannot be");
-    insta::assert_snapshot!(with(|table| table[1][0] = 0), @"its seek table says that frame 1 has 0 bytes from byte 184, which cannot be");
+    insta::assert_snapshot!(with(|table| table[1][0] = u32::MAX), @"frame 1 is said to have 4294967295 bytes from byte 184, which cannot be");
+    insta::assert_snapshot!(with(|table| table[1][0] = 0), @"frame 1 is said to have 0 bytes from byte 184, which cannot be");
     insta::assert_snapshot!(with(|table| table[1][1] += 1), @"its seek table and its `manifest.json` differ about frame 1");
     insta::assert_snapshot!(with(|table| table[1][1] = u32::MAX), @"its seek table and its `manifest.json` differ about frame 1");
     insta::assert_snapshot!(with(|table| table[1][2] ^= 1), @"its seek table has another checksum for frame 1 than the frame");
     insta::assert_snapshot!(with(|table| table.swap(0, 1)), @"its seek table has another checksum for frame 0 than the frame");
     insta::assert_snapshot!(with(|table| *table = table.split_off(1)), @"its seek table has another checksum for frame 0 than the frame");
-    insta::assert_snapshot!(with(|table| table.push([0, 0, 0])), @"its seek table says that frame 11 has 0 bytes from byte 4435, which cannot be");
+    insta::assert_snapshot!(with(|table| table.push([0, 0, 0])), @"frame 11 is said to have 0 bytes from byte 4435, which cannot be");
     insta::assert_snapshot!(with(Vec::clear), @"its seek table says a size of all frames of 0, and 4435 was expected");
     let last = |table: &mut Vec<[u32; 3]>, by: u32| {
         let end = table.len() - 1;

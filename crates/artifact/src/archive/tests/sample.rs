@@ -170,6 +170,11 @@ impl Sample {
         (frames, manifest)
     }
 
+    /// The text of the manifest in the `.tar.zst`.
+    pub(super) fn text(&self) -> Vec<u8> {
+        self.frames().1.to_json()
+    }
+
     pub(super) fn zst(&self) -> Vec<u8> {
         self.zst_with(|_| {}, |_| {})
     }
