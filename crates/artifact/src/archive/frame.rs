@@ -56,6 +56,19 @@ pub(super) fn check(
     expected: Digest,
     buffers: &mut Buffers,
 ) -> Result<(), Fault> {
+    let Span { offset, compressed: length, .. } = span;
+    loop {
+        let found = digest(source, span, buffers)?;
+        if found == expected {
+            return Ok(());
+        }
+        if !source.reject(offset, length).map_err(Fault::read)? {
+            return Err(Fault::FrameDigest { frame: index, offset, length, expected, found });
+        }
+    }
+}
+
+fn digest(source: &dyn FrameSource, span: Span, buffers: &mut Buffers) -> Result<Digest, Fault> {
     let mut hasher = Sha256::new();
     let mut read = 0;
     while read < span.compressed {
@@ -64,12 +77,7 @@ pub(super) fn check(
         hasher.update(&*chunk);
         read += chunk.len() as u64;
     }
-    let found = Digest::from_bytes(hasher.finalize().into());
-    if found == expected {
-        return Ok(());
-    }
-    let Span { offset, compressed: length, .. } = span;
-    Err(Fault::FrameDigest { frame: index, offset, length, expected, found })
+    Ok(Digest::from_bytes(hasher.finalize().into()))
 }
 
 fn chunk(buffer: &mut [u8], left: u64) -> &mut [u8] {

@@ -17,6 +17,16 @@ pub trait FrameSource: Sync {
     /// # Errors
     /// When they cannot be read, or there are not as many.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Is told that the bytes of a frame are not those they should be, and says whether they are worth reading again: a source that fetched them may
+    /// fetch them anew.
+    ///
+    /// # Errors
+    /// When it knows why they are wrong.
+    fn reject(&self, offset: u64, length: u64) -> io::Result<bool> {
+        let _ = (offset, length);
+        Ok(false)
+    }
 }
 
 impl FrameSource for File {
