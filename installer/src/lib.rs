@@ -5,4 +5,8 @@
 
 #[cfg(feature = "installer")]
 pub mod context;
+#[cfg(feature = "installer")]
+pub mod fetch;
 pub mod launcher;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
