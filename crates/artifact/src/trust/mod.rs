@@ -5,7 +5,13 @@
 //! the address the user named is believed, and a sequence number that only grows keeps an old answer from being taken for a new one.
 
 mod channel;
+mod check;
+mod names;
+#[cfg(test)]
+mod tests;
 
 pub use channel::{
-    Bundle, CHANNEL_VERSION, Channel, ChannelError, InstallerProgram, NamedFile, Release,
+    Bundle, CHANNEL_VERSION, Channel, ChannelError, InstallerProgram, MOST_BYTES, NamedFile,
+    Release,
 };
+pub use names::{app_fault, channel_fault, file_fault, version_fault};
