@@ -17,6 +17,11 @@ pub enum FetchError {
     #[error("`{text}` is no place for a release: {reason}")]
     #[diagnostic(help("write an address such as `https://example.com/app`, or a folder"))]
     Address { text: String, reason: &'static str },
+    #[error("`{}` cannot name a file of a release: {reason}", name.escape_debug())]
+    #[diagnostic(help(
+        "names have letters, digits, `-`, `_`, `.` and `+`, and begin and end with a letter or digit"
+    ))]
+    Name { name: String, reason: &'static str },
     #[error("there is no folder `{path}`")]
     #[diagnostic(help(
         "name the folder that the release's files are in; an address begins with `https://`"

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::delta::ranges::Range;
-use gangway_artifact::trust::NamedFile;
+use gangway_artifact::trust::{self, NamedFile};
 
 use crate::context::Context;
 use http::Http;
@@ -98,6 +98,7 @@ impl Depot {
     /// # Errors
     /// When it cannot be had, or has more than `limit` bytes.
     pub fn read(&self, name: &str, limit: u64, meter: &dyn Meter) -> Result<Vec<u8>, FetchError> {
+        check(name)?;
         match &self.source {
             Source::Web(http) => self.handle.block_on(download::read(http, name, limit, meter)),
             Source::Folder(folder) => download::read_local(&folder.join(name), limit),
@@ -115,6 +116,7 @@ impl Depot {
         to: &Utf8Path,
         meter: &dyn Meter,
     ) -> Result<(), FetchError> {
+        check(&file.name)?;
         if download::is_there(file, to)? {
             meter.expect(file.size, file.size);
             return Ok(());
@@ -137,6 +139,7 @@ impl Depot {
         scratch: &Utf8Path,
         meter: Arc<dyn Meter>,
     ) -> Result<Archive, FetchError> {
+        check(&file.name)?;
         match &self.source {
             Source::Web(http) => {
                 let http = Arc::clone(http);
@@ -144,6 +147,14 @@ impl Depot {
             }
             Source::Folder(folder) => Archive::local(&folder.join(&file.name), file, wanted, meter),
         }
+    }
+}
+
+/// Whoever names a file, it is in the folder.
+fn check(name: &str) -> Result<(), FetchError> {
+    match trust::file_fault(name) {
+        Some(reason) => Err(FetchError::Name { name: name.to_owned(), reason }),
+        None => Ok(()),
     }
 }
 

@@ -192,6 +192,23 @@ fn answers_that_will_not_change() {
 }
 
 #[test]
+fn names_of_other_folders() {
+    let server = Server::of_files([]);
+    let bench = Bench::new();
+    for place in [server.url(), ".".to_owned()] {
+        let depot = bench.open(&place);
+        for name in ["../stable.json", "/etc/passwd", "..", "a\\b", "C:x", "", "a?b"] {
+            let error = depot.read(name, 10, &()).expect_err(name);
+            assert!(matches!(error, FetchError::Name { .. }), "{error}");
+            let file = named(name, b"");
+            let error = depot.fetch(&file, &bench.path("to"), &()).expect_err(name);
+            assert!(matches!(error, FetchError::Name { .. }), "{error}");
+        }
+    }
+    assert!(server.seen().is_empty());
+}
+
+#[test]
 fn patience_ends() {
     let bench = Bench::nervous();
     let read = |reply: fn() -> Answer| {
