@@ -24,6 +24,9 @@ mod listing;
 mod making;
 mod patched;
 mod paths;
+#[cfg(any(test, feature = "testing"))]
+#[path = "tests/sample.rs"]
+pub mod sample;
 mod seek_table;
 mod seekable;
 mod seen;

@@ -3,7 +3,6 @@
 #[cfg(unix)]
 mod check;
 mod hostile;
-mod sample;
 #[cfg(unix)]
 mod update;
 
@@ -13,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+use super::sample::{Sample, whole};
 use super::*;
-use sample::{Sample, whole};
 
 fn options(threads: usize) -> Options {
     Options {

@@ -1,4 +1,4 @@
-//! Archives made piece by piece, so that any piece can be a wrong one.
+//! Archives made piece by piece, so that any piece can be a wrong one. Whoever tests something that unpacks has them too.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -12,13 +12,14 @@ const SMALLEST: &str = r#"{"version":1,"builder":"gangway 0.1.0","app":{"name":"
 
 /// An archive in the making.
 #[derive(Clone)]
-pub(super) struct Sample {
+pub struct Sample {
     /// The tar stream up to the manifest, as it is cut.
-    pub(super) pieces: Vec<Vec<u8>>,
-    pub(super) manifest: Manifest,
+    pub pieces: Vec<Vec<u8>>,
+    /// What it says of itself.
+    pub manifest: Manifest,
     contents: BTreeMap<String, (bool, Vec<u8>)>,
     /// What zstd makes of a piece is something else.
-    pub(super) compressed: BTreeMap<usize, Vec<u8>>,
+    pub compressed: BTreeMap<usize, Vec<u8>>,
     folders: Vec<String>,
 }
 
@@ -38,7 +39,7 @@ impl Default for Sample {
 }
 
 /// The headers of an entry.
-pub(super) fn header(name: &str, kind: EntryType, mode: u32, size: u64, target: &str) -> Vec<u8> {
+pub fn header(name: &str, kind: EntryType, mode: u32, size: u64, target: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (kind, text) in [(EntryType::GNULongLink, target), (EntryType::GNULongName, name)] {
         if text.len() > 100 {
@@ -76,12 +77,12 @@ fn plain(name: &str, kind: EntryType, mode: u32, size: u64, target: &str) -> Vec
 
 impl Sample {
     /// Bytes of the stream as they are.
-    pub(super) fn raw(&mut self, bytes: &[u8]) {
+    pub fn raw(&mut self, bytes: &[u8]) {
         self.pieces.last_mut().expect("there is one").extend_from_slice(bytes);
     }
 
     /// Begins another frame.
-    pub(super) fn cut(&mut self) {
+    pub fn cut(&mut self) {
         self.pieces.push(Vec::new());
     }
 
@@ -100,12 +101,13 @@ impl Sample {
         }
     }
 
-    pub(super) fn file(&mut self, path: &str, bytes: &[u8]) {
+    /// A file in one frame.
+    pub fn file(&mut self, path: &str, bytes: &[u8]) {
         self.parts(path, bytes, Mode::Plain, usize::MAX);
     }
 
     /// A file that is cut after its headers, and every so many bytes.
-    pub(super) fn parts(&mut self, path: &str, bytes: &[u8], mode: Mode, part: usize) {
+    pub fn parts(&mut self, path: &str, bytes: &[u8], mode: Mode, part: usize) {
         self.folders(path);
         let bits = if mode == Mode::Plain { 0o644 } else { 0o755 };
         let size = bytes.len() as u64;
@@ -131,7 +133,8 @@ impl Sample {
         self.contents.insert(path.to_owned(), (mode == Mode::Executable, bytes.to_vec()));
     }
 
-    pub(super) fn link(&mut self, path: &str, target: &str) {
+    /// A symbolic link.
+    pub fn link(&mut self, path: &str, target: &str) {
         self.folders(path);
         self.raw(&header(&format!("app/{path}"), EntryType::Symlink, 0o777, 0, target));
         let name = BundlePath::new(path).expect("plain");
@@ -139,16 +142,18 @@ impl Sample {
         self.contents.insert(path.to_owned(), (false, target.as_bytes().to_vec()));
     }
 
-    pub(super) fn tree(&self) -> BTreeMap<String, (bool, Vec<u8>)> {
+    /// What is to become of it: what each file has and whether it can be run, and where each link leads.
+    pub fn tree(&self) -> BTreeMap<String, (bool, Vec<u8>)> {
         self.contents.clone()
     }
 
-    pub(super) fn files(&self) -> usize {
+    /// How many files there are.
+    pub fn files(&self) -> usize {
         self.manifest.files.len()
     }
 
     /// The frames of the stream, compressed, and the manifest that lists them.
-    pub(super) fn frames(&self) -> (Vec<Vec<u8>>, Manifest) {
+    pub fn frames(&self) -> (Vec<Vec<u8>>, Manifest) {
         let pieces = self.pieces.iter().enumerate().filter(|(_, piece)| !piece.is_empty());
         let frames: Vec<Vec<u8>> = pieces
             .map(|(index, piece)| {
@@ -171,16 +176,18 @@ impl Sample {
     }
 
     /// The text of the manifest in the `.tar.zst`.
-    pub(super) fn text(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
         self.frames().1.to_json()
     }
 
-    pub(super) fn zst(&self) -> Vec<u8> {
+    /// The archive.
+    pub fn zst(&self) -> Vec<u8> {
         self.zst_with(|_| {}, |_| {})
     }
 
     /// With a manifest and a seek table that say something else.
-    pub(super) fn zst_with(
+    pub fn zst_with(
         &self,
         manifest: impl FnOnce(&mut Manifest),
         table: impl FnOnce(&mut Vec<[u32; 3]>),
@@ -191,7 +198,7 @@ impl Sample {
     }
 
     /// Which bytes of it are those of the manifest's frame and the last one.
-    pub(super) fn unlisted(&self) -> Range<usize> {
+    pub fn unlisted(&self) -> Range<usize> {
         let (frames, manifest) = self.frames();
         let start: usize = frames.iter().map(Vec::len).sum();
         let end = compress(&entry(&manifest.to_json())).len() + compress(&[0; 1024]).len();
@@ -207,17 +214,19 @@ impl Sample {
     }
 
     /// The tar stream of a format without frames.
-    pub(super) fn stream(&self) -> Vec<u8> {
+    pub fn stream(&self) -> Vec<u8> {
         [&self.pieces.concat()[..], &entry(&self.unframed().to_json()), &[0; 1024]].concat()
     }
 
-    pub(super) fn gz(&self) -> Vec<u8> {
+    /// The same as a `.tar.gz`.
+    pub fn gz(&self) -> Vec<u8> {
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gz.write_all(&self.stream()).expect("memory");
         gz.finish().expect("memory")
     }
 
-    pub(super) fn zip(&self) -> Vec<u8> {
+    /// The same as a `.zip`.
+    pub fn zip(&self) -> Vec<u8> {
         use zip::write::SimpleFileOptions;
         let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
         let options = SimpleFileOptions::default().last_modified_time(zip::DateTime::default());
@@ -243,7 +252,7 @@ impl Sample {
 }
 
 /// The manifest's entry.
-pub(super) fn entry(manifest: &[u8]) -> Vec<u8> {
+pub fn entry(manifest: &[u8]) -> Vec<u8> {
     let name = format!("app/{MANIFEST_FILE}");
     let mut bytes = header(&name, EntryType::Regular, 0o644, manifest.len() as u64, "");
     bytes.extend_from_slice(manifest);
@@ -252,7 +261,7 @@ pub(super) fn entry(manifest: &[u8]) -> Vec<u8> {
 }
 
 /// The archive of these frames.
-pub(super) fn assemble(
+pub fn assemble(
     frames: &[Vec<u8>],
     manifest: &[u8],
     table: impl FnOnce(&mut Vec<[u32; 3]>),
@@ -278,14 +287,15 @@ pub(super) fn assemble(
     bytes
 }
 
-pub(super) fn compress(plain: &[u8]) -> Vec<u8> {
+/// A frame of these bytes.
+pub fn compress(plain: &[u8]) -> Vec<u8> {
     let mut compressor = zstd::bulk::Compressor::new(3).expect("memory");
     compressor.include_checksum(true).expect("allowed");
     compressor.compress(plain).expect("memory")
 }
 
 /// Bytes that do not compress, always the same.
-pub(super) fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -295,7 +305,7 @@ pub(super) fn noise(length: usize) -> Vec<u8> {
 }
 
 /// A bit of everything.
-pub(super) fn whole() -> Sample {
+pub fn whole() -> Sample {
     let mut sample = Sample::default();
     let long = ["d".repeat(60), "e".repeat(60), "f".repeat(60)].join("/");
     sample.file("a/one.js", b"module.exports = 1;\n");
