@@ -4,9 +4,19 @@
 //! starts on a stranger's machine, and what updates, checks and removes afterwards.
 
 #[cfg(feature = "installer")]
+pub mod checkpoint;
+#[cfg(feature = "installer")]
+pub mod cli;
+#[cfg(feature = "installer")]
+pub mod commands;
+#[cfg(feature = "installer")]
 pub mod context;
 #[cfg(feature = "installer")]
 pub mod fetch;
 pub mod launcher;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(feature = "installer")]
+pub mod prefix;
+#[cfg(feature = "installer")]
+pub mod report;

@@ -1,0 +1,117 @@
+//! The command line of `<app>-installer`.
+
+use std::num::NonZeroU32;
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand};
+
+/// Installs an app on this machine, and keeps it up to date.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "it would be shown")]
+    pub global: Global,
+    #[command(subcommand)]
+    #[expect(missing_docs, reason = "it would be shown")]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct Global {
+    /// The folder it is installed to
+    #[arg(long, global = true, value_name = "DIR")]
+    pub prefix: Option<Utf8PathBuf>,
+    /// For all users of the machine
+    #[arg(long, global = true, conflicts_with = "prefix")]
+    pub system: bool,
+    /// Write the result as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say only what is wrong
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Do not ask
+    #[arg(long, short, global = true)]
+    pub yes: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Fail when another installer is at work, instead of waiting
+    #[arg(long, global = true)]
+    pub no_wait: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Install the app
+    Install(Install),
+    /// Install the newest version of the channel
+    Update(Update),
+    /// Use an earlier version again
+    Rollback(Rollback),
+    /// List the versions that are installed
+    List,
+    /// Say what is installed, and whether anything is going on
+    Status,
+    /// Remove the app; its own data stays
+    Uninstall(Uninstall),
+}
+
+/// Where releases come from, and which.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Origin {
+    /// The address or folder with the releases
+    #[arg(long, value_name = "BASE")]
+    pub from: Option<String>,
+    /// The channel to follow
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<String>,
+    /// This version, instead of the channel's newest
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    /// How many versions are kept
+    #[arg(long, value_name = "N")]
+    pub keep: Option<NonZeroU32>,
+    /// Install it although this machine lacks something that it needs, or it was not well before; that is recorded
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the fields' texts are those of --help")]
+pub struct Install {
+    #[command(flatten)]
+    pub origin: Origin,
+    /// The folder that programs are linked into
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Option<Utf8PathBuf>,
+    /// Leave the search path as it is
+    #[arg(long)]
+    pub no_modify_path: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the fields' texts are those of --help")]
+pub struct Update {
+    #[command(flatten)]
+    pub origin: Origin,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the fields' texts are those of --help")]
+pub struct Rollback {
+    /// The version; otherwise the one that was used before
+    pub version: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the fields' texts are those of --help")]
+pub struct Uninstall {
+    /// Remove the app's own data too
+    #[arg(long)]
+    pub purge: bool,
+}

@@ -1,0 +1,92 @@
+//! What each command does, one file for each.
+//!
+//! A command decides what is to be done and says what was; the changes themselves are [`prefix`](crate::prefix)'s.
+
+mod advance;
+mod error;
+mod list;
+mod place;
+mod releases;
+mod rollback;
+mod status;
+mod uninstall;
+mod world;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command, Global};
+use crate::context::Context;
+use crate::prefix::recovery::{self, Recovered};
+use crate::prefix::{Layout, Locked, Waiting};
+use crate::report::Reporter;
+
+pub use error::CommandError;
+use world::World;
+
+/// Does what the command line says, and says how it went.
+pub fn run(cli: &Cli, context: &Context, reporter: &Reporter) -> ExitCode {
+    let run = Run { context, reporter, global: &cli.global };
+    let done = match &cli.command {
+        Command::Install(install) => advance::install(&run, install),
+        Command::Update(update) => advance::update(&run, &update.origin),
+        Command::Rollback(rollback) => rollback::rollback(&run, rollback.version.as_deref()),
+        Command::List => list::list(&run),
+        Command::Status => status::status(&run),
+        Command::Uninstall(options) => uninstall::uninstall(&run, options),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            reporter.failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What every command has.
+#[derive(Debug, Clone, Copy)]
+struct Run<'a> {
+    context: &'a Context,
+    reporter: &'a Reporter,
+    global: &'a Global,
+}
+
+impl Run<'_> {
+    /// Takes the lock of a prefix, and finishes or undoes what somebody has begun there.
+    fn lock(
+        &self,
+        layout: &Layout,
+        command: &str,
+    ) -> Result<(Locked, Option<Recovered>), CommandError> {
+        let waiting = if self.global.no_wait { Waiting::Never } else { Waiting::Patient };
+        let tell = |holder: Option<&str>| {
+            let holder = holder.unwrap_or("another installer");
+            self.reporter.say(format_args!("waiting for `{holder}`, which is at work here"));
+        };
+        let locked = Locked::take(layout, waiting, command, &tell)?;
+        let recovered = recovery::recover(&locked, &self.world())?;
+        if let Some(recovered) = &recovered {
+            self.tell(recovered);
+        }
+        Ok((locked, recovered))
+    }
+
+    fn tell(&self, recovered: &Recovered) {
+        let reporter = self.reporter;
+        match recovered {
+            Recovered::Discarded(slot) => {
+                reporter.say(format_args!("removed what an interrupted command made of {slot}"));
+            }
+            Recovered::Finished(slot, _) => {
+                reporter.say(format_args!("finished the interrupted change to {slot}"));
+            }
+            Recovered::WentBack(error) => reporter.warn(error),
+            Recovered::Cleaned => reporter.say("finished removing old versions"),
+            Recovered::Uninstalled => reporter.say("finished removing the app"),
+        }
+    }
+
+    fn world(&self) -> World<'_> {
+        World::new(self)
+    }
+}

@@ -1,0 +1,64 @@
+//! Which prefix a command is about.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{CommandError, Run};
+use crate::prefix::state::State;
+use crate::prefix::{Layout, Scope};
+
+impl Run<'_> {
+    /// The prefix that something is installed in: the one that is named, else the one this program is in, else the usual one of the
+    /// app that this program is named for.
+    pub(super) fn found(&self) -> Result<Layout, CommandError> {
+        if let Some(prefix) = &self.global.prefix {
+            return Ok(Layout::new(self.absolute(prefix)));
+        }
+        let executable = &self.context.executable;
+        if let Some(layout) = Layout::around(executable).filter(|_| !self.global.system) {
+            return Ok(layout);
+        }
+        let name = executable.file_stem().unwrap_or_default();
+        let app = name.split_once("-installer").map(|(app, _)| app);
+        let app = app.filter(|app| !app.is_empty()).ok_or(CommandError::NotFound)?;
+        let scopes = [Scope::User, Scope::System];
+        let usual = |scope| Layout::usual(self.context, app, scope);
+        let first = if self.global.system { Scope::System } else { Scope::User };
+        let scopes = scopes.into_iter().filter(|scope| *scope == first || !self.global.system);
+        scopes.filter_map(usual).find(Layout::is_used).ok_or(CommandError::NotFound)
+    }
+
+    /// The prefix that `app` is installed to.
+    pub(super) fn prefix_for(&self, app: &str) -> Result<Layout, CommandError> {
+        if let Some(prefix) = &self.global.prefix {
+            return Ok(Layout::new(self.absolute(prefix)));
+        }
+        let around = Layout::around(&self.context.executable);
+        if let Some(layout) = around.filter(|_| !self.global.system) {
+            return Ok(layout);
+        }
+        Layout::usual(self.context, app, self.scope()).ok_or(CommandError::NoHome)
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        if self.global.system { Scope::System } else { Scope::User }
+    }
+
+    /// What is installed in a prefix.
+    pub(super) fn installed(&self, layout: &Layout) -> Result<State, CommandError> {
+        State::read(layout)?.ok_or(CommandError::NotFound)
+    }
+
+    /// A path of the command line, as seen from anywhere, without `.` and `..` where that needs no look at the disk.
+    pub(super) fn absolute(&self, path: &Utf8Path) -> Utf8PathBuf {
+        use camino::Utf8Component;
+        let mut absolute = Utf8PathBuf::new();
+        for part in self.context.current_dir.join(path).components() {
+            match part {
+                Utf8Component::CurDir => {}
+                Utf8Component::ParentDir => drop(absolute.pop()),
+                part => absolute.push(part),
+            }
+        }
+        absolute
+    }
+}

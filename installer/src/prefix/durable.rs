@@ -1,0 +1,91 @@
+//! Changes that a power failure does not undo or leave half done.
+//!
+//! A file is replaced as a whole: its content is written beside it and is on disk before it gets the name; then the folder is written, which
+//! has the name. What a folder lost is on disk when the folder is.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{PrefixError, platform};
+use crate::checkpoint::{self, Step};
+
+/// Gives the file `path` this content.
+pub(super) fn write(path: &Utf8Path, content: &[u8]) -> Result<(), PrefixError> {
+    let aside = beside(path);
+    let written = File::create(&aside).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    if let Err(source) = written {
+        // What is left of it may take the space that somebody needs.
+        let _ = fs::remove_file(&aside);
+        return Err(PrefixError::io("write", path)(source));
+    }
+    checkpoint::reached(Step::Written);
+    rename(&aside, path)?;
+    checkpoint::reached(Step::Replaced);
+    Ok(())
+}
+
+/// Renames a file, in place of the one that has the name. Both names are in one folder.
+pub(super) fn rename(from: &Utf8Path, to: &Utf8Path) -> Result<(), PrefixError> {
+    fs::rename(from, to).map_err(PrefixError::io("replace", to))?;
+    sync_above(to)
+}
+
+/// Removes a file or a link, if there is one.
+pub(super) fn remove(path: &Utf8Path) -> Result<bool, PrefixError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_above(path).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(PrefixError::io("remove", path)(error)),
+    }
+}
+
+/// Makes a folder and those above it, where they are missing, for everybody to look into.
+pub(super) fn create_folders(path: &Utf8Path) -> Result<(), PrefixError> {
+    let missing: Vec<&Utf8Path> =
+        path.ancestors().take_while(|path| !path.as_str().is_empty() && !path.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            made => made.map_err(PrefixError::io("create", folder))?,
+        }
+        platform::open_to_all(folder).map_err(PrefixError::io("create", folder))?;
+        sync_above(folder)?;
+    }
+    Ok(())
+}
+
+/// Removes a folder if there is nothing in it.
+pub(super) fn remove_empty(path: &Utf8Path) -> Result<(), PrefixError> {
+    match fs::remove_dir(path) {
+        Ok(()) => sync_above(path),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(PrefixError::io("remove", path)(error)),
+    }
+}
+
+/// Writes the folder that `path` is in to disk.
+pub(super) fn sync_above(path: &Utf8Path) -> Result<(), PrefixError> {
+    let folder = path.parent().filter(|folder| !folder.as_str().is_empty());
+    let folder = folder.unwrap_or(Utf8Path::new("."));
+    platform::sync_folder(folder).map_err(PrefixError::io("write", folder))
+}
+
+/// Where a file's next content lies until it is whole. The lock keeps others away, and what was left there by somebody who was killed is
+/// overwritten.
+pub(super) fn beside(path: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{path}.new"))
+}

@@ -1,0 +1,125 @@
+//! `journal.json`: what is going on.
+//!
+//! It is written before anything of it is done, and is gone when all of it is. Who finds one knows that somebody was
+//! killed, and how it goes on from there ([`recovery`](super::recovery)).
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+use super::state::{self, State};
+use super::{Layout, PrefixError, Slot, durable};
+use crate::checkpoint::{self, Step};
+
+/// The version of the format this installer reads and writes.
+const JOURNAL_VERSION: u32 = 1;
+
+/// The content of `journal.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    version: u32,
+    /// What is going on.
+    pub operation: Operation,
+}
+
+/// What is done to a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// A version's folder is made. Nobody uses it yet.
+    Make {
+        /// Its name.
+        slot: Slot,
+    },
+    /// Another version is to be used.
+    Activate(Box<Activation>),
+    /// Folders that nobody uses are removed.
+    Remove {
+        /// Their names.
+        slots: Vec<Slot>,
+    },
+    /// Everything is removed.
+    Uninstall(Leaving),
+}
+
+/// Why one version takes the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// It was asked for, or is newer.
+    Advance,
+    /// An earlier one is to be used again.
+    Rollback,
+    /// It is the same, made anew.
+    Repair,
+}
+
+/// One version takes the place of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activation {
+    /// Why.
+    pub purpose: Purpose,
+    /// The one that is to be used.
+    pub to: Slot,
+    /// Whether its folder was made for this, and goes if it is not to be used.
+    pub is_new: bool,
+    /// The one that was used.
+    pub from: Option<Slot>,
+    /// Where it goes.
+    pub direction: Direction,
+    /// What was installed.
+    pub before: Option<State>,
+    /// What is installed when it is done.
+    pub after: State,
+    /// Folders that go when it is done.
+    pub remove: Vec<Slot>,
+}
+
+/// Whether something is being done, or taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// It is being done.
+    Forward,
+    /// The new version was not well.
+    Back {
+        /// What was wrong with it.
+        reason: String,
+    },
+}
+
+/// What is removed besides the prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// The app.
+    pub app: String,
+    /// The folder with links to its programs.
+    pub bin_dir: Utf8PathBuf,
+    /// These programs.
+    pub programs: Vec<String>,
+    /// What gets its name back.
+    pub replaced: Vec<String>,
+}
+
+impl Journal {
+    /// What is going on in a prefix, if anything is.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not what this installer writes.
+    pub fn read(layout: &Layout) -> Result<Option<Operation>, PrefixError> {
+        let journal: Option<Self> = state::read(&layout.journal(), JOURNAL_VERSION)?;
+        Ok(journal.map(|journal| journal.operation))
+    }
+
+    /// Says that this begins.
+    pub(super) fn begin(layout: &Layout, operation: &Operation) -> Result<(), PrefixError> {
+        let journal = Self { version: JOURNAL_VERSION, operation: operation.clone() };
+        durable::write(&layout.journal(), &state::text(&journal))
+    }
+
+    /// Says that nothing is going on.
+    pub(super) fn close(layout: &Layout) -> Result<(), PrefixError> {
+        durable::remove(&layout.journal())?;
+        checkpoint::reached(Step::Closed);
+        Ok(())
+    }
+}

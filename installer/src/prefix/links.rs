@@ -1,0 +1,142 @@
+//! The app's programs in a folder of the search path.
+//!
+//! On Unix they are links to `current/bin/<program>`, so they never change while versions do. On Windows they are copies of the launcher in
+//! `<prefix>\bin`, which follow `current` by themselves.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::layout::{program_file, program_name};
+use super::state::State;
+use super::{Layout, PrefixError, durable, platform};
+
+/// What a file of somebody else's is called when it had to give way.
+const REPLACED: &str = ".replaced";
+
+/// What is done about a file of somebody else's that has the name of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// It is an error.
+    Refuse,
+    /// It gets another name.
+    MoveAside,
+}
+
+/// Looks whether there is room for these programs, and says which names somebody else's files have.
+///
+/// # Errors
+/// When there are any and they are not to give way, or had to before.
+pub fn check(
+    layout: &Layout,
+    bin_dir: &Utf8Path,
+    app: &str,
+    programs: &[String],
+    foreign: Foreign,
+) -> Result<Vec<String>, PrefixError> {
+    let mut found = Vec::new();
+    for name in programs.iter().cloned().chain([program_name(app)]) {
+        let path = bin_dir.join(program_file(&name));
+        if path.symlink_metadata().is_err() || platform::is_ours(&path, layout.prefix()) {
+            continue;
+        }
+        if foreign == Foreign::Refuse || aside(&path).symlink_metadata().is_ok() {
+            return Err(PrefixError::Occupied { path });
+        }
+        found.push(name);
+    }
+    Ok(found)
+}
+
+/// Makes the links be those of `to` and no others of `from`.
+pub(super) fn change(
+    layout: &Layout,
+    from: Option<&State>,
+    to: Option<&State>,
+) -> Result<(), PrefixError> {
+    if let Some(from) = from {
+        let stays = |name: &String| {
+            to.is_some_and(|to| to.bin_dir == from.bin_dir && to.programs.contains(name))
+        };
+        let gone: Vec<_> = from.programs.iter().filter(|name| !stays(name)).cloned().collect();
+        remove(layout, &from.bin_dir, &gone, &from.replaced)?;
+        if to.is_none_or(|to| to.bin_dir != from.bin_dir) {
+            remove(layout, &from.bin_dir, &[program_name(&from.app)], &from.replaced)?;
+        }
+    }
+    let Some(to) = to else { return Ok(()) };
+    durable::create_folders(&to.bin_dir)?;
+    for name in &to.programs {
+        let file = program_file(name);
+        let target = layout.current().join("bin").join(&file);
+        place(layout, &to.bin_dir.join(&file), &target)?;
+    }
+    place_installer(layout, to)
+}
+
+/// Links the installer itself, unless it is in that folder.
+fn place_installer(layout: &Layout, state: &State) -> Result<(), PrefixError> {
+    let program = layout.program(&state.app);
+    let link = state.bin_dir.join(program_file(&program_name(&state.app)));
+    if link == program { Ok(()) } else { place(layout, &link, &program) }
+}
+
+fn place(layout: &Layout, path: &Utf8Path, target: &Utf8Path) -> Result<(), PrefixError> {
+    let launcher = launcher(layout, target);
+    if platform::starts(path, target, &launcher) {
+        return Ok(());
+    }
+    if path.symlink_metadata().is_ok() && !platform::is_ours(path, layout.prefix()) {
+        // That it may was asked before anything was done.
+        let aside = aside(path);
+        if aside.symlink_metadata().is_ok() {
+            return Err(PrefixError::Occupied { path: path.to_owned() });
+        }
+        durable::rename(path, &aside)?;
+    }
+    let new = durable::beside(path);
+    durable::remove(&new)?;
+    platform::make_program(&new, target, &launcher).map_err(PrefixError::io("write", path))?;
+    platform::replace_program(&new, path).map_err(PrefixError::io("replace", path))?;
+    durable::sync_above(path)
+}
+
+/// The launcher of the version that is used.
+fn launcher(layout: &Layout, target: &Utf8Path) -> Utf8PathBuf {
+    let name = target.file_name().unwrap_or_default();
+    match super::current::read(layout) {
+        Ok(Some(slot)) => layout.version(&slot).join("bin").join(name),
+        _ => target.to_owned(),
+    }
+}
+
+/// Removes these programs, those that are ours, and gives back what had given way to them.
+pub(super) fn remove(
+    layout: &Layout,
+    bin_dir: &Utf8Path,
+    programs: &[String],
+    replaced: &[String],
+) -> Result<(), PrefixError> {
+    for name in programs {
+        let path = bin_dir.join(program_file(name));
+        if path.symlink_metadata().is_ok() && platform::is_ours(&path, layout.prefix()) {
+            platform::remove_program(&path).map_err(PrefixError::io("remove", &path))?;
+            durable::sync_above(&path)?;
+        }
+        durable::remove(&durable::beside(&path))?;
+        let aside = aside(&path);
+        let is_free = path.symlink_metadata().is_err();
+        if replaced.contains(name) && is_free && aside.symlink_metadata().is_ok() {
+            durable::rename(&aside, &path)?;
+        }
+    }
+    for left in platform::leftovers(bin_dir) {
+        // What is still running cannot be removed yet.
+        let _ = fs::remove_file(left);
+    }
+    Ok(())
+}
+
+fn aside(path: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{path}{REPLACED}"))
+}

@@ -1,0 +1,214 @@
+//! One installer at a time changes a prefix.
+//!
+//! The system lets go of the lock when a process ends, however it ends. Where a file system has no locks (some network file systems) nobody is kept apart.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+
+use camino::Utf8Path;
+
+use super::{Layout, PrefixError, durable, platform};
+use crate::checkpoint::{self, Step};
+
+/// A prefix that nobody else changes while this is there.
+#[derive(Debug)]
+pub struct Locked {
+    layout: Layout,
+    _file: File,
+}
+
+/// What is done while somebody else has the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// Waiting for them.
+    Patient,
+    /// Nothing: it is an error.
+    Never,
+}
+
+impl Locked {
+    /// Takes the lock of a prefix, which is made if there is none, for `command`. `tell` is called before waiting, with who has it.
+    ///
+    /// # Errors
+    /// When the prefix is used for something else, cannot be written to, or is busy and that is not to be waited for.
+    pub fn take(
+        layout: &Layout,
+        waiting: Waiting,
+        command: &str,
+        tell: &dyn Fn(Option<&str>),
+    ) -> Result<Self, PrefixError> {
+        refuse_foreign(layout)?;
+        loop {
+            durable::create_folders(layout.prefix())?;
+            let path = layout.lock();
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(&path)
+                .map_err(PrefixError::io("open", &path))?;
+            wait(&file, &path, layout, waiting, tell)?;
+            // Who had it may have removed everything, this file too.
+            if platform::is_at(&file, &path) {
+                // Only for messages, so it does not matter whether it succeeds.
+                let _ = sign(&file, command);
+                checkpoint::reached(Step::Locked);
+                return Ok(Self { layout: layout.clone(), _file: file });
+            }
+        }
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+fn wait(
+    file: &File,
+    path: &Utf8Path,
+    layout: &Layout,
+    waiting: Waiting,
+    tell: &dyn Fn(Option<&str>),
+) -> Result<(), PrefixError> {
+    match file.try_lock() {
+        Ok(()) => return Ok(()),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            return Ok(());
+        }
+        Err(TryLockError::Error(error)) => return Err(PrefixError::io("lock", path)(error)),
+        Err(TryLockError::WouldBlock) => {}
+    }
+    let holder = holder(file);
+    if waiting == Waiting::Never {
+        return Err(PrefixError::Busy { path: layout.prefix().to_owned(), holder });
+    }
+    tell(holder.as_deref());
+    file.lock().map_err(PrefixError::io("lock", path))
+}
+
+/// Who has the lock, by their own word; on Windows nobody else can read it.
+fn holder(mut file: &File) -> Option<String> {
+    let mut text = String::new();
+    file.take(200).read_to_string(&mut text).ok()?;
+    file.rewind().ok()?;
+    let text = text.trim();
+    let is_plain = !text.is_empty() && !text.contains(char::is_control);
+    is_plain.then(|| text.to_owned())
+}
+
+fn sign(mut file: &File, command: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{command}, process {}", std::process::id())
+}
+
+/// A folder with anything else in it is nobody's prefix: it would be emptied when the app is removed.
+fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
+    const OURS: [&str; 9] = [
+        "versions",
+        "current",
+        "state.json",
+        "journal.json",
+        "lock",
+        "downloads",
+        "snapshots",
+        "installer",
+        "bin",
+    ];
+    if layout.is_used() {
+        return Ok(());
+    }
+    let entries = match fs::read_dir(layout.prefix()) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(PrefixError::io("look into", layout.prefix())(error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(PrefixError::io("look into", layout.prefix()))?.file_name();
+        let name = name.to_string_lossy();
+        let ours = name.strip_suffix(".new").unwrap_or(&name);
+        if !OURS.contains(&ours) {
+            let example = name.into_owned();
+            return Err(PrefixError::Foreign { path: layout.prefix().to_owned(), example });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn layout(folder: &tempfile::TempDir) -> Layout {
+        Layout::new(Utf8Path::from_path(folder.path()).expect("UTF-8").join("prefix"))
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let layout = layout(&folder);
+        let silent = |_: Option<&str>| {};
+        let first = Locked::take(&layout, Waiting::Never, "update", &silent).expect("nobody");
+        let error = Locked::take(&layout, Waiting::Never, "install", &silent).expect_err("busy");
+        assert!(
+            matches!(&error, PrefixError::Busy { holder: Some(holder), .. } if holder.starts_with("update, process ")),
+            "{error:?}"
+        );
+        std::thread::scope(|scope| {
+            let (told, telling) = mpsc::channel();
+            let (layout, second) = (&layout, &first);
+            let waiting = scope.spawn(move || {
+                let tell = |holder: Option<&str>| {
+                    told.send(holder.map(str::to_owned)).expect("somebody listens");
+                };
+                Locked::take(layout, Waiting::Patient, "rollback", &tell).map(drop)
+            });
+            let holder = telling.recv().expect("it says so");
+            assert!(holder.is_some_and(|holder| holder.starts_with("update, ")));
+            let _ = second;
+            drop(first);
+            waiting.join().expect("no panic").expect("it is free");
+        });
+    }
+
+    /// Who waits for somebody that removes the prefix gets a lock that counts.
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_that_was_removed_is_taken_anew() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let layout = layout(&folder);
+        let silent = |_: Option<&str>| {};
+        let first = Locked::take(&layout, Waiting::Never, "uninstall", &silent).expect("nobody");
+        std::thread::scope(|scope| {
+            let (told, telling) = mpsc::channel();
+            let layout = &layout;
+            let waiting = scope.spawn(move || {
+                let tell = |_: Option<&str>| told.send(()).expect("somebody listens");
+                Locked::take(layout, Waiting::Patient, "install", &tell)
+            });
+            telling.recv().expect("it says so");
+            fs::remove_dir_all(layout.prefix()).expect("it is ours");
+            drop(first);
+            let second = waiting.join().expect("no panic").expect("it is free");
+            let third = Locked::take(layout, Waiting::Never, "update", &silent);
+            assert!(matches!(third, Err(PrefixError::Busy { .. })), "{third:?}");
+            drop(second);
+        });
+    }
+
+    #[test]
+    fn a_folder_of_something_else() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let layout = layout(&folder);
+        fs::create_dir(layout.prefix()).expect("writable");
+        fs::write(layout.prefix().join("thesis.odt"), "").expect("writable");
+        let error = Locked::take(&layout, Waiting::Never, "install", &|_| {});
+        assert!(matches!(error, Err(PrefixError::Foreign { .. })), "{error:?}");
+        assert!(!layout.lock().exists());
+    }
+}

@@ -1,0 +1,61 @@
+//! Going on after somebody was killed.
+//!
+//! What was being made is removed: nobody used it, and what was fetched for it lies in `downloads/`. What was being activated goes on
+//! to its end, or further back if it was going back. Removing goes on.
+
+use super::journal::{Journal, Operation, Purpose};
+use super::transaction::{self, Outside};
+use super::{Locked, PrefixError, Slot, program, trees, uninstall};
+
+/// What was found, and what became of it.
+#[derive(Debug)]
+pub enum Recovered {
+    /// A version was being made. Nothing is left of it.
+    Discarded(Slot),
+    /// This version is used now.
+    Finished(Slot, Purpose),
+    /// A version was not well, and the one before is used.
+    WentBack(Box<PrefixError>),
+    /// Old versions were being removed, and are gone.
+    Cleaned,
+    /// The app was being removed, and is gone.
+    Uninstalled,
+}
+
+/// Finishes or undoes what somebody has begun, if anybody has.
+///
+/// # Errors
+/// When that does not succeed; then nothing else can be done to the prefix.
+pub fn recover(locked: &Locked, outside: &dyn Outside) -> Result<Option<Recovered>, PrefixError> {
+    let layout = locked.layout();
+    let Some(operation) = Journal::read(layout)? else {
+        trees::clear_remains(layout)?;
+        return Ok(None);
+    };
+    let recovered = match operation {
+        Operation::Make { slot } => {
+            trees::remove(layout, &slot)?;
+            program::discard_all(layout)?;
+            Journal::close(layout)?;
+            Recovered::Discarded(slot)
+        }
+        Operation::Activate(activation) => {
+            let (to, purpose) = (activation.to.clone(), activation.purpose);
+            match transaction::go_on(locked, *activation, outside) {
+                Ok(()) => Recovered::Finished(to, purpose),
+                Err(error @ PrefixError::Unwell { .. }) => Recovered::WentBack(Box::new(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Operation::Remove { slots } => {
+            transaction::remove(locked, slots)?;
+            Recovered::Cleaned
+        }
+        Operation::Uninstall(leaving) => {
+            uninstall::go_on(locked, &leaving, outside)?;
+            Recovered::Uninstalled
+        }
+    };
+    trees::clear_remains(layout)?;
+    Ok(Some(recovered))
+}

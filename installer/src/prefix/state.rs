@@ -1,0 +1,272 @@
+//! `state.json`: what is installed.
+//!
+//! Which version is used is not in it: [`current`](super::current) alone says that.
+
+use std::fs;
+use std::io;
+use std::num::NonZeroU32;
+
+use camino::Utf8PathBuf;
+use gangway_artifact::{Digest, TargetName};
+use serde::{Deserialize, Serialize};
+
+use super::{Layout, PrefixError, Slot, durable};
+
+/// The version of the format this installer reads and writes.
+pub const STATE_VERSION: u32 = 1;
+
+/// How many versions are kept unless something else is said: the one that is used, and the one before.
+pub const USUAL_KEEP: NonZeroU32 = NonZeroU32::new(2).expect("it is not zero");
+
+/// The content of `state.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// [`STATE_VERSION`].
+    pub version: u32,
+    /// The app's name.
+    pub app: String,
+    /// Where releases come from: an address or a folder.
+    pub base: String,
+    /// The channel.
+    pub channel: String,
+    /// The highest sequence number of that channel that was seen.
+    pub sequence: u64,
+    /// How many versions are kept.
+    pub keep: NonZeroU32,
+    /// The folder that programs are linked into.
+    pub bin_dir: Utf8PathBuf,
+    /// The names of the app's programs there, sorted. The installer is there too.
+    pub programs: Vec<String>,
+    /// What was there before under such a name, and lies beside it now as `<name>.replaced`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
+    /// The version to go back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Slot>,
+    /// The versions there are, the one that was used last at the end.
+    pub installed: Vec<Installed>,
+    /// Versions that were not well and are not taken again by themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+}
+
+/// One version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Its folder.
+    pub slot: Slot,
+    /// The version.
+    pub version: String,
+    /// The target it is of.
+    pub target: TargetName,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// What it needs, was not there, and was overruled with `--force`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forced: Vec<String>,
+    /// Whether another folder took its place: it is only there because something of it is still running.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
+}
+
+/// A version that did not do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The version.
+    pub version: String,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// What was wrong.
+    pub reason: String,
+}
+
+impl State {
+    /// What is installed in a prefix, if anything is.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not what this installer writes.
+    pub fn read(layout: &Layout) -> Result<Option<Self>, PrefixError> {
+        read(&layout.state(), STATE_VERSION)
+    }
+
+    /// Says that this is what is installed.
+    pub(super) fn write(&self, layout: &Layout) -> Result<(), PrefixError> {
+        durable::write(&layout.state(), &text(self))
+    }
+
+    /// The version in a folder.
+    #[must_use]
+    pub fn of(&self, slot: &Slot) -> Option<&Installed> {
+        self.installed.iter().find(|installed| installed.slot == *slot)
+    }
+
+    /// This with the version `used` being the one that is used, and `before` the one that was.
+    #[must_use]
+    pub fn using(mut self, used: Installed, before: Option<&Slot>) -> Self {
+        self.installed.retain(|installed| installed.slot != used.slot);
+        let is_superseded = |slot: &Slot| self.of(slot).is_some_and(|one| one.superseded);
+        self.previous = match before {
+            Some(before) if *before != used.slot && !is_superseded(before) => Some(before.clone()),
+            _ => self.previous.filter(|previous| *previous != used.slot),
+        };
+        self.refused.retain(|refused| refused.manifest != used.manifest);
+        self.installed.push(used);
+        self
+    }
+
+    /// Takes the versions off that are more than are kept, and says which. What is used, and what runs, stays.
+    pub fn prune(&mut self, used: &Slot, is_running: impl Fn(&Slot) -> bool) -> Vec<Slot> {
+        let keep = usize::try_from(self.keep.get()).unwrap_or(usize::MAX);
+        // The one to go back to is among the last unless somebody went back; then it must not go first.
+        let mut candidates: Vec<&Installed> = self.installed.iter().collect();
+        candidates.sort_by_key(|one| {
+            (one.slot == *used, Some(&one.slot) == self.previous.as_ref(), !one.superseded)
+        });
+        let whole = candidates.iter().filter(|one| !one.superseded).count();
+        let mut surplus = whole.saturating_sub(keep);
+        let mut pruned = Vec::new();
+        for one in candidates {
+            let is_surplus = one.superseded || surplus > 0;
+            if !is_surplus || one.slot == *used || is_running(&one.slot) {
+                continue;
+            }
+            surplus -= usize::from(!one.superseded);
+            pruned.push(one.slot.clone());
+        }
+        self.installed.retain(|one| !pruned.contains(&one.slot));
+        self.previous.take_if(|previous| pruned.contains(previous));
+        pruned
+    }
+}
+
+/// The content of one of our files.
+pub(super) fn text(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("our types have string keys");
+    text.push(b'\n');
+    text
+}
+
+/// Reads one of our files, if it is there: of this version of its format.
+pub(super) fn read<T: serde::de::DeserializeOwned>(
+    path: &camino::Utf8Path,
+    known: u32,
+) -> Result<Option<T>, PrefixError> {
+    /// What every version has.
+    #[derive(Deserialize)]
+    struct Head {
+        version: u32,
+    }
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(PrefixError::io("read", path)(error)),
+    };
+    let damaged = |error: serde_json::Error| PrefixError::Damaged {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let Head { version } = serde_json::from_slice(&text).map_err(damaged)?;
+    if version != known {
+        return Err(PrefixError::Newer { path: path.to_owned(), found: version, known });
+    }
+    serde_json::from_slice(&text).map(Some).map_err(damaged)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::prefix) fn slot(name: &str) -> Slot {
+        name.parse().expect(name)
+    }
+
+    pub(in crate::prefix) fn installed(name: &str) -> Installed {
+        Installed {
+            slot: slot(name),
+            version: name.to_owned(),
+            target: "linux-x64".parse().expect("a name"),
+            manifest: Digest::of(name),
+            forced: Vec::new(),
+            superseded: false,
+        }
+    }
+
+    pub(in crate::prefix) fn state(names: &[&str]) -> State {
+        State {
+            version: STATE_VERSION,
+            app: "app".to_owned(),
+            base: "/media/stick".to_owned(),
+            channel: "stable".to_owned(),
+            sequence: 1,
+            keep: USUAL_KEEP,
+            bin_dir: "/bin".into(),
+            programs: vec!["app".to_owned()],
+            replaced: Vec::new(),
+            previous: None,
+            installed: names.iter().map(|name| installed(name)).collect(),
+            refused: Vec::new(),
+        }
+    }
+
+    fn names(slots: &[Slot]) -> Vec<&str> {
+        slots.iter().map(Slot::as_str).collect()
+    }
+
+    #[test]
+    fn the_oldest_go() {
+        let mut state = state(&["1", "2"]).using(installed("3"), Some(&slot("2")));
+        assert_eq!(state.previous, Some(slot("2")));
+        assert_eq!(names(&state.prune(&slot("3"), |_| false)), ["1"]);
+        assert_eq!(state.installed, [installed("2"), installed("3")]);
+    }
+
+    #[test]
+    fn what_is_used_or_runs_stays() {
+        let mut state = state(&["1", "2", "3"]).using(installed("1"), Some(&slot("3")));
+        state.keep = NonZeroU32::MIN;
+        assert_eq!(names(&state.prune(&slot("1"), |slot| slot.as_str() == "2")), ["3"]);
+        assert_eq!(state.installed, [installed("2"), installed("1")]);
+        assert_eq!(state.previous, None);
+    }
+
+    #[test]
+    fn what_one_can_go_back_to_stays() {
+        let mut state = state(&["1", "2", "3"]);
+        state.previous = Some(slot("1"));
+        assert_eq!(names(&state.prune(&slot("3"), |_| false)), ["2"]);
+    }
+
+    #[test]
+    fn what_was_made_anew_goes_when_it_can() {
+        let mut state = state(&["1", "2"]);
+        state.installed[1].superseded = true;
+        let made_anew = Installed { slot: slot("2_2"), ..installed("2") };
+        let mut state_now = state.using(made_anew, Some(&slot("2")));
+        assert_eq!(state_now.previous, None, "it is damaged");
+        let mut waits = state_now.clone();
+        assert!(names(&waits.prune(&slot("2_2"), |slot| slot.as_str() == "2")).is_empty());
+        assert_eq!(waits, state_now);
+        assert_eq!(names(&state_now.prune(&slot("2_2"), |_| false)), ["2"]);
+        assert_eq!(state_now.installed.len(), 2);
+    }
+
+    #[test]
+    fn it_is_read_back() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let layout = Layout::new(camino::Utf8Path::from_path(folder.path()).expect("UTF-8").into());
+        assert_eq!(State::read(&layout).expect("nothing"), None);
+        let state = state(&["1.0.0"]);
+        state.write(&layout).expect("writable");
+        assert_eq!(State::read(&layout).expect("its own text"), Some(state));
+        for (text, expected) in [("{", "damaged"), (r#"{"version":2}"#, "newer"), ("", "damaged")] {
+            fs::write(layout.state(), text).expect("writable");
+            let error = State::read(&layout).expect_err("wrong");
+            let found = match error {
+                PrefixError::Damaged { .. } => "damaged",
+                PrefixError::Newer { .. } => "newer",
+                _ => "something else",
+            };
+            assert_eq!(found, expected);
+        }
+    }
+}

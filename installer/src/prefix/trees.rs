@@ -1,0 +1,85 @@
+//! The folders of versions.
+
+use std::fs;
+use std::io;
+
+use camino::Utf8Path;
+
+use super::slot::{PARTIAL, REMOVED};
+use super::{Layout, PrefixError, Slot, durable, platform};
+use crate::checkpoint::{self, Step};
+
+/// The folders that are there, sorted by name, whether `state.json` knows of them or not.
+///
+/// # Errors
+/// When they cannot be told.
+pub fn present(layout: &Layout) -> Result<Vec<Slot>, PrefixError> {
+    let names = names(layout)?;
+    let mut slots: Vec<Slot> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    slots.sort();
+    Ok(slots)
+}
+
+/// Takes the right to write from a whole folder: it is never changed any more.
+pub(super) fn seal(layout: &Layout, slot: &Slot) -> Result<(), PrefixError> {
+    let folder = layout.version(slot);
+    platform::seal(&folder).map_err(PrefixError::io("take the right to write from", &folder))
+}
+
+/// Removes a version's folder, whole or not, if it is there.
+///
+/// It loses its name first: a folder with a version's name is never half removed.
+pub(super) fn remove(layout: &Layout, slot: &Slot) -> Result<(), PrefixError> {
+    let folder = layout.version(slot);
+    let condemned = layout.versions().join(format!("{slot}{REMOVED}"));
+    remove_all(&condemned)?;
+    match fs::rename(&folder, &condemned) {
+        Ok(()) => durable::sync_above(&folder)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(PrefixError::io("remove", &folder)(error)),
+    }
+    checkpoint::reached(Step::Condemned);
+    remove_all(&condemned)?;
+    remove_all(&layout.versions().join(format!("{slot}{PARTIAL}")))?;
+    checkpoint::reached(Step::Removed);
+    Ok(())
+}
+
+/// Removes all folders of versions, and the folder they are in.
+pub(super) fn remove_every(layout: &Layout) -> Result<(), PrefixError> {
+    for slot in present(layout)? {
+        remove(layout, &slot)?;
+    }
+    clear_remains(layout)?;
+    durable::remove_empty(&layout.versions())
+}
+
+/// Removes what was being made or removed when somebody was killed.
+pub(super) fn clear_remains(layout: &Layout) -> Result<(), PrefixError> {
+    for name in names(layout)? {
+        if name.ends_with(PARTIAL) || name.ends_with(REMOVED) {
+            remove_all(&layout.versions().join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder with everything in it, if it is there.
+pub(super) fn remove_all(folder: &Utf8Path) -> Result<(), PrefixError> {
+    if folder.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    platform::unseal(folder)
+        .and_then(|()| fs::remove_dir_all(folder))
+        .map_err(PrefixError::io("remove", folder))
+}
+
+fn names(layout: &Layout) -> Result<Vec<String>, PrefixError> {
+    let failed = || PrefixError::io("look into", &layout.versions());
+    let entries = match layout.versions().read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed()(error)),
+    };
+    entries.map(|entry| entry.map(|entry| entry.file_name().to_owned()).map_err(failed())).collect()
+}

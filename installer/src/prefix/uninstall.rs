@@ -1,0 +1,78 @@
+//! Removing everything that was put on the machine.
+//!
+//! The app's programs go first, so none of them leads nowhere; the installer goes last, so that it can go on with it.
+
+use super::journal::{Journal, Leaving, Operation};
+use super::layout::program_name;
+use super::state::State;
+use super::transaction::Outside;
+use super::{Layout, Locked, PrefixError, current, durable, links, program, trees};
+use crate::checkpoint::{self, Step};
+
+/// Removes everything of what is installed.
+///
+/// # Errors
+/// When something cannot be removed; then the next command goes on with it.
+pub fn uninstall(locked: &Locked, state: &State, outside: &dyn Outside) -> Result<(), PrefixError> {
+    let leaving = Leaving {
+        app: state.app.clone(),
+        bin_dir: state.bin_dir.clone(),
+        programs: state.programs.clone(),
+        replaced: state.replaced.clone(),
+    };
+    Journal::begin(locked.layout(), &Operation::Uninstall(leaving.clone()))?;
+    checkpoint::reached(Step::Leaving);
+    go_on(locked, &leaving, outside)
+}
+
+/// Goes on with what the journal says.
+pub(super) fn go_on(
+    locked: &Locked,
+    leaving: &Leaving,
+    outside: &dyn Outside,
+) -> Result<(), PrefixError> {
+    let layout = locked.layout();
+    let Leaving { app, bin_dir, programs, replaced } = leaving;
+    links::remove(layout, bin_dir, programs, replaced)?;
+    checkpoint::reached(Step::Unlinked);
+    let state = State::read(layout)?;
+    outside.settle(state.as_ref(), None).map_err(|trouble| PrefixError::Outside { trouble })?;
+    current::clear(layout)?;
+    checkpoint::reached(Step::Unset);
+    trees::remove_every(layout)?;
+    checkpoint::reached(Step::Emptied);
+    for folder in [layout.downloads(), layout.snapshots()] {
+        trees::remove_all(&folder)?;
+    }
+    durable::remove(&layout.state())?;
+    checkpoint::reached(Step::Forgotten);
+    let installer = program_name(app);
+    if bin_dir.as_path() != layout.installer() {
+        links::remove(layout, bin_dir, &[installer], replaced)?;
+    }
+    program::remove(layout, app)?;
+    checkpoint::reached(Step::ProgramRemoved);
+    Journal::close(layout)?;
+    leave_nothing(layout)
+}
+
+/// Removes what a prefix without anything installed has, and the prefix if nothing else is in it. What was fetched stays.
+pub fn leave_nothing(layout: &Layout) -> Result<(), PrefixError> {
+    if layout.is_used() {
+        return Ok(());
+    }
+    for path in [layout.state(), layout.journal(), layout.current()] {
+        durable::remove(&durable::beside(&path))?;
+    }
+    for folder in [layout.versions(), layout.installer(), layout.downloads(), layout.snapshots()] {
+        durable::remove_empty(&folder)?;
+    }
+    let entries = layout.prefix().read_dir_utf8();
+    let entries = entries.map_err(PrefixError::io("look into", layout.prefix()))?;
+    let is_lock = |name: &str| name == "lock";
+    if entries.flatten().all(|entry| is_lock(entry.file_name())) {
+        durable::remove(&layout.lock())?;
+        durable::remove_empty(layout.prefix())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! What is Unix's own about a prefix.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// What `current` holds before the folder's name.
+const VERSIONS: &str = "versions/";
+
+/// Whether the open file is the one at `path`.
+pub(super) fn is_at(file: &File, path: &Utf8Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+/// Writes a folder to disk: the names in it.
+pub(super) fn sync_folder(folder: &Utf8Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // Some network file systems know no such thing.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Lets everybody look into a folder, whatever the umask.
+pub(super) fn open_to_all(folder: &Utf8Path) -> io::Result<()> {
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
+}
+
+/// Makes a file a program that everybody may run.
+pub(super) fn make_executable(file: &File) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o755))
+}
+
+/// Makes a pointer to a version's folder.
+pub(super) fn make_pointer(path: &Utf8Path, slot: &str) -> io::Result<()> {
+    symlink(format!("{VERSIONS}{slot}"), path)
+}
+
+/// What a pointer holds, if there is one.
+pub(super) fn read_pointer(path: &Utf8Path) -> io::Result<Option<String>> {
+    match fs::read_link(path) {
+        Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // It is no link.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Some(String::new())),
+        Err(error) => Err(error),
+    }
+}
+
+/// The folder's name in what a pointer holds.
+pub(super) fn pointed(text: &str) -> Option<&str> {
+    text.strip_prefix(VERSIONS)
+}
+
+/// Makes the program at `path`, of which nothing is there, start the one at `target`.
+pub(super) fn make_program(path: &Utf8Path, target: &Utf8Path, _: &Utf8Path) -> io::Result<()> {
+    symlink(target, path)
+}
+
+/// Whether the program at `path` is one that [`make_program`] made for this target.
+pub(super) fn starts(path: &Utf8Path, target: &Utf8Path, _: &Utf8Path) -> bool {
+    fs::read_link(path).is_ok_and(|found| found == target)
+}
+
+/// Whether a program at `path`, in the folder for programs, belongs to the prefix.
+pub(super) fn is_ours(path: &Utf8Path, prefix: &Utf8Path) -> bool {
+    fs::read_link(path).is_ok_and(|target| target.starts_with(prefix))
+}
+
+/// Takes the right to write from everything in a folder, and from the folder.
+///
+/// A file that has other names is in another version too, and has lost it there.
+pub(super) fn seal(folder: &Utf8Path) -> io::Result<()> {
+    for entry in folder.read_dir_utf8()? {
+        let entry = entry?;
+        let metadata = entry.path().symlink_metadata()?;
+        if metadata.is_dir() {
+            seal(entry.path())?;
+        } else if metadata.is_file() && metadata.nlink() == 1 {
+            let mode = metadata.mode() & 0o555;
+            fs::set_permissions(entry.path(), Permissions::from_mode(mode))?;
+        }
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o555))
+}
+
+/// Gives back what is needed to remove a folder and everything in it: only folders, which are in no other version.
+pub(super) fn unseal(folder: &Utf8Path) -> io::Result<()> {
+    fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    for entry in folder.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            unseal(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a new program in the place of one that may be running: who runs it keeps the old file.
+pub(super) fn replace_program(new: &Utf8Path, program: &Utf8Path) -> io::Result<()> {
+    fs::rename(new, program)
+}
+
+/// Removes a program that may be running.
+pub(super) fn remove_program(program: &Utf8Path) -> io::Result<()> {
+    fs::remove_file(program)
+}
+
+/// What is left of programs that were running when they were replaced or removed: nothing here.
+pub(super) fn leftovers(_: &Utf8Path) -> Vec<Utf8PathBuf> {
+    Vec::new()
+}

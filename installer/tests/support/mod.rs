@@ -1,0 +1,204 @@
+//! Releases of a small app, made for a test, and a machine that it is installed on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::archive::sample::Sample;
+use gangway_artifact::trust::{Bundle, CHANNEL_VERSION, Channel, NamedFile, Release};
+use gangway_artifact::{BundlePath, Digest, Entrypoint, MANIFEST_FILE, Manifest, Mode};
+
+/// What the runtime of the app is: it prints the version, which is read from the app's files.
+const RUNTIME: &str = "#!/bin/sh\nread -r version < \"${1%/*}/version\"\necho \"$version\"\n";
+const LAUNCH: &str =
+    r#"{"version": 1, "programs": {"app": {"runtime": "runtime/run", "script": "app/main.js"}}}"#;
+
+/// A folder with a channel and the files it names.
+#[derive(Debug)]
+pub(crate) struct Releases {
+    pub(crate) folder: Utf8PathBuf,
+    /// Each version's manifest.
+    pub(crate) manifests: BTreeMap<String, Vec<u8>>,
+    releases: Vec<Release>,
+    sequence: u64,
+}
+
+impl Releases {
+    pub(crate) fn new(folder: Utf8PathBuf) -> Self {
+        fs::create_dir_all(&folder).expect("writable");
+        Self { folder, manifests: BTreeMap::new(), releases: Vec::new(), sequence: 0 }
+    }
+
+    /// A further version, which is the newest, and different from others in a few files.
+    pub(crate) fn publish(&mut self, version: &str) {
+        let mut sample = Sample::default();
+        let launcher = fs::read(env!("CARGO_BIN_EXE_launcher")).expect("cargo built it");
+        sample.file("app/main.js", format!("// {version}\n").as_bytes());
+        sample.file("app/version", format!("{version}\n").as_bytes());
+        for index in 0..60 {
+            sample.file(&format!("app/lib/{index:03}.js"), format!("module {index}\n").as_bytes());
+        }
+        sample.cut();
+        sample.parts("bin/app", &launcher, Mode::Executable, 1 << 20);
+        sample.file("launch.json", LAUNCH.as_bytes());
+        sample.parts("runtime/run", RUNTIME.as_bytes(), Mode::Executable, 1 << 20);
+        sample.link("app/latest", "lib/059.js");
+        self.publish_sample(version, sample);
+    }
+
+    pub(crate) fn publish_sample(&mut self, version: &str, mut sample: Sample) {
+        let manifest = &mut sample.manifest;
+        version.clone_into(&mut manifest.app.version);
+        let script = Some(BundlePath::new("app/main.js").expect("plain"));
+        let (name, program) = ("app".to_owned(), None);
+        manifest.entrypoints = vec![Entrypoint { name, script, program }];
+        let archive = sample.zst();
+        let (_, manifest) = sample.frames();
+        let json = manifest.to_json();
+        let target = manifest.target.clone();
+        let bundle = Bundle {
+            platform: manifest.platform,
+            contract: manifest.contract.clone(),
+            patches: None,
+            archive: self.write(&format!("app-{version}-{target}.tar.zst"), &archive),
+            manifest: self.write(&format!("app-{version}-{target}.manifest.json"), &json),
+            target,
+        };
+        let (version, bundles) = (version.to_owned(), vec![bundle]);
+        self.manifests.insert(version.clone(), json);
+        self.releases.insert(0, Release { version, bundles, installers: Vec::new() });
+        self.sequence += 1;
+        self.write_channel();
+    }
+
+    fn write_channel(&self) {
+        let channel = Channel {
+            version: CHANNEL_VERSION,
+            app: "app".to_owned(),
+            channel: "stable".to_owned(),
+            sequence: self.sequence,
+            releases: self.releases.clone(),
+        };
+        self.write("stable.json", &channel.to_json());
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> NamedFile {
+        fs::write(self.folder.join(name), bytes).expect("writable");
+        let (size, sha256) = (bytes.len() as u64, Digest::of(bytes));
+        NamedFile { name: name.to_owned(), size, sha256 }
+    }
+}
+
+/// A home folder, and the installer.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) home: Utf8PathBuf,
+}
+
+impl Machine {
+    pub(crate) fn new(home: Utf8PathBuf) -> Self {
+        fs::create_dir_all(&home).expect("writable");
+        Self { home }
+    }
+
+    pub(crate) fn prefix(&self) -> Utf8PathBuf {
+        self.home.join(".local/share/app")
+    }
+
+    pub(crate) fn bin_dir(&self) -> Utf8PathBuf {
+        self.home.join(".local/bin")
+    }
+
+    /// The installer that was fetched.
+    pub(crate) fn fetched(&self) -> Command {
+        self.program(env!("CARGO_BIN_EXE_installer").as_ref())
+    }
+
+    /// The installer that was installed.
+    pub(crate) fn installed(&self) -> Command {
+        self.program(self.bin_dir().join("app-installer").as_std_path())
+    }
+
+    fn program(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", &self.home).env("PATH", "/usr/bin:/bin");
+        command.current_dir(&self.home);
+        command
+    }
+
+    /// What the app says; `None` if it is not there.
+    pub(crate) fn app(&self) -> Option<String> {
+        let program = self.bin_dir().join("app");
+        program.symlink_metadata().ok()?;
+        let output = Command::new(&program).output().expect("the link leads to a program");
+        assert!(output.status.success(), "{output:?}");
+        Some(String::from_utf8(output.stdout).expect("text").trim().to_owned())
+    }
+
+    /// Looks whether every file of the version that is used is what it should be, and says which that is.
+    pub(crate) fn check_used(&self, releases: &Releases) -> Option<String> {
+        let version = self.app()?;
+        let folder = self.prefix().join("current");
+        let json = fs::read(folder.join(MANIFEST_FILE)).expect("it is there");
+        assert!(json == releases.manifests[&version], "the manifest of {version}");
+        check_tree(&folder, &Manifest::from_json(&json).expect("it was published"));
+        Some(version)
+    }
+
+    /// The names in a folder; none if it is not there.
+    pub(crate) fn names(folder: &Utf8Path) -> Vec<String> {
+        let Ok(entries) = folder.read_dir_utf8() else { return Vec::new() };
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("readable").file_name().to_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// Panics unless the folder has the manifest's files and nothing else, each with its bytes and mode.
+pub(crate) fn check_tree(folder: &Utf8Path, manifest: &Manifest) {
+    let mut found = Vec::new();
+    walk(folder, "", &mut found);
+    let mut expected: Vec<&str> = (manifest.files.iter().map(|file| file.path.as_str()))
+        .chain(manifest.links.iter().map(|link| link.path.as_str()))
+        .chain([MANIFEST_FILE])
+        .collect();
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+    for file in &manifest.files {
+        let path = folder.join(file.path.as_str());
+        assert_eq!(Digest::of(fs::read(&path).expect("readable")), file.sha256, "{path}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = path.metadata().expect("it is there").permissions().mode() & 0o7777;
+            let expected = if file.mode == Mode::Executable { 0o555 } else { 0o444 };
+            assert_eq!(mode, expected, "{path}");
+        }
+    }
+}
+
+fn walk(folder: &Utf8Path, above: &str, found: &mut Vec<String>) {
+    for entry in folder.read_dir_utf8().expect("it is there") {
+        let entry = entry.expect("readable");
+        let name = format!("{above}{}", entry.file_name());
+        if entry.file_type().expect("readable").is_dir() {
+            walk(entry.path(), &format!("{name}/"), found);
+        } else {
+            found.push(name);
+        }
+    }
+}
+
+/// What a program said, for messages.
+pub(crate) fn said(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
