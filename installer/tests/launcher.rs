@@ -232,6 +232,40 @@ fn a_bundle_can_be_moved() {
     assert_eq!(echoed(&output)[1], moved.join("app/cli.js"));
 }
 
+/// As on Windows, where a file and not a link says which version is used.
+#[test]
+fn the_launcher_of_a_prefix_starts_the_version_that_is_used() {
+    let bundle = Bundle::new(ECHO);
+    let prefix = bundle.root.with_file_name("prefix");
+    for folder in ["bin", "versions"] {
+        fs::create_dir_all(prefix.join(folder)).expect("writable");
+    }
+    fs::rename(&bundle.root, prefix.join("versions/1.0.0_2")).expect("a folder can be renamed");
+    let launcher = fs::read(env!("CARGO_BIN_EXE_launcher")).expect("cargo built it");
+    place(&prefix.join("bin/app"), &launcher);
+    let start = || Command::new(prefix.join("bin/app")).arg("user's").output().expect("it starts");
+
+    fs::write(prefix.join("current"), "1.0.0_2").expect("writable");
+    let script = prefix.join("versions/1.0.0_2/app/cli.js");
+    let expected: [&OsStr; 4] =
+        ["--flag".as_ref(), script.as_ref(), "first".as_ref(), "user's".as_ref()];
+    assert_eq!(echoed(&start()), expected);
+
+    let failure = |text: &str| {
+        fs::write(prefix.join("current"), text).expect("writable");
+        let output = start();
+        let message = String::from_utf8(output.stderr).expect("UTF-8");
+        let folder = prefix.parent().expect("it has one").to_str().expect("UTF-8");
+        (output.status.code(), message.replace(folder, "TMP"))
+    };
+    let (status, message) = failure("../elsewhere");
+    assert_eq!(status, Some(127));
+    insta::assert_snapshot!(message, @"app: `TMP/prefix/current` names no version; run the installer's `repair`, or install again");
+    let (status, message) = failure("2.0.0");
+    assert_eq!(status, Some(127));
+    insta::assert_snapshot!(message, @"app: `TMP/prefix/versions/2.0.0/launch.json` is missing; a bundle's programs only work inside it: link to this file instead of copying it, or unpack the bundle again");
+}
+
 #[test]
 fn without_a_launch_file() {
     let bundle = Bundle::new(ECHO);

@@ -18,6 +18,9 @@ pub enum LauncherError {
     /// The bundle has no launch file.
     #[error("`{}` is missing; a bundle's programs only work inside it: link to this file instead of copying it, or unpack the bundle again", file.display())]
     NoLaunchFile { file: PathBuf },
+    /// The prefix does not say which version is used.
+    #[error("`{}` names no version; run the installer's `repair`, or install again", file.display())]
+    NoVersion { file: PathBuf },
     /// The launch file cannot be read.
     #[error("cannot read `{}`: {source}", file.display())]
     Read { file: PathBuf, source: io::Error },
@@ -75,6 +78,7 @@ impl LauncherError {
         match self {
             Self::Lost { .. }
             | Self::NoLaunchFile { .. }
+            | Self::NoVersion { .. }
             | Self::UnknownProgram { .. }
             | Self::NoRuntime { .. }
             | Self::NoPython { .. } => 127,

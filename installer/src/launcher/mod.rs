@@ -6,9 +6,13 @@
 //! runs before every start, so it reads one small file and does nothing else; the manifest is only opened for
 //! a better message when the start has failed already.
 //!
+//! On Windows a copy of it lies in the prefix that an app is installed to, and starts the programs of the version that is used there ([`current`]); elsewhere a
+//! link leads into that version.
+//!
 //! It deliberately checks no digests (the installer does, once) and knows no variables: the launch file names them. Only
 //! services in Python have some of their own ([`python`]).
 
+mod current;
 mod environment;
 mod error;
 mod locate;
@@ -62,9 +66,9 @@ pub fn run(arguments: &[OsString]) -> u8 {
 fn plan(executable: &Path, users: &[OsString]) -> Result<Start, LauncherError> {
     let name = executable.file_name().unwrap_or_default().to_string_lossy();
     let name = platform::program_name(&name);
-    let bundle = executable.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
-    let file = bundle.join(LAUNCH_FILE);
-    let text = fs::read(&file).map_err(|source| LauncherError::read(&file, source))?;
+    let above = executable.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+    let (bundle, file, text) = find(above)?;
+    let bundle = bundle.as_path();
     let mut launch = Launch::from_json(&text)
         .map_err(|source| LauncherError::LaunchFile { file: file.clone(), source })?;
     if let Some(mut program) = launch.python.remove(name) {
@@ -87,6 +91,22 @@ fn plan(executable: &Path, users: &[OsString]) -> Result<Start, LauncherError> {
         .collect();
     let runtime = inside(bundle, &program.runtime);
     Ok(Start { bundle: bundle.to_owned(), runtime, arguments, environment: Vec::new() })
+}
+
+/// The bundle that the folder is, or is the prefix of, and its launch file.
+fn find(folder: &Path) -> Result<(PathBuf, PathBuf, Vec<u8>), LauncherError> {
+    let file = folder.join(LAUNCH_FILE);
+    let error = match fs::read(&file) {
+        Ok(text) => return Ok((folder.to_owned(), file, text)),
+        Err(error) => error,
+    };
+    // Only a prefix has one; the installer replaces it as a whole.
+    let Ok(current) = current::read(folder) else { return Err(LauncherError::read(&file, error)) };
+    let bundle =
+        current.ok_or_else(|| LauncherError::NoVersion { file: folder.join(current::FILE) })?;
+    let file = bundle.join(LAUNCH_FILE);
+    let text = fs::read(&file).map_err(|source| LauncherError::read(&file, source))?;
+    Ok((bundle, file, text))
 }
 
 /// Where `path` of the bundle is, with the system's own separators.
