@@ -91,7 +91,9 @@ struct Decision {
     to: Target,
     bin_dir: Utf8PathBuf,
     keep: std::num::NonZeroU32,
-    foreign: Foreign,
+    programs: Vec<String>,
+    /// Those whose names somebody else's files have.
+    replaced: Vec<String>,
     base: String,
     dry_run: bool,
 }
@@ -139,7 +141,9 @@ fn decide(
         (None, None) => usual()?,
     };
     let keep = origin.keep.or(before.as_ref().map(|state| state.keep)).unwrap_or(USUAL_KEEP);
+    let programs = programs(releases.manifest(&bundle)?);
     let foreign = if origin.force { Foreign::MoveAside } else { Foreign::Refuse };
+    let replaced = links::check(layout, &bin_dir, &releases.channel.app, &programs, foreign)?;
     let (layout, dry_run) = (layout.clone(), run.global.dry_run);
     Ok(Decision {
         layout,
@@ -151,7 +155,8 @@ fn decide(
         to,
         bin_dir,
         keep,
-        foreign,
+        programs,
+        replaced,
         base,
         dry_run,
     })
@@ -213,7 +218,7 @@ fn carry_out(run: &Run<'_>, locked: &Locked, decision: &Decision) -> Result<Repo
         )?;
         files = Some(unpacked.files);
     }
-    let after = decision.after(slot)?;
+    let after = decision.after(slot);
     let mut activation = Activation {
         purpose: Purpose::Advance,
         to: slot.clone(),
@@ -268,14 +273,8 @@ impl Decision {
     }
 
     /// What is installed when it is done.
-    fn after(&self, slot: &Slot) -> Result<State, CommandError> {
+    fn after(&self, slot: &Slot) -> State {
         let channel = &self.releases.channel;
-        let manifest = read_manifest(&self.layout.version(slot))?;
-        let mut programs: Vec<String> =
-            manifest.entrypoints.into_iter().map(|program| program.name).collect();
-        programs.sort();
-        let replaced =
-            links::check(&self.layout, &self.bin_dir, &channel.app, &programs, self.foreign)?;
         let installed = Installed {
             slot: slot.clone(),
             version: self.release.version.clone(),
@@ -304,10 +303,10 @@ impl Decision {
         state.sequence = channel.sequence;
         state.keep = self.keep;
         state.bin_dir.clone_from(&self.bin_dir);
-        state.programs = programs;
-        state.replaced.retain(|name| !replaced.contains(name));
-        state.replaced.extend(replaced);
-        Ok(state.using(installed, self.from.as_ref()))
+        state.programs.clone_from(&self.programs);
+        state.replaced.retain(|name| !self.replaced.contains(name));
+        state.replaced.extend(self.replaced.iter().cloned());
+        state.using(installed, self.from.as_ref())
     }
 
     fn report(&self, files: Option<usize>) -> Report {
@@ -336,6 +335,14 @@ impl Report {
             (false, true) => String::new(),
         }
     }
+}
+
+/// The names of a version's programs, sorted.
+pub(super) fn programs(manifest: Manifest) -> Vec<String> {
+    let mut programs: Vec<String> =
+        manifest.entrypoints.into_iter().map(|program| program.name).collect();
+    programs.sort();
+    programs
 }
 
 /// The manifest of a version that is installed.

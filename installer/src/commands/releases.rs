@@ -4,8 +4,10 @@ use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::trust::{Bundle, Channel, Release};
+use gangway_artifact::{Digest, Manifest};
 
 use super::{CommandError, Run};
+use crate::prefix::PrefixError;
 use crate::prefix::state::State;
 
 /// An open channel.
@@ -70,6 +72,21 @@ impl Releases {
             version: version.unwrap_or("at all").to_owned(),
             there: releases.iter().map(|release| release.version.clone()).collect(),
         })
+    }
+
+    /// The manifest of a bundle.
+    pub(super) fn manifest(&self, bundle: &Bundle) -> Result<Manifest, CommandError> {
+        let path = self.base.join(&bundle.manifest.name);
+        let text =
+            fs::read(&path).map_err(|source| CommandError::Read { path: path.clone(), source })?;
+        let damaged = |reason: String| PrefixError::Damaged { path: path.clone(), reason };
+        let found = Digest::of(&text);
+        if found != bundle.manifest.sha256 {
+            let expected = bundle.manifest.sha256;
+            let reason = format!("its SHA-256 is {found}, and {expected} was expected");
+            return Err(damaged(reason).into());
+        }
+        Ok(Manifest::from_json(&text).map_err(|error| damaged(error.to_string()))?)
     }
 
     /// The bundle of a release that is for this machine.

@@ -117,8 +117,10 @@ impl State {
     /// Takes the versions off that are more than are kept, and says which. What is used, and what runs, stays.
     pub fn prune(&mut self, used: &Slot, is_running: impl Fn(&Slot) -> bool) -> Vec<Slot> {
         let keep = usize::try_from(self.keep.get()).unwrap_or(usize::MAX);
+        // What runs is there besides, until it has ended.
+        let can_go = |one: &&Installed| one.slot == *used || !is_running(&one.slot);
+        let mut candidates: Vec<&Installed> = self.installed.iter().filter(can_go).collect();
         // The one to go back to is among the last unless somebody went back; then it must not go first.
-        let mut candidates: Vec<&Installed> = self.installed.iter().collect();
         candidates.sort_by_key(|one| {
             (one.slot == *used, Some(&one.slot) == self.previous.as_ref(), !one.superseded)
         });
@@ -127,7 +129,7 @@ impl State {
         let mut pruned = Vec::new();
         for one in candidates {
             let is_surplus = one.superseded || surplus > 0;
-            if !is_surplus || one.slot == *used || is_running(&one.slot) {
+            if !is_surplus || one.slot == *used {
                 continue;
             }
             surplus -= usize::from(!one.superseded);
@@ -227,6 +229,9 @@ pub(super) mod tests {
         assert_eq!(names(&state.prune(&slot("1"), |slot| slot.as_str() == "2")), ["3"]);
         assert_eq!(state.installed, [installed("2"), installed("1")]);
         assert_eq!(state.previous, None);
+        let mut state = self::state(&["1", "2", "3"]);
+        state.previous = Some(slot("2"));
+        assert!(state.prune(&slot("3"), |slot| slot.as_str() == "1").is_empty());
     }
 
     #[test]

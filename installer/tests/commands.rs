@@ -1,0 +1,335 @@
+//! The installer's commands on a home folder, with releases in another one.
+
+#![cfg(unix)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output, Stdio};
+
+use camino::Utf8PathBuf;
+use gangway_artifact::Mode;
+use gangway_artifact::archive::sample::Sample;
+use serde_json::Value;
+use support::{Machine, Releases, said};
+
+struct World {
+    _folder: tempfile::TempDir,
+    root: Utf8PathBuf,
+    releases: Releases,
+    machine: Machine,
+}
+
+impl World {
+    /// A machine with nothing on it, and releases with these versions, the last one being the newest.
+    fn new(versions: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = Utf8PathBuf::from_path_buf(folder.path().canonicalize().expect("it is there"));
+        let root = root.expect("UTF-8");
+        let mut releases = Releases::new(root.join("releases"));
+        for version in versions {
+            releases.publish(version);
+        }
+        let machine = Machine::new(root.join("home"));
+        Self { _folder: folder, root, releases, machine }
+    }
+
+    fn first(&self, arguments: &[&str]) -> Output {
+        let base = self.releases.folder.as_str();
+        run(self.machine.fetched().args(["install", "--from", base]).args(arguments))
+    }
+
+    fn then(&self, arguments: &[&str]) -> Output {
+        run(self.machine.installed().args(arguments))
+    }
+
+    /// What it says, without the places of this test.
+    fn text(&self, bytes: &[u8]) -> String {
+        String::from_utf8(bytes.to_vec()).expect("UTF-8").replace(self.root.as_str(), "TMP")
+    }
+
+    fn slots(&self) -> Vec<String> {
+        Machine::names(&self.machine.prefix().join("versions"))
+    }
+
+    fn current(&self) -> Option<String> {
+        self.machine.check_used(&self.releases)
+    }
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().expect("it starts")
+}
+
+fn well(output: Output) -> Output {
+    assert!(output.status.success(), "{}", said(&output));
+    output
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(output)))
+}
+
+#[test]
+fn from_nothing_to_nothing() {
+    let mut world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    assert_eq!(world.current().as_deref(), Some("1.0.0"));
+    world.releases.publish("2.0.0");
+    let report = json(&well(world.then(&["update", "--json"])));
+    assert_eq!(report["version"], "2.0.0");
+    assert_eq!(report["from"], "1.0.0");
+    assert_eq!(world.current().as_deref(), Some("2.0.0"));
+    let list = json(&well(world.then(&["list", "--json"])));
+    let versions: Vec<_> = list.as_array().expect("a list").iter().collect();
+    assert_eq!(
+        (versions[0]["version"].as_str(), versions[0]["used"].as_bool()),
+        (Some("2.0.0"), Some(true))
+    );
+    assert_eq!(versions[1]["previous"], true);
+    well(world.then(&["rollback"]));
+    assert_eq!(world.current().as_deref(), Some("1.0.0"));
+    well(world.then(&["rollback"]));
+    assert_eq!(world.current().as_deref(), Some("2.0.0"));
+    fs::write(world.machine.home.join("own data"), "mine").expect("writable");
+    well(world.then(&["uninstall"]));
+    assert_eq!(world.current(), None);
+    assert!(!world.machine.prefix().exists());
+    assert!(Machine::names(&world.machine.bin_dir()).is_empty());
+    assert_eq!(fs::read(world.machine.home.join("own data")).expect("it stays"), b"mine");
+}
+
+#[test]
+fn what_is_there_is_not_made_again() {
+    let world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    let made = |world: &World| {
+        let folder = world.machine.prefix().join("versions/1.0.0");
+        folder.metadata().and_then(|found| found.modified()).expect("it is there")
+    };
+    let before = made(&world);
+    let report = json(&well(world.first(&["--json"])));
+    assert_eq!(report["changed"], false);
+    assert_eq!(json(&well(world.then(&["update", "--json"])))["changed"], false);
+    assert_eq!((made(&world), world.slots()), (before, vec!["1.0.0".to_owned()]));
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let mut world = World::new(&["1.0.0"]);
+    let output = well(world.first(&["--dry-run"]));
+    assert_eq!(world.text(&output.stdout), "app 1.0.0 would be installed\n");
+    assert_eq!(Machine::names(&world.machine.home), [] as [&str; 0]);
+    well(world.first(&[]));
+    world.releases.publish("2.0.0");
+    for command in ["update", "uninstall"] {
+        well(world.then(&[command, "--dry-run"]));
+        assert_eq!(world.current().as_deref(), Some("1.0.0"));
+        assert_eq!(world.slots(), ["1.0.0"]);
+    }
+}
+
+#[test]
+fn old_versions_go() {
+    let mut world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    for version in ["2.0.0", "3.0.0"] {
+        world.releases.publish(version);
+        well(world.then(&["update"]));
+    }
+    assert_eq!(world.slots(), ["2.0.0", "3.0.0"]);
+    world.releases.publish("4.0.0");
+    well(world.then(&["update", "--keep", "1"]));
+    assert_eq!(world.slots(), ["4.0.0"]);
+    let output = world.then(&["rollback"]);
+    assert!(!output.status.success());
+    insta::assert_snapshot!(world.text(&output.stderr), @"
+    error: there is no earlier version to go back to
+      help: `install --version VERSION` installs any that is offered
+    ");
+    well(world.then(&["install", "--version", "2.0.0", "--keep", "3"]));
+    assert_eq!(world.current().as_deref(), Some("2.0.0"));
+    assert_eq!(world.slots(), ["2.0.0", "4.0.0"]);
+}
+
+/// A gateway that was started before goes on with the files of its version.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_runs_stays() {
+    let mut world = World::new(&["1.0.0"]);
+    let mut sample = Sample::default();
+    sample.file("app/version", b"2.0.0\n");
+    sample.parts(
+        "bin/app",
+        b"#!/bin/sh\necho \"${1-2.0.0}\"\nread -r _\n",
+        Mode::Executable,
+        1 << 20,
+    );
+    world.releases.publish_sample("2.0.0", sample);
+    well(world.first(&[]));
+    let mut running = (Command::new(world.machine.bin_dir().join("app")).arg("it runs"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // A shell has the path it was started by in its arguments, so the link has to be followed.
+    let real = world.machine.prefix().join("versions/2.0.0/bin/app");
+    let mut direct = (Command::new(&real).stdin(Stdio::piped()).stdout(Stdio::piped()))
+        .spawn()
+        .expect("it starts");
+    for version in ["3.0.0", "4.0.0", "5.0.0"] {
+        world.releases.publish(version);
+        well(world.then(&["update"]));
+    }
+    assert_eq!(world.slots(), ["2.0.0", "4.0.0", "5.0.0"]);
+    for child in [&mut running, &mut direct] {
+        drop(child.stdin.take());
+        child.wait().expect("our child");
+    }
+    world.releases.publish("6.0.0");
+    well(world.then(&["update"]));
+    assert_eq!(world.slots(), ["5.0.0", "6.0.0"]);
+}
+
+#[test]
+fn a_version_that_was_published_anew() {
+    let mut world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    let mut sample = Sample::default();
+    sample.parts("bin/app", b"#!/bin/sh\necho again\n", Mode::Executable, 1 << 20);
+    world.releases.publish_sample("1.0.0", sample);
+    well(world.then(&["update"]));
+    assert_eq!(world.machine.app().as_deref(), Some("again"));
+    assert_eq!(world.slots(), ["1.0.0", "1.0.0_2"]);
+    well(world.then(&["rollback"]));
+    assert_eq!(world.machine.app().as_deref(), Some("1.0.0"));
+}
+
+#[test]
+fn somebody_elses_program_stays() {
+    let world = World::new(&["1.0.0"]);
+    let theirs = world.machine.bin_dir().join("app");
+    fs::create_dir_all(world.machine.bin_dir()).expect("writable");
+    fs::write(&theirs, "#!/bin/sh\necho theirs\n").expect("writable");
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let output = world.first(&[]);
+    assert!(!output.status.success());
+    insta::assert_snapshot!(world.text(&output.stderr), @"
+    error: `TMP/home/.local/bin/app` is in the way: it is not of this installation
+      help: move it away, or choose another folder for programs with `--bin-dir`; with `--force` it is kept as `TMP/home/.local/bin/app.replaced`
+    ");
+    assert_eq!(world.machine.app().as_deref(), Some("theirs"));
+    assert!(!world.machine.prefix().exists());
+    let elsewhere = world.root.join("elsewhere");
+    well(world.first(&["--bin-dir", elsewhere.as_str()]));
+    assert_eq!(Machine::names(&elsewhere), ["app", "app-installer"]);
+    well(run(Command::new(elsewhere.join("app-installer")).arg("uninstall")));
+
+    well(world.first(&["--force"]));
+    assert_eq!(world.current().as_deref(), Some("1.0.0"));
+    well(world.then(&["uninstall"]));
+    assert_eq!(Machine::names(&world.machine.bin_dir()), ["app"]);
+    assert_eq!(world.machine.app().as_deref(), Some("theirs"));
+}
+
+#[test]
+fn a_folder_of_something_else_is_no_prefix() {
+    let world = World::new(&["1.0.0"]);
+    fs::write(world.machine.home.join("thesis.odt"), "mine").expect("writable");
+    let output = world.first(&["--prefix", world.machine.home.as_str()]);
+    assert!(!output.status.success());
+    insta::assert_snapshot!(world.text(&output.stderr), @"
+    error: `TMP/home` has something else in it, and nothing of an installation: `thesis.odt`
+      help: name a folder that is empty or does not exist yet, with `--prefix`
+    ");
+    assert_eq!(Machine::names(&world.machine.home), ["thesis.odt"]);
+}
+
+#[test]
+fn an_earlier_answer_is_refused() {
+    let mut world = World::new(&["1.0.0"]);
+    let mirror = Releases::new(world.root.join("mirror"));
+    for entry in world.releases.folder.read_dir_utf8().expect("it is there") {
+        let entry = entry.expect("readable");
+        fs::copy(entry.path(), mirror.folder.join(entry.file_name())).expect("writable");
+    }
+    world.releases.publish("2.0.0");
+    well(world.first(&[]));
+    let output = world.then(&["update", "--from", mirror.folder.as_str()]);
+    assert!(!output.status.success());
+    insta::assert_snapshot!(world.text(&output.stderr), @"
+    error: the releases are those of an earlier time: number 1, and number 2 was seen before
+      help: a mirror may be behind: try again later, or take another one with `--from`; `--force` takes what is there
+    ");
+    assert_eq!(world.current().as_deref(), Some("2.0.0"));
+}
+
+#[test]
+fn the_second_waits_or_says_so() {
+    let world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    let lock = fs::OpenOptions::new().write(true).open(world.machine.prefix().join("lock"));
+    let lock = lock.expect("it is there");
+    lock.lock().expect("nobody has it");
+    let output = world.then(&["update", "--no-wait"]);
+    assert!(!output.status.success());
+    assert!(world.text(&output.stderr).contains("another installer is at work on `TMP"));
+    let mut waiting = (world.machine.installed().arg("update"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let mut said = std::io::BufReader::new(waiting.stderr.take().expect("it is piped"));
+    std::io::BufRead::read_line(&mut said, &mut line).expect("it says something");
+    assert!(line.starts_with("waiting for "), "{line}");
+    drop(lock);
+    assert!(waiting.wait().expect("our child").success());
+}
+
+/// What a USB stick has: the releases, and the installer among them.
+#[test]
+fn the_installer_finds_what_lies_beside_it() {
+    let world = World::new(&["1.0.0"]);
+    let program = world.releases.folder.join("app-installer-for-this-machine");
+    fs::copy(env!("CARGO_BIN_EXE_installer"), &program).expect("writable");
+    let mut command = Command::new(&program);
+    well(run(command.env_clear().env("HOME", &world.machine.home).arg("install")));
+    assert_eq!(world.current().as_deref(), Some("1.0.0"));
+    // It finds what is installed by its name.
+    let mut command = Command::new(&program);
+    let output =
+        run(command.env_clear().env("HOME", &world.machine.home).args(["status", "--json"]));
+    assert_eq!(json(&well(output))["used"], "1.0.0");
+}
+
+#[test]
+fn without_anything_installed() {
+    let world = World::new(&["1.0.0"]);
+    for command in ["update", "rollback", "list", "status", "uninstall"] {
+        let output = run(world.machine.fetched().arg(command));
+        assert_eq!(output.status.code(), Some(1), "{command}: {}", said(&output));
+    }
+    let output = run(world.machine.fetched().args(["list", "--json"]));
+    insta::assert_snapshot!(json(&output)["error"]["code"], @r#""installer::nothing""#);
+}
+
+#[test]
+fn what_is_damaged_is_said() {
+    let world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    fs::write(world.machine.prefix().join("state.json"), "{").expect("writable");
+    let output = world.then(&["status"]);
+    insta::assert_snapshot!(world.text(&output.stderr), @"
+    error: `TMP/home/.local/share/app/state.json` is damaged: EOF while parsing an object at line 1 column 1
+      help: `repair` makes it anew of what is there; if that fails too, install again
+    ");
+    let state = world.machine.prefix().join("state.json");
+    fs::write(&state, r#"{"version": 2}"#).expect("writable");
+    let output = world.then(&["update"]);
+    insta::assert_snapshot!(world.text(&output.stderr), @"
+    error: `TMP/home/.local/share/app/state.json` is of version 2 of its format, and this installer knows 1
+      help: a newer installer was here: use the one in the prefix, or get the newest
+    ");
+}
