@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{PythonVersions, Version};
 
-pub use host::{Fact, Found, Host, Unmet};
-pub use need::Need;
+pub use host::{Fact, Found, Host, Judged, Unmet};
+pub use need::{Need, is_musls};
 
 /// What a bundle needs of a machine. What is left out is not needed, or cannot be told from files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,17 +10,21 @@ mod date;
 pub mod delta;
 mod digest;
 mod frames;
+pub mod jetson;
 mod json;
 mod launch;
 mod manifest;
 mod path;
 mod python;
+pub mod report;
 mod target;
 pub mod trust;
 mod verification;
 mod version;
 
-pub use contract::{Contract, Disk, Fact, Found, Host, L4tRange, Need, Nvidia, Python, Unmet};
+pub use contract::{
+    Contract, Disk, Fact, Found, Host, Judged, L4tRange, Need, Nvidia, Python, Unmet, is_musls,
+};
 pub use date::{Date, DateError};
 pub use digest::{Digest, DigestError, HashingReader, HashingWriter};
 pub use frames::{BLOCK, Frame, FrameError, Frames, Piece};

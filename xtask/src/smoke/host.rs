@@ -4,22 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gangway_artifact::{Cpu, Fact, Host, Libc, Os, Platform, Version};
+use gangway_artifact::{Cpu, Fact, Host, Libc, Os, Platform, Version, jetson};
 
 /// What every level of x86-64 has that the one below has not, by the names Linux gives.
 const LEVELS: [(u8, &[&str]); 3] = [
     (2, &["cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"]),
     (3, &["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"]),
     (4, &["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]),
-];
-
-/// The compute capability of the chip in each generation of Jetson, by the word in its device tree.
-const CHIPS: [(&str, &str); 5] = [
-    ("tegra210", "5.3"),
-    ("tegra186", "6.2"),
-    ("tegra194", "7.2"),
-    ("tegra234", "8.7"),
-    ("tegra264", "11.0"),
 ];
 
 /// The machine, and what it says of itself in the words of the probe.
@@ -106,21 +97,16 @@ fn level(flags: &str) -> u8 {
     LEVELS.iter().take_while(all).last().map_or(1, |(level, _)| *level)
 }
 
-/// `# R36 (release), REVISION: 4.3, GCID: ...` is 36.4.3.
 fn l4t(line: Option<&str>, is_linux: bool) -> Fact<Version> {
-    let Some(line) = line else { return if is_linux { Fact::Absent } else { Fact::Unknown } };
-    let after = |mark: &str| {
-        let rest = line.split_once(mark)?.1.trim_start();
-        Version::leading(rest).map(|version| version.to_string())
-    };
-    let both = after("R").zip(after("REVISION:"));
-    let parsed = both.and_then(|(release, revision)| format!("{release}.{revision}").parse().ok());
-    parsed.map_or(Fact::Unknown, Fact::Is)
+    match line {
+        Some(line) => jetson::release(line).map_or(Fact::Unknown, Fact::Is),
+        None if is_linux => Fact::Absent,
+        None => Fact::Unknown,
+    }
 }
 
 fn chip(compatible: Option<&str>) -> Fact<Version> {
-    let known = compatible.and_then(|words| CHIPS.iter().find(|(chip, _)| words.contains(chip)));
-    known.and_then(|(_, sm)| sm.parse().ok()).map_or(Fact::Unknown, Fact::Is)
+    compatible.and_then(jetson::chip).map_or(Fact::Unknown, Fact::Is)
 }
 
 fn newest(versions: impl Iterator<Item = String>) -> Fact<Version> {

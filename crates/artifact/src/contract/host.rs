@@ -18,6 +18,41 @@ pub enum Fact<T> {
     Is(T),
 }
 
+impl<T> Fact<T> {
+    /// The same, lent.
+    pub fn as_ref(&self) -> Fact<&T> {
+        match self {
+            Self::Unknown => Fact::Unknown,
+            Self::Absent => Fact::Absent,
+            Self::Is(value) => Fact::Is(value),
+        }
+    }
+
+    /// What is made of it, if there is something.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Fact<U> {
+        match self {
+            Self::Unknown => Fact::Unknown,
+            Self::Absent => Fact::Absent,
+            Self::Is(value) => Fact::Is(make(value)),
+        }
+    }
+
+    /// The value, if there is one.
+    pub fn known(self) -> Option<T> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Unknown | Self::Absent => None,
+        }
+    }
+}
+
+impl<T> From<Option<T>> for Fact<T> {
+    /// Without a value it is unknown.
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Unknown, Self::Is)
+    }
+}
+
 /// A machine. Plain data: who detects it fills in what can be told, and leaves the rest unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
@@ -55,6 +90,15 @@ pub struct Host {
     pub python: Fact<BTreeSet<PythonVersion>>,
     /// Free bytes where the bundle would be installed.
     pub free: Fact<u64>,
+}
+
+/// A need, held against a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// What is needed.
+    pub need: Need,
+    /// What there is and will do, or what there is instead.
+    pub answer: Result<String, Found>,
 }
 
 /// A need, and what the machine has instead.
@@ -97,17 +141,24 @@ impl fmt::Display for Unmet {
 }
 
 impl Contract {
+    /// Every need, and whether the machine meets it.
+    #[must_use]
+    pub fn judge(&self, host: &Host) -> Vec<Judged> {
+        let look = |need: Need| Judged { answer: answer(&need, host), need };
+        self.needs().into_iter().map(look).collect()
+    }
+
     /// The needs that the machine does not meet, and those of which that cannot be told. None: the bundle runs there, as
     /// far as its files can say.
     #[must_use]
     pub fn unmet(&self, host: &Host) -> Vec<Unmet> {
-        let look = |need: Need| found(&need, host).map(|found| Unmet { need, found });
-        self.needs().into_iter().filter_map(look).collect()
+        let unmet = |Judged { need, answer }| answer.err().map(|found| Unmet { need, found });
+        self.judge(host).into_iter().filter_map(unmet).collect()
     }
 }
 
-/// What there is instead of what is needed; nothing where the need is met.
-fn found(need: &Need, host: &Host) -> Option<Found> {
+/// What there is, or what there is instead of what is needed.
+fn answer(need: &Need, host: &Host) -> Result<String, Found> {
     let newer = |fact: &Fact<Version>, needed: &Version| told(fact, |has| has >= needed);
     let same = |fact: &Fact<Version>, major: u32| told(fact, |has| has.major() == major);
     match need {
@@ -126,14 +177,14 @@ fn found(need: &Need, host: &Host) -> Option<Found> {
             |has| format!("pages of {} KiB", has / 1024),
         ),
         Need::Library(library) => match &host.libraries {
-            Fact::Unknown => Some(Found::Unknown),
-            Fact::Is(there) if there.contains(library) => None,
-            Fact::Is(_) | Fact::Absent => Some(Found::Nothing),
+            Fact::Unknown => Err(Found::Unknown),
+            Fact::Is(there) if there.contains(library) => Ok("it is there".to_owned()),
+            Fact::Is(_) | Fact::Absent => Err(Found::Nothing),
         },
         // Which versions a library has stands in the library; only its presence is looked at.
         Need::LibraryVersion { library, .. } => match &host.libraries {
-            Fact::Is(there) if !there.contains(library) => Some(Found::Nothing),
-            _ => None,
+            Fact::Is(there) if !there.contains(library) => Err(Found::Nothing),
+            _ => Ok("its versions were not looked at".to_owned()),
         },
         Need::L4t(range) => told(&host.l4t, |has| range.contains(has)),
         Need::Cuda(major) => same(&host.cuda, *major),
@@ -157,7 +208,7 @@ fn found(need: &Need, host: &Host) -> Option<Found> {
     }
 }
 
-fn told(fact: &Fact<Version>, does: impl Fn(&Version) -> bool) -> Option<Found> {
+fn told(fact: &Fact<Version>, does: impl Fn(&Version) -> bool) -> Result<String, Found> {
     shown(fact, does, ToString::to_string)
 }
 
@@ -165,11 +216,12 @@ fn shown<T>(
     fact: &Fact<T>,
     does: impl Fn(&T) -> bool,
     show: impl Fn(&T) -> String,
-) -> Option<Found> {
+) -> Result<String, Found> {
     match fact {
-        Fact::Unknown => Some(Found::Unknown),
-        Fact::Absent => Some(Found::Nothing),
-        Fact::Is(value) => (!does(value)).then(|| Found::Other(show(value))),
+        Fact::Unknown => Err(Found::Unknown),
+        Fact::Absent => Err(Found::Nothing),
+        Fact::Is(value) if does(value) => Ok(show(value)),
+        Fact::Is(value) => Err(Found::Other(show(value))),
     }
 }
 

@@ -100,7 +100,7 @@ impl Contract {
         };
         let is_glibcs =
             self.glibc.is_some() && versions.iter().any(|version| version.starts_with("GLIBC_"));
-        if is_glibcs {
+        if is_glibcs || (self.musl.is_some() && is_musls(library)) {
             return;
         }
         needs.push(Need::Library(library.to_owned()));
@@ -122,6 +122,14 @@ impl Contract {
             version,
         }));
     }
+}
+
+/// Whether musl takes a name for itself, whatever files there are: `libc.so` and `libc.musl-x86_64.so.1` are its loader.
+#[must_use]
+pub fn is_musls(library: &str) -> bool {
+    const OWN: [&str; 8] =
+        ["ld-musl-", "libc.", "libpthread.", "librt.", "libm.", "libdl.", "libutil.", "libxnet."];
+    OWN.iter().any(|start| library.starts_with(start))
 }
 
 fn nvidia(nvidia: &Nvidia) -> Vec<Need> {
@@ -284,6 +292,19 @@ mod tests {
                 "disk 10 MiB",
             ]
         );
+    }
+
+    #[test]
+    fn the_names_of_musl_are_no_files() {
+        let contract = Contract {
+            musl: Some(version("1.2.4")),
+            libraries: ["libc.musl-x86_64.so.1", "libc.so", "libcrypto.so.3"]
+                .map(|name| (name.to_owned(), BTreeSet::new()))
+                .into(),
+            ..Contract::default()
+        };
+        let texts: Vec<_> = contract.needs().iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["musl 1.2.4 or newer", "libcrypto.so.3", "disk 0 MiB"]);
     }
 
     /// musl's libgcc has symbols whose versions are called after glibc.

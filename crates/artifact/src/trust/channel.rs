@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use crate::{Contract, Digest, Platform, TargetName, json};
+use crate::{Contract, Digest, L4tRange, Platform, TargetName, json};
 
 /// The version of the format this crate reads and writes.
 pub const CHANNEL_VERSION: u32 = 1;
@@ -50,6 +50,10 @@ pub struct Bundle {
     pub manifest: NamedFile,
     /// What it needs of a machine, so that one is chosen without asking for any manifest.
     pub contract: Contract,
+    /// The releases of L4T that its target is for; only for a Jetson. Its contract names them only where its files need
+    /// something of NVIDIA's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l4t: Option<L4tRange>,
     /// The list of patches from earlier versions, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches: Option<NamedFile>,
