@@ -12,11 +12,15 @@ pub mod commands;
 #[cfg(feature = "installer")]
 pub mod context;
 #[cfg(feature = "installer")]
+pub mod doctor;
+#[cfg(feature = "installer")]
 pub mod fetch;
+#[cfg(feature = "installer")]
+pub mod host;
 pub mod launcher;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 #[cfg(feature = "installer")]
 pub mod prefix;
 #[cfg(feature = "installer")]
 pub mod report;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

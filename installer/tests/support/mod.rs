@@ -61,6 +61,7 @@ impl Releases {
         let bundle = Bundle {
             platform: manifest.platform,
             contract: manifest.contract.clone(),
+            l4t: None,
             patches: None,
             archive: self.write(&format!("app-{version}-{target}.tar.zst"), &archive),
             manifest: self.write(&format!("app-{version}-{target}.manifest.json"), &json),

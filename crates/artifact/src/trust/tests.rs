@@ -16,6 +16,7 @@ fn bundle(target: &str, version: &str) -> Bundle {
         archive: named(&format!("app-{version}-{target}.tar.zst")),
         manifest: named(&format!("app-{version}-{target}.manifest.json")),
         contract: Contract::default(),
+        l4t: None,
         patches: Some(named(&format!("app-{version}-{target}.patches.json"))),
     }
 }
