@@ -91,12 +91,12 @@ fn folders(root: &Root, arch: &Arch) -> Vec<String> {
         "/usr/local/cuda/lib64".to_owned(),
     ]);
     let inner = |folder: String, ending: &'static str| {
-        let names = root.names(&folder).into_iter();
+        let names = root.folders(&folder).into_iter();
         names.map(move |name| format!("{folder}/{name}{ending}"))
     };
     folders.extend(inner(format!("/usr/lib/{triplet}"), ""));
     folders.extend(inner("/usr/local/cuda/targets".to_owned(), "/lib"));
-    folders.retain(|folder| folder.starts_with('/') && !folder.contains(".so"));
+    folders.retain(|folder| folder.starts_with('/'));
     folders
 }
 

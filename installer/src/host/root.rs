@@ -98,6 +98,19 @@ impl Root {
         names
     }
 
+    /// The folders in a folder, sorted; links to folders are none.
+    #[must_use]
+    pub fn folders(&self, folder: &str) -> Vec<String> {
+        let entries = self.place(folder).and_then(|place| std::fs::read_dir(place).ok());
+        let names = entries.into_iter().flatten().take(ENTRIES).filter_map(|entry| {
+            let entry = entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))?;
+            entry.file_name().into_string().ok()
+        });
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
     /// A path of the machine without links, as the machine would write it.
     #[must_use]
     pub fn resolve(&self, path: &str) -> Option<String> {
@@ -169,6 +182,7 @@ mod tests {
         assert_eq!(root.text("/lib/round"), gangway_artifact::Fact::Absent);
         assert_eq!(root.text("/lib"), gangway_artifact::Fact::Absent, "a folder is no text");
         assert_eq!(root.names("/lib").len(), 5);
+        assert_eq!(root.folders("/usr"), ["lib"]);
         assert!(root.names("/nowhere").is_empty());
     }
 }
