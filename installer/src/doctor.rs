@@ -454,11 +454,11 @@ mod tests {
 
         a 1.0.0 for jetson needs
           MISSING  libstdc++ GLIBCXX_3.4.32 or newer: the machine has 3.4.30
-                   it comes with the system: Ubuntu 24.04, RHEL 10, JetPack 7 and newer have libstdc++ 3.4.32
+                   it comes with the system: JetPack 7 and newer have libstdc++ 3.4.32
           MISSING  libatomic.so.1: the machine has none
                    `sudo apt install libatomic1`
           MISSING  Python for `vision` 3.12, CPython: the machine has 3.10
-                   install Python 3.12: `sudo apt install python3`
+                   install Python 3.12: `sudo apt install python3.12`
           unknown  disk 300 MiB: could not be told
                    free 300 MiB where `/home/me/.local/share/a` is, or choose another place with `--prefix`
           ok       glibc 2.34 or newer: 2.35
@@ -471,7 +471,7 @@ mod tests {
         ");
         let json = serde_json::to_string(&report).expect("it has a JSON form");
         assert_eq!(serde_json::from_str::<Report>(&json).expect("its own text"), report);
-        insta::assert_snapshot!(serde_json::to_string(&report.findings[0]).expect("JSON"), @r#"{"verdict":"broken","number":3,"code":"libstdcxx-floor","path":"","owner":null,"subject":"libstdc++","required":"GLIBCXX_3.4.32 or newer","offered":"the machine has 3.4.30","because":"the bundle's contract asks for it","symptom":"version `GLIBCXX_3.4.32' not found","remedy":"it comes with the system: Ubuntu 24.04, RHEL 10, JetPack 7 and newer have libstdc++ 3.4.32","is_heuristic":false,"fails":true,"allowed":null}"#);
+        insta::assert_snapshot!(serde_json::to_string(&report.findings[0]).expect("JSON"), @r#"{"verdict":"broken","number":3,"code":"libstdcxx-floor","path":"","owner":null,"subject":"libstdc++","required":"GLIBCXX_3.4.32 or newer","offered":"the machine has 3.4.30","because":"the bundle's contract asks for it","symptom":"version `GLIBCXX_3.4.32' not found","remedy":"it comes with the system: JetPack 7 and newer have libstdc++ 3.4.32","is_heuristic":false,"fails":true,"allowed":null}"#);
         insta::assert_snapshot!(serde_json::to_string(&report.machine).expect("JSON"), @r#"{"chip":"8.7","cuda":"12.6.68","cudnn":"9.3.0","glibc":"2.35","kernel":"5.15.148","l4t":"36.4.3","libstdcxx":"3.4.30","macos":null,"memory":7989288960,"model":"NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super","musl":null,"nvidia_driver":"540.4.0","page_size":4096,"platform":{"cpu":"arm64","libc":"glibc","os":"linux"},"prefix":"/home/me/.local/share/a","python":["3.10"],"system":"Ubuntu 22.04.5 LTS","tensorrt":"10.3.0","translated":false,"userland_bits":64,"windows":null,"x86_64_level":null}"#);
     }
 

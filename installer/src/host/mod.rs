@@ -196,7 +196,7 @@ fn linux(senses: &Senses<'_>, asked: &Asked, cpu: Cpu) -> Machine {
     let libraries = Libraries::new(root, arch);
     let CLibraries { glibc, musl, main, userland_bits, elsewhere } =
         c_library::read(root, arch, &libraries);
-    let nvidia = nvidia::read(root, &libraries);
+    let nvidia = nvidia::read(root, arch, &libraries);
     let is_musl = main == Some(Libc::Musl);
     let there = asked.libraries.iter().filter(|name| libraries.has(name, is_musl)).cloned();
     let libstdcxx = match libraries.find("libstdc++.so.6") {

@@ -4,8 +4,9 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use gangway_artifact::{Fact, Version, jetson};
+use gangway_artifact::{Cpu, Fact, Version, jetson};
 
+use super::arch::Arch;
 use super::libraries::Libraries;
 use super::root::Root;
 
@@ -33,9 +34,9 @@ pub struct Nvidia {
 
 /// Reads all of it.
 #[must_use]
-pub fn read(root: &Root, libraries: &Libraries<'_>) -> Nvidia {
+pub fn read(root: &Root, arch: &Arch, libraries: &Libraries<'_>) -> Nvidia {
     Nvidia {
-        l4t: l4t(root),
+        l4t: if arch.cpu == Cpu::Arm64 { l4t(root) } else { Fact::Absent },
         chip: chip(root),
         cuda: cuda(root, libraries),
         cudnn: newest(libraries, "libcudnn.so."),
@@ -199,15 +200,13 @@ mod tests {
 
     #[cfg(unix)]
     mod machines {
-        use gangway_artifact::Cpu;
-
-        use super::super::super::arch::Arch;
         use super::super::super::testing::{self, Machine};
         use super::*;
 
         fn seen(machine: &Machine) -> Nvidia {
             let root = machine.root();
-            read(&root, &Libraries::new(&root, Arch::of(Cpu::Arm64)))
+            let arch = Arch::of(Cpu::Arm64);
+            read(&root, arch, &Libraries::new(&root, arch))
         }
 
         fn is(text: &str) -> Fact<Version> {

@@ -2,7 +2,7 @@
 //!
 //! Packages and systems are tables: a new library or release is a new line there. Systems and packages are named, never addresses.
 
-use gangway_artifact::{Fact, Need, Version, jetson};
+use gangway_artifact::{Fact, Need, Os, PythonVersions, Version, jetson};
 
 use super::Machine;
 
@@ -96,12 +96,12 @@ pub fn remedy(need: &Need, machine: &Machine) -> String {
                     "its own is `{place}`, where other systems' programs do not look: on NixOS enable `programs.nix-ld`"
                 );
             }
-            newer_system("glibc", version, |(glibc, _, _)| glibc)
+            newer_system("glibc", version, machine, |(glibc, _, _)| glibc)
         }
         Need::Libstdcxx(version) => match &machine.host.libstdcxx {
             Fact::Absent => package("libstdc++.so.6", machine),
             Fact::Unknown | Fact::Is(_) => {
-                newer_system("libstdc++", version, |(_, libstdcxx, _)| libstdcxx)
+                newer_system("libstdc++", version, machine, |(_, libstdcxx, _)| libstdcxx)
             }
         },
         Need::Musl(version) => {
@@ -125,7 +125,7 @@ pub fn remedy(need: &Need, machine: &Machine) -> String {
             "there is no code for this graphics chip in the bundle; ask its publisher for one"
                 .to_owned()
         }
-        Need::Python { python, .. } => python_remedy(&python.versions.to_string(), machine),
+        Need::Python { python, .. } => python_remedy(python.versions, machine),
         Need::Disk(bytes) => format!(
             "free {} MiB where `{}` is, or choose another place with `--prefix`",
             bytes.div_ceil(1 << 20),
@@ -148,13 +148,18 @@ pub fn system(first: &Version, last: &Version) -> String {
 fn newer_system(
     what: &str,
     needed: &Version,
+    machine: &Machine,
     column: fn(&(&'static str, &'static str, &'static str)) -> &'static str,
 ) -> String {
-    let has = |system: &&(&'static str, &'static str, &'static str)| {
-        column(system).parse::<Version>().is_ok_and(|version| version >= *needed)
+    // Who has a Jetson cannot do anything with another system.
+    let for_this = |name: &&str| name.starts_with("JetPack") == is_jetson(machine);
+    let names = |system: &(&'static str, &'static str, &'static str)| {
+        let is_enough = column(system).parse::<Version>().is_ok_and(|version| version >= *needed);
+        let names: Vec<&str> = system.2.split(", ").filter(for_this).collect();
+        (is_enough && !names.is_empty()).then(|| names.join(", "))
     };
-    match SYSTEMS.iter().find(has) {
-        Some((_, _, systems)) => {
+    match SYSTEMS.iter().find_map(names) {
+        Some(systems) => {
             format!("it comes with the system: {systems} and newer have {what} {needed}")
         }
         None => format!("it comes with the system: a newer one has {what} {needed}"),
@@ -213,28 +218,33 @@ fn nvidia(what: &str, package: &str, major: u32, machine: &Machine) -> String {
     }
 }
 
-fn python_remedy(versions: &str, machine: &Machine) -> String {
-    let platform = &machine.host.platform;
-    let os = match platform {
+fn python_remedy(versions: PythonVersions, machine: &Machine) -> String {
+    let os = match &machine.host.platform {
         Fact::Is(platform) => Some(platform.os),
         Fact::Absent | Fact::Unknown => None,
     };
-    match (os, family(machine)) {
-        (Some(gangway_artifact::Os::Darwin), _) => {
-            format!("install {versions}: `brew install python`")
-        }
-        (Some(gangway_artifact::Os::Win32), _) => {
-            format!("install {versions}: `winget install Python.Python.3.12`")
-        }
-        (_, Some(4)) => format!("install {versions}: `{} python`", FAMILIES[4].1),
-        (_, Some(at)) => format!("install {versions}: `{} python3`", FAMILIES[at].1),
-        (_, None) => format!("install {versions}"),
-    }
+    let is_exact = versions.last == Some(versions.first);
+    let numbered = |start: &str, end: &str| match is_exact {
+        true => format!("{start}{}", versions.first),
+        false => format!("{start}{end}"),
+    };
+    let command = match (os, family(machine).map(|at| FAMILIES[at])) {
+        (Some(Os::Darwin), _) => format!("brew install {}", numbered("python@", "3")),
+        (Some(Os::Win32), _) => format!("winget install {}", numbered("Python.Python.", "3.12")),
+        (_, Some((name, install))) => match name {
+            "arch" => format!("{install} python"),
+            // They have one Python, and that is it.
+            "alpine" => format!("{install} python3"),
+            _ => format!("{install} {}", numbered("python", "3")),
+        },
+        (_, None) => return format!("install {versions}"),
+    };
+    format!("install {versions}: `{command}`")
 }
 
 #[cfg(test)]
 mod tests {
-    use gangway_artifact::{Host, L4tRange, PythonVersions};
+    use gangway_artifact::{Host, L4tRange};
 
     use super::super::system::System;
     use super::*;
@@ -303,9 +313,9 @@ mod tests {
         let lines: Vec<_> = needs.iter().map(|need| remedy(need, &machine)).collect();
         assert!(lines.iter().all(|line| !line.contains('\n') && !line.is_empty()));
         insta::assert_snapshot!(lines.join("\n"), @"
-        it comes with the system: RHEL 9, Amazon Linux 2023 and newer have glibc 2.34
+        it comes with the system: JetPack 6 and newer have glibc 2.34
         it comes with the system: a newer one has glibc 2.50
-        it comes with the system: Ubuntu 22.04, JetPack 6 and newer have libstdc++ 3.4.30
+        it comes with the system: JetPack 6 and newer have libstdc++ 3.4.30
         upgrade the system to one with musl 1.2.4 or newer; Alpine 3.18 has 1.2.4
         boot a kernel of version 5.15 or newer
         it takes a processor with x86-64-v3; a virtual machine may be given more of its host's features
@@ -319,7 +329,7 @@ mod tests {
         install JetPack 6.1-6.2 (L4T 36.4 to 36.5)
         `sudo apt install nvidia-jetpack`; if that has no CUDA 12, another JetPack has
         there is no code for this graphics chip in the bundle; ask its publisher for one
-        install Python 3.10: `sudo apt install python3`
+        install Python 3.10: `sudo apt install python3.10`
         free 100 MiB where `/opt/a` is, or choose another place with `--prefix`
         ");
     }

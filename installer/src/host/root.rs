@@ -103,7 +103,8 @@ impl Root {
     pub fn folders(&self, folder: &str) -> Vec<String> {
         let entries = self.place(folder).and_then(|place| std::fs::read_dir(place).ok());
         let names = entries.into_iter().flatten().take(ENTRIES).filter_map(|entry| {
-            let entry = entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))?;
+            let entry =
+                entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))?;
             entry.file_name().into_string().ok()
         });
         let mut names: Vec<String> = names.collect();
