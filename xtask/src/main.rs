@@ -20,7 +20,7 @@ use xtask::context::Context;
 use xtask::report::Reporter;
 use xtask::target::{self, Target, Targets};
 use xtask::verify::{Checking, VerifyError, explain, sarif, table};
-use xtask::{confine, launcher, smoke, summary};
+use xtask::{confine, programs, smoke, summary};
 
 /// The system's own asks the kernel for a thread's memory a few pages at a time, which takes 5 % of a warm layout.
 #[global_allocator]
@@ -475,7 +475,7 @@ fn manifest(
 }
 
 fn checkout() -> miette::Result<Utf8PathBuf> {
-    launcher::source_checkout()
+    programs::source_checkout()
         .map(Utf8Path::to_owned)
         .ok_or_else(|| miette!("this builder does not run from its source checkout"))
 }

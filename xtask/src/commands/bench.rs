@@ -57,7 +57,7 @@ pub enum BenchError {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Launcher(#[from] crate::launcher::LauncherError),
+    Launcher(#[from] crate::programs::ProgramError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Layout(#[from] crate::layout::LayoutError),

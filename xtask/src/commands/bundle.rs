@@ -14,10 +14,10 @@ use crate::config::Config;
 use crate::confine::Confinement;
 use crate::context::Context;
 use crate::fetch::FetchError;
-use crate::launcher::LauncherError;
 use crate::own_files::{OwnFiles, OwnFilesError};
 use crate::pack::{Format, PackError};
 use crate::plan::{self, Inputs, Plan, PlanError};
+use crate::programs::ProgramError;
 use crate::registry::RegistryError;
 use crate::runtime::MirrorError;
 use crate::services::{self, ServiceError};
@@ -116,7 +116,7 @@ pub enum BundleError {
     OwnFiles(#[from] OwnFilesError),
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Launcher(#[from] LauncherError),
+    Launcher(#[from] ProgramError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Store(#[from] StoreError),

@@ -10,7 +10,7 @@ use miette::Diagnostic;
 
 use super::fuzz;
 use crate::context::Context;
-use crate::{launcher, toolchain};
+use crate::{programs, toolchain};
 
 /// A check that failed or could not be started.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -208,7 +208,7 @@ const ADVISORIES: Check<'_> = Check {
 /// # Errors
 /// When a check fails or cannot be started.
 pub fn run(context: &Context) -> Result<(), CiError> {
-    let checkout = launcher::source_checkout().ok_or(CiError::NoCheckout)?;
+    let checkout = programs::source_checkout().ok_or(CiError::NoCheckout)?;
     for check in CHECKS {
         start(context, checkout, check)?;
     }

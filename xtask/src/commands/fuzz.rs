@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use miette::Diagnostic;
 
 use crate::context::Context;
-use crate::launcher;
+use crate::programs;
 
 /// No reader may ask for more memory at once, whatever its input says, in MiB.
 const ALLOCATION: u32 = 256;
@@ -58,7 +58,7 @@ pub enum FuzzError {
 /// # Errors
 /// When something was found, or nothing can be started.
 pub fn run(context: &Context, target: Option<&str>, seconds: u32) -> Result<(), FuzzError> {
-    let checkout = launcher::source_checkout().ok_or(FuzzError::NoCheckout)?;
+    let checkout = programs::source_checkout().ok_or(FuzzError::NoCheckout)?;
     let known = targets(checkout)?;
     let chosen: Vec<&String> =
         known.iter().filter(|name| target.is_none_or(|it| it == *name)).collect();
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_target_is_one_of_cargo_fuzz() {
-        let checkout = launcher::source_checkout().expect("tests run in it");
+        let checkout = programs::source_checkout().expect("tests run in it");
         let manifest =
             fs_err::read_to_string(checkout.join("fuzz/Cargo.toml")).expect("it is there");
         let targets = targets(checkout).expect("they are there");

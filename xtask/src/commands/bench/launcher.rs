@@ -10,7 +10,7 @@ use gangway_artifact::{BundlePath, LAUNCH_FILE, LAUNCH_VERSION, Launch, Program}
 use super::BenchError;
 use super::measure::median;
 use crate::context::Context;
-use crate::launcher;
+use crate::programs;
 use crate::target::Target;
 
 /// Starts an empty script both ways in turns, and a program that does nothing at all, to tell the runtime's noise from
@@ -62,7 +62,7 @@ fn bundle(
         ]),
         python: BTreeMap::new(),
     };
-    let launcher = launcher::obtain(context, host.launcher_triple())?;
+    let launcher = programs::obtain(context, programs::Program::Launcher, host.launcher_triple())?;
     let make = || {
         for folder in ["app", "bin", "runtime/bin"].map(|name| folder.join(name)) {
             fs_err::create_dir_all(folder)?;

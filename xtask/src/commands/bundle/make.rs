@@ -18,11 +18,11 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::fetch;
 use crate::integrity::Integrity;
-use crate::launcher::{self, LauncherError};
 use crate::native::{FactsCache, Natives};
 use crate::own_files::OwnFiles;
 use crate::pack::{self, Content, Format, FrameCache, Known, PackError, Settings};
 use crate::plan::{self, Inputs, Plan, TargetPlan};
+use crate::programs::{self, Program, ProgramError};
 use crate::registry::Registry;
 use crate::runtime::Mirrors;
 use crate::scripts::Grounds;
@@ -63,7 +63,7 @@ pub(super) fn look<'a>(command: &Command<'a>, outcome: &mut Outcome) -> Vec<Work
     let Command { context, config, options, inputs, plan, own, services, .. } = *command;
     let keys = Keys::new(context, inputs, own, services, config, options);
     let triples = plan.targets.iter().map(|target| target.data.launcher_triple());
-    let mut launchers = launcher::obtain_together(context, triples);
+    let mut launchers = programs::obtain_together(context, Program::Launcher, triples);
     let mut missing = Vec::new();
     for target in &plan.targets {
         match look_at(command, target, &keys, &mut launchers, &mut outcome.bundles) {
@@ -195,11 +195,11 @@ fn launcher_of<'a>(
     context: &Context,
     triple: &'a str,
     known: &mut BTreeMap<&'a str, Utf8PathBuf>,
-) -> Result<Utf8PathBuf, LauncherError> {
+) -> Result<Utf8PathBuf, ProgramError> {
     if let Some(launcher) = known.get(triple) {
         return Ok(launcher.clone());
     }
-    let launcher = launcher::obtain(context, triple)?;
+    let launcher = programs::obtain(context, Program::Launcher, triple)?;
     known.insert(triple, launcher.clone());
     Ok(launcher)
 }

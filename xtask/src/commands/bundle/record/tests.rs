@@ -6,9 +6,9 @@ use super::*;
 use crate::config;
 use crate::confine::Confinement;
 use crate::integrity::Integrity;
-use crate::launcher;
 use crate::lock::{Lock, LockedRuntime};
 use crate::plan;
+use crate::programs::{self, Program};
 use crate::target::Targets;
 use crate::testing::{self, Sandbox};
 use crate::tree::Source;
@@ -112,7 +112,7 @@ impl Circumstances {
 
     fn key(&self) -> Key {
         let Self { context, config, inputs, own, options, .. } = self;
-        let launcher = launcher::obtain(context, options.host.launcher_triple());
+        let launcher = programs::obtain(context, Program::Launcher, options.host.launcher_triple());
         let plan = plan::resolve(config, inputs, &options.targets, &options.host, &options.formats)
             .expect("it fits together");
         Keys::new(context, inputs, own, &Sources::default(), config, options)

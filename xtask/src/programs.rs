@@ -1,7 +1,7 @@
-//! Where the launcher of a target comes from.
+//! Where our own programs for users' machines come from: the launcher and the installer.
 //!
-//! A release of the builder ships the launchers of all targets in `launchers/<triple>/` beside itself. A builder
-//! that runs from its source checkout builds the one it needs, with Cargo: statically linked, so that it starts on
+//! A release of the builder ships those of all targets in `launchers/<triple>/` and `installers/<triple>/` beside itself. A
+//! builder that runs from its source checkout builds what it needs, with Cargo: statically linked, so that it starts on
 //! any system of that platform, and with every path of this machine mapped away, so that two checkouts make the same
 //! bytes. For another platform than this machine's it is linked by zig. Cargo finds out by itself when there is nothing
 //! to do.
@@ -17,25 +17,35 @@ use crate::context::Context;
 use crate::process::{Command, ProcessError};
 use crate::toolchain::{self, Cargo, Linker, ToolchainError};
 
-/// What can go wrong when a launcher is wanted.
+/// One of our programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `bin/<entrypoint>` of every bundle.
+    Launcher,
+    /// What installs bundles; the same for every app.
+    Installer,
+}
+
+/// What can go wrong when one of them is wanted.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[expect(missing_docs, reason = "the fields are what the messages name")]
-pub enum LauncherError {
+pub enum ProgramError {
     /// It is not shipped, and there is nothing to build it from.
-    #[error("there is no launcher for `{triple}` beside this builder")]
+    #[error("there is no {} for `{triple}` beside this builder", program.name())]
     #[diagnostic(help(
-        "run the builder from its source checkout, or from a release whose `launchers` folder has `{triple}`"
+        "run the builder from its source checkout, or from a release whose `{}` folder has `{triple}`", program.folder()
     ))]
-    Absent { triple: String },
+    Absent { program: Program, triple: String },
     /// Cargo does not start.
-    #[error("cannot run `{program}` to build the launcher for `{triple}`")]
+    #[error("cannot run `{cargo}` to build the {} for `{triple}`", program.name())]
     #[diagnostic(help(
         "the builder runs from its source checkout, which needs Cargo: install Rust, or use a release of the builder"
     ))]
-    NoCargo { program: String, triple: String, source: std::io::Error },
+    NoCargo { program: Program, cargo: String, triple: String, source: std::io::Error },
     /// The toolchain cannot build for the target.
-    #[error("cannot build the launcher for `{triple}`")]
+    #[error("cannot build the {} for `{triple}`", program.name())]
     Toolchain {
+        program: Program,
         triple: String,
         #[source]
         #[diagnostic_source]
@@ -55,40 +65,46 @@ pub enum LauncherError {
     Build(ProcessError),
 }
 
-/// The launcher for `triple`, ready to be put into a bundle.
+/// The program for `triple`, ready to be given to somebody.
 ///
 /// # Errors
 /// When it is neither shipped nor can be built; the message says what is missing.
-pub fn obtain(context: &Context, triple: &str) -> Result<Utf8PathBuf, LauncherError> {
-    if let Some(shipped) = shipped(&context.executable, triple) {
+pub fn obtain(
+    context: &Context,
+    program: Program,
+    triple: &str,
+) -> Result<Utf8PathBuf, ProgramError> {
+    if let Some(shipped) = program.shipped(&context.executable, triple) {
         return Ok(shipped);
     }
-    let absent = || LauncherError::Absent { triple: triple.to_owned() };
+    let absent = || ProgramError::Absent { program, triple: triple.to_owned() };
     let workspace = source_checkout().ok_or_else(absent)?;
-    let build = Build::new(context, workspace, &[triple])
-        .map_err(|source| LauncherError::Toolchain { triple: triple.to_owned(), source })?;
-    let _progress = context.reporter.spinner("Building", format!("launcher for {triple}"));
+    let build = Build::new(context, workspace, program, &[triple])
+        .map_err(|source| ProgramError::Toolchain { program, triple: triple.to_owned(), source })?;
+    let _progress =
+        context.reporter.spinner("Building", format!("{} for {triple}", program.name()));
     build.run(triple)?;
     Ok(build.executable(triple))
 }
 
-/// The launchers of several other platforms, in one call of Cargo, which takes a moment only to find out that there is nothing
+/// The program for several other platforms, in one call of Cargo, which takes a moment only to find out that there is nothing
 /// to do. Nothing where that is not possible or fails: [`obtain`] says why.
 pub fn obtain_together<'triple>(
     context: &Context,
+    program: Program,
     triples: impl IntoIterator<Item = &'triple str>,
 ) -> BTreeMap<&'triple str, Utf8PathBuf> {
     let triples: BTreeSet<&str> = triples
         .into_iter()
         .filter(|triple| *triple != toolchain::host())
-        .filter(|triple| shipped(&context.executable, triple).is_none())
+        .filter(|triple| program.shipped(&context.executable, triple).is_none())
         .collect();
     let triples = Vec::from_iter(triples);
     let Some(workspace) = source_checkout().filter(|_| triples.len() > 1) else {
         return BTreeMap::new();
     };
-    let _progress = context.reporter.spinner("Building", "launchers");
-    match Build::new(context, workspace, &triples) {
+    let _progress = context.reporter.spinner("Building", program.folder());
+    match Build::new(context, workspace, program, &triples) {
         Ok(build) if build.run("other platforms").is_ok() => {
             triples.into_iter().map(|triple| (triple, build.executable(triple))).collect()
         }
@@ -103,22 +119,55 @@ pub fn source_checkout() -> Option<&'static Utf8Path> {
     workspace.join("installer/Cargo.toml").is_file().then_some(workspace)
 }
 
-/// The one a release ships.
-fn shipped(builder: &Utf8Path, triple: &str) -> Option<Utf8PathBuf> {
-    // The builder may have been called through a link; its launchers are beside the file.
-    let folder = builder.canonicalize_utf8().ok()?.parent()?.join("launchers");
-    let launcher = folder.join(triple).join(file_name(triple));
-    launcher.is_file().then_some(launcher)
+impl Program {
+    /// What it is called.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Launcher => "launcher",
+            Self::Installer => "installer",
+        }
+    }
+
+    /// The folder beside a released builder.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Launcher => "launchers",
+            Self::Installer => "installers",
+        }
+    }
+
+    /// How Cargo is told to build it.
+    const fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Launcher => &["--profile=launcher", "--bin=launcher", "--no-default-features"],
+            Self::Installer => &["--profile=installer", "--bin=installer"],
+        }
+    }
+
+    /// The one a release ships.
+    fn shipped(self, builder: &Utf8Path, triple: &str) -> Option<Utf8PathBuf> {
+        // The builder may have been called through a link; its programs are beside the file.
+        let folder = builder.canonicalize_utf8().ok()?.parent()?.join(self.folder());
+        let program = folder.join(triple).join(self.file_name(triple));
+        program.is_file().then_some(program)
+    }
+
+    /// What Cargo calls an executable of this triple.
+    fn file_name(self, triple: &str) -> String {
+        format!("{}{}", self.name(), suffix(triple))
+    }
 }
 
-/// What Cargo calls an executable of this triple.
-fn file_name(triple: &str) -> &'static str {
-    if triple.split('-').any(|part| part == "windows") { "launcher.exe" } else { "launcher" }
+/// How names of executables end on the platform of this triple.
+#[must_use]
+pub fn suffix(triple: &str) -> &'static str {
+    if triple.split('-').any(|part| part == "windows") { ".exe" } else { "" }
 }
 
 /// One call of Cargo.
 #[derive(Debug)]
 struct Build {
+    program: Program,
     cargo: Cargo,
     folder: Utf8PathBuf,
     /// Where the results will be, each in a folder named after its triple.
@@ -130,6 +179,7 @@ impl Build {
     fn new(
         context: &Context,
         workspace: &Utf8Path,
+        program: Program,
         triples: &[&str],
     ) -> Result<Self, ToolchainError> {
         let linker = if triples == [toolchain::host()] { Linker::Native } else { Linker::Zig };
@@ -139,10 +189,8 @@ impl Build {
             .variable("CARGO_TARGET_DIR")
             .map_or_else(|| workspace.join("target"), |folder| context.current_dir.join(folder))
             .join("launchers");
-        let what = ["--locked", "--profile", "launcher", "--package", "installer", "--bin"];
-        cargo.arguments.extend(what.map(str::to_owned));
-        let more = ["launcher", "--no-default-features", "--target-dir", target.as_str()];
-        cargo.arguments.extend(more.map(str::to_owned));
+        let what = ["--locked", "--package=installer", "--target-dir", target.as_str()];
+        cargo.arguments.extend(what.iter().chain(program.options()).map(|&word| word.to_owned()));
         cargo.arguments.extend(triples.iter().map(|triple| format!("--target={triple}")));
         if context.offline {
             cargo.arguments.push("--offline".to_owned());
@@ -151,39 +199,42 @@ impl Build {
         let folders = [(workspace, "/gangway"), (target.as_path(), "/target")];
         let flags = toolchain::flags(context, &["-Ctarget-feature=+crt-static"], &folders);
         cargo.environment.insert("CARGO_ENCODED_RUSTFLAGS".to_owned(), flags);
-        Ok(Self { cargo, folder: workspace.to_owned(), results: target })
+        Ok(Self { program, cargo, folder: workspace.to_owned(), results: target })
     }
 
     fn executable(&self, triple: &str) -> Utf8PathBuf {
-        self.results.join(triple).join("launcher").join(file_name(triple))
+        // The profile has the program's name.
+        let Self { program, results, .. } = self;
+        results.join(triple).join(program.name()).join(program.file_name(triple))
     }
 
-    fn run(&self, triple: &str) -> Result<(), LauncherError> {
-        let command =
-            Command::new(format!("build the launcher for {triple}"), self.cargo.program.as_str())
-                .args(self.cargo.arguments.clone())
-                .envs(self.cargo.environment.clone())
-                .current_dir(self.folder.clone());
+    fn run(&self, triple: &str) -> Result<(), ProgramError> {
+        let purpose = format!("build the {} for {triple}", self.program.name());
+        let command = Command::new(purpose, self.cargo.program.as_str())
+            .args(self.cargo.arguments.clone())
+            .envs(self.cargo.environment.clone())
+            .current_dir(self.folder.clone());
         match command.run() {
             Ok(_) => Ok(()),
-            Err(ProcessError::Start { source, .. }) => Err(LauncherError::NoCargo {
-                program: self.cargo.program.to_string(),
+            Err(ProcessError::Start { source, .. }) => Err(ProgramError::NoCargo {
+                program: self.program,
+                cargo: self.cargo.program.to_string(),
                 triple: triple.to_owned(),
                 source,
             }),
-            Err(error) => Err(explain(triple, error)),
+            Err(error) => Err(explain(self.program, triple, error)),
         }
     }
 }
 
 /// What a failed build means.
-fn explain(triple: &str, error: ProcessError) -> LauncherError {
-    let ProcessError::Failed { output, .. } = &error else { return LauncherError::Build(error) };
+fn explain(program: Program, triple: &str, error: ProcessError) -> ProgramError {
+    let ProcessError::Failed { output, .. } = &error else { return ProgramError::Build(error) };
     let says = |texts: &[&str]| texts.iter().any(|text| output.contains(text));
     let triple = triple.to_owned();
     if says(&["error[E0463]"]) && says(&["may not be installed"]) {
         let source = ToolchainError::NoStandardLibrary { triple: triple.clone() };
-        return LauncherError::Toolchain { triple, source };
+        return ProgramError::Toolchain { program, triple, source };
     }
     if says(&[
         "cannot find -lc:",
@@ -191,9 +242,9 @@ fn explain(triple: &str, error: ProcessError) -> LauncherError {
         "unable to find library -lc\n",
         "cannot find rcrt1.o",
     ]) {
-        return LauncherError::NoStaticLibrary { triple };
+        return ProgramError::NoStaticLibrary { triple };
     }
-    LauncherError::Build(error)
+    ProgramError::Build(error)
 }
 
 #[cfg(test)]
@@ -220,19 +271,21 @@ mod tests {
             .canonicalize_utf8()
             .expect("it is there");
         let builder = folder.join("gangway");
-        assert_eq!(shipped(&builder, TRIPLE), None);
+        let shipped = |triple| Program::Launcher.shipped(&builder, triple);
+        assert_eq!(shipped(TRIPLE), None);
         fs_err::write(&builder, "").expect("a file");
-        assert_eq!(shipped(&builder, TRIPLE), None);
+        assert_eq!(shipped(TRIPLE), None);
         let launcher = folder.join("launchers").join(TRIPLE).join("launcher");
         fs_err::create_dir_all(launcher.parent().expect("it has one")).expect("a folder");
         fs_err::write(&launcher, "").expect("a file");
-        assert_eq!(shipped(&builder, TRIPLE).as_ref(), Some(&launcher));
-        assert_eq!(shipped(&builder, "aarch64-apple-darwin"), None);
+        assert_eq!(shipped(TRIPLE).as_ref(), Some(&launcher));
+        assert_eq!(shipped("aarch64-apple-darwin"), None);
+        assert_eq!(Program::Installer.shipped(&builder, TRIPLE), None);
 
         let mut context = context(&[]);
         context.executable = folder.join("link");
         std::os::unix::fs::symlink("gangway", &context.executable).expect("a link");
-        assert_eq!(obtain(&context, TRIPLE).expect("it is shipped"), launcher);
+        assert_eq!(obtain(&context, Program::Launcher, TRIPLE).expect("it is shipped"), launcher);
     }
 
     #[test]
@@ -242,10 +295,14 @@ mod tests {
 
     #[test]
     fn flags_name_every_folder_of_this_machine() {
-        let build = Build::new(&context(&[("HOME", "/home/me")]), "/code/g w".into(), &[TRIPLE])
-            .expect("nothing is looked for");
+        let home = context(&[("HOME", "/home/me")]);
+        let build = |program| {
+            let build = Build::new(&home, "/code/g w".into(), program, &[TRIPLE]);
+            build.expect("nothing is looked for")
+        };
+        let launcher = build(Program::Launcher);
         let flags: Vec<_> =
-            build.cargo.environment["CARGO_ENCODED_RUSTFLAGS"].split('\u{1f}').collect();
+            launcher.cargo.environment["CARGO_ENCODED_RUSTFLAGS"].split('\u{1f}').collect();
         assert_eq!(
             flags,
             [
@@ -255,13 +312,16 @@ mod tests {
                 "--remap-path-prefix=/home/me/.cargo=/cargo",
             ]
         );
-        assert_eq!(file_name("x86_64-pc-windows-gnu"), "launcher.exe");
+        assert_eq!(Program::Launcher.file_name("x86_64-pc-windows-gnu"), "launcher.exe");
         let expected = "/code/g w/target/launchers/x86_64-unknown-linux-gnu/launcher/launcher";
-        assert_eq!(build.executable(TRIPLE), expected);
+        assert_eq!(launcher.executable(TRIPLE), expected);
+        let expected = "/code/g w/target/launchers/x86_64-unknown-linux-gnu/installer/installer";
+        assert_eq!(build(Program::Installer).executable(TRIPLE), expected);
 
         let elsewhere =
             [("CARGO_TARGET_DIR", "out"), ("CARGO_HOME", "/ch"), ("CARGO", "/bin/cargo")];
-        let build = Build::new(&context(&elsewhere), "/code".into(), &[TRIPLE]).expect("as above");
+        let build = Build::new(&context(&elsewhere), "/code".into(), Program::Launcher, &[TRIPLE])
+            .expect("as above");
         assert!(build.cargo.environment["CARGO_ENCODED_RUSTFLAGS"].ends_with("=/ch=/cargo"));
         assert_eq!(build.cargo.program, "/bin/cargo");
         let expected = "/here/out/launchers/x86_64-unknown-linux-gnu/launcher/launcher";
@@ -278,7 +338,8 @@ mod tests {
                 output: messages.to_owned(),
                 log: None,
             };
-            crate::testing::rendered(&explain("aarch64-unknown-linux-gnu", failed))
+            let program = Program::Launcher;
+            crate::testing::rendered(&explain(program, "aarch64-unknown-linux-gnu", failed))
         };
         let no_std = "error[E0463]: can't find crate for `core`\n  |\n  = note: the `aarch64-unknown-linux-gnu` target may not be installed\n";
         insta::assert_snapshot!(rendered(no_std), @"
@@ -298,7 +359,8 @@ mod tests {
     #[test]
     fn without_cargo() {
         let context = context(&[("CARGO", "/nowhere/cargo")]);
-        let error = obtain(&context, TRIPLE).expect_err("there is no such program");
+        let error = obtain(&context, Program::Launcher, TRIPLE);
+        let error = error.expect_err("there is no such program");
         insta::assert_snapshot!(error, @"cannot run `/nowhere/cargo` to build the launcher for `x86_64-unknown-linux-gnu`");
     }
 }
