@@ -91,6 +91,12 @@ pub enum Command {
     /// Compares two manifests, as the updater on a user's machine does: which files it has already, which frames of the new
     /// archive it fetches, in how many requests. An archive's manifest is read from its end; nothing is unpacked.
     Delta(Delta),
+    /// Make a folder that a gateway is installed and updated from
+    ///
+    /// Takes the `.tar.zst` bundles of one version, with the manifests beside them, and adds what an installer needs: installers for their
+    /// platforms, `install.sh`, `install.ps1` and the channel's metadata, which is written last. Any server for files can have the folder,
+    /// and so can a stick. Files of a release never change; older releases stay.
+    Release(Release),
     /// Write the JSON schemas of gangway.toml and of target files into the source checkout
     Schema,
     /// Compare Gangway with npm, pnpm, bun and tar on this machine
@@ -276,6 +282,38 @@ pub struct Delta {
     /// What a request costs, in bytes that could have come in its time
     #[arg(long, value_name = "BYTES", default_value_t = Costs::default().request)]
     pub request_cost: u64,
+}
+
+/// `release`
+#[derive(Debug, Args)]
+pub struct Release {
+    /// Archives that `bundle` made, all of one version
+    #[arg(required = true, value_name = "BUNDLE")]
+    pub bundles: Vec<Utf8PathBuf>,
+    /// The channel they are published in
+    #[arg(long, value_name = "NAME", default_value = "stable")]
+    pub channel: String,
+    /// The release's folder; one that has releases of this app gets one more
+    #[arg(long, value_name = "DIR")]
+    pub out: Utf8PathBuf,
+    /// Where the folder will be: the address in the scripts [default: none, they look beside themselves]
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// The channel's next sequence number, larger than all before [default: one more]
+    #[arg(long, value_name = "N")]
+    pub sequence: Option<u64>,
+    /// Name only the newest releases, and remove the files of those before them [default: all stay]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Make patches from the release before, where they cost less than an update without
+    #[arg(long)]
+    pub patches: bool,
+    /// Publish bundles that were made with `--no-verify`
+    #[arg(long)]
+    pub allow_unverified: bool,
+    /// Say what would be published; nothing is built or written
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `layout`

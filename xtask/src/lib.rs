@@ -34,6 +34,7 @@ pub mod process;
 pub mod programs;
 pub mod prune;
 pub mod registry;
+pub mod release;
 pub mod report;
 pub mod runpath;
 pub mod runtime;

@@ -12,11 +12,12 @@ use tracing_subscriber::EnvFilter;
 use xtask::addons;
 use xtask::cli::{self, Cli, Command, Global};
 use xtask::commands::{
-    bench, bundle, cache, ci, contract, delta, fuzz, layout, lock, targets, unpack, verify,
+    bench, bundle, cache, ci, contract, delta, fuzz, layout, lock, release, targets, unpack, verify,
 };
 use xtask::config::{self, Choice, Config};
 use xtask::confine::Confinement;
 use xtask::context::Context;
+use xtask::release::bundles::Unverified;
 use xtask::report::Reporter;
 use xtask::target::{self, Target, Targets};
 use xtask::verify::{Checking, VerifyError, explain, sarif, table};
@@ -67,6 +68,7 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
             return Ok(if told.is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Delta(arguments) => delta_command(&context, arguments, cli.global.json),
+        Command::Release(arguments) => release_command(&context, arguments, cli.global.json),
         Command::Schema => schema_command(&context),
         Command::Bench(arguments) => {
             let host = Targets::built_in().host()?.clone();
@@ -410,6 +412,30 @@ fn delta_command(context: &Context, arguments: &cli::Delta, json: bool) -> miett
     };
     let cost = delta::run(context, &path(&arguments.old), &path(&arguments.new), &options)?;
     print(&if json { to_json(&cost)? } else { cost.table() })
+}
+
+fn release_command(context: &Context, arguments: &cli::Release, json: bool) -> miette::Result<()> {
+    let path = |path: &Utf8PathBuf| context.current_dir.join(path);
+    let base = arguments.base_url.as_deref().map(str::parse).transpose()?;
+    let options = release::Options {
+        bundles: arguments.bundles.iter().map(path).collect(),
+        channel: arguments.channel.clone(),
+        out: path(&arguments.out),
+        base,
+        sequence: arguments.sequence,
+        keep: arguments.keep.map(|keep| keep as usize),
+        patches: arguments.patches,
+        unverified: match arguments.allow_unverified {
+            true => Unverified::Allowed,
+            false => Unverified::Refused,
+        },
+    };
+    if arguments.dry_run {
+        let planned = release::dry_run(context, &options)?;
+        return print(&if json { to_json(&planned)? } else { planned.table() });
+    }
+    let done = release::run(context, &options)?;
+    print(&if json { to_json(&done)? } else { done.table() })
 }
 
 fn schema_command(context: &Context) -> miette::Result<()> {

@@ -9,6 +9,7 @@ pub mod delta;
 pub mod fuzz;
 pub mod layout;
 pub mod lock;
+pub mod release;
 pub mod targets;
 pub mod unpack;
 pub mod verify;

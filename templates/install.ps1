@@ -1,0 +1,243 @@
+# Installs {{ app }} {{ version }} on Windows.
+#
+{% if base %}
+#   irm {{ base }}/{{ script }} | iex
+#   & ([scriptblock]::Create((irm {{ base }}/{{ script }}))) --help
+{% else %}
+#   powershell -ExecutionPolicy Bypass -File {{ script }}
+#       beside the other files of the release, or with GANGWAY_BASE_URL set to their address
+{% endif %}
+#
+# It finds out what machine this is, downloads the installer for it (a program of a few megabytes), compares that with the
+# SHA-256 written here, and starts it. For Windows PowerShell 5.1 and PowerShell 7; no administrator is needed.
+#
+# The outer braces end with the last character of the script: PowerShell does nothing of half a download.
+if ($true) {
+& {
+    param([string[]] $Given, [string] $Script)
+
+    Set-StrictMode -Version 2.0
+    $ErrorActionPreference = 'Stop'
+    # Drawing it takes longer than the download.
+    $ProgressPreference = 'SilentlyContinue'
+
+    $app = {{ app | ps1 }}
+    $version = {{ version | ps1 }}
+    $channel = {{ channel | ps1 }}
+    $published = {{ base | ps1 }}
+    $installers = @{
+{% for installer in installers %}
+        {{ installer.machine | ps1 }} = @{
+            Name = {{ installer.name | ps1 }}
+            Size = {{ installer.size | ps1 }}
+            Sha256 = {{ installer.sha256 | ps1 }}
+        }
+{% endfor %}
+    }
+
+    # Standard output is the installer's: people ask it for JSON.
+    function Say([string] $Text) {
+        [Console]::Error.WriteLine("${app}: $Text")
+    }
+
+    function Stop-Here([string] $Text, [string] $Help) {
+        if ($Help) { $Text = "$Text`n  $Help" }
+        throw "${app}: error: $Text"
+    }
+
+    function Show-Usage {
+        @(
+            "Installs $app $version."
+            ''
+            'usage: {{ script }} [OPTION]...'
+{% if base %}
+            '       & ([scriptblock]::Create((irm {{ base }}/{{ script }}))) [OPTION]...'
+{% endif %}
+            ''
+            '  --from ADDRESS   take everything from this mirror (https://...) or folder [default: $env:GANGWAY_BASE_URL,'
+            '                   else the script''s own folder if the files are there{% if base %}, else {{ base }}{% endif %}]'
+            '  --dry-run        say what would be done, and do nothing'
+            '  --help           print this'
+            ''
+            'Other options are handed to the installer, for instance --system (for all users), --prefix DIR, --bin-dir DIR'
+            'and --yes. The installer is put into $env:TEMP for a moment.'
+        ) | Write-Output
+    }
+
+    # What the machine is. A shell that is emulated is told of another processor; the machine's own environment is not.
+    function Get-Machine {
+        if ((Get-Variable -Name IsWindows -ErrorAction SilentlyContinue) -and -not $IsWindows) {
+            Stop-Here 'this script is for Windows' 'on Linux and macOS: sh install.sh'
+        }
+        $key = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
+        $native = (Get-ItemProperty -Path $key -ErrorAction SilentlyContinue).PROCESSOR_ARCHITECTURE
+        foreach ($told in @($native, $env:PROCESSOR_ARCHITEW6432, $env:PROCESSOR_ARCHITECTURE)) {
+            switch ($told) {
+                'ARM64' { return 'windows-arm64' }
+                'AMD64' { return 'windows-x64' }
+                'x86' { Stop-Here "there is no $app for 32-bit Windows" }
+            }
+        }
+        Stop-Here "there is no $app for this processor"
+    }
+
+    # The installer for the machine. Windows on ARM runs programs for x64 too.
+    function Get-Installer([string] $Machine) {
+        $fitting = @($Machine)
+        if ($Machine -eq 'windows-arm64') { $fitting += 'windows-x64' }
+        foreach ($name in $fitting) {
+            if ($installers.ContainsKey($name)) { return $installers[$name] }
+        }
+        Stop-Here "there is no $app $version for $Machine" 'there is one for: {{ machines }}'
+    }
+
+    # Where the release is: an address or a folder.
+    function Get-Base([string] $From, [hashtable] $Installer) {
+        $base = $From
+        if (-not $base -and $Script) {
+            $beside = Split-Path -Parent $Script
+            $installerThere = Test-Path -LiteralPath (Join-Path $beside $Installer.Name) -PathType Leaf
+            $channelThere = Test-Path -LiteralPath (Join-Path $beside "$channel.json") -PathType Leaf
+            if ($installerThere -and $channelThere) { $base = $beside }
+        }
+        if (-not $base) { $base = $published }
+        if (-not $base) {
+            Stop-Here "this script does not know where the files of $app $version are, and they are not beside it" `
+                'name the address or the folder: --from ADDRESS, or the variable GANGWAY_BASE_URL'
+        }
+        if ($base -match '^file:///') { $base = ([uri] $base).LocalPath }
+        if ($base -match '^https?://') {
+            Confirm-Encrypted $base
+            return $base.TrimEnd('/')
+        }
+        if ($base -match '^[A-Za-z][A-Za-z0-9+.-]+://') { Stop-Here "``$base`` is neither an https address nor a folder" }
+        if (-not (Test-Path -LiteralPath $base -PathType Container)) { Stop-Here "there is no folder ``$base``" }
+        return (Resolve-Path -LiteralPath $base).ProviderPath
+    }
+
+    # Nothing comes in clear text, but from this machine itself.
+    function Confirm-Encrypted([string] $Base) {
+        $address = [uri] $Base
+        if ($address.Scheme -eq 'http' -and -not $address.IsLoopback) {
+            Stop-Here "``$(Get-Shown $Base)`` is not encrypted" 'name an address that begins with https://'
+        }
+    }
+
+    # A password is for the server, not for the screen.
+    function Get-Shown([string] $Base) {
+        return $Base -replace '^(https?://)[^/@]*@', '$1'
+    }
+
+    function Get-Download([string] $Address, [string] $To) {
+        $options = @{ Uri = $Address; OutFile = $To; UseBasicParsing = $true }
+        if ($PSVersionTable.PSVersion.Major -lt 6) {
+            # The default of .NET Framework may be TLS 1.0; and unlike PowerShell 7 it does not read the variable.
+            [Net.ServicePointManager]::SecurityProtocol = `
+                [Net.ServicePointManager]::SecurityProtocol -bor [Net.SecurityProtocolType]::Tls12
+            if ($env:HTTPS_PROXY -and $Address -match '^https:') { $options.Proxy = $env:HTTPS_PROXY }
+        }
+        try {
+            Invoke-WebRequest @options
+        } catch {
+            Stop-Here "cannot download ``$(Get-Shown $Address)``: $($_.Exception.Message)" `
+                'behind a proxy, set HTTPS_PROXY; a mirror is named by --from ADDRESS or GANGWAY_BASE_URL'
+        }
+    }
+
+    # The file is what this script was made for.
+    function Confirm-Installer([string] $Path, [hashtable] $Installer) {
+        $found = (Get-FileHash -LiteralPath $Path -Algorithm SHA256).Hash.ToLowerInvariant()
+        if ($found -ne $Installer.Sha256) {
+            Stop-Here "``$($Installer.Name)`` is not the installer that belongs to this script; it was not started" `
+                ("its SHA-256 is $found, expected was $($Installer.Sha256)`n" +
+                '  a proxy may have answered in its place, or the script is of another release: get it again')
+        }
+    }
+
+    # Puts the installer into a folder of its own where programs can be started; policies may forbid that for some.
+    function Get-Program([string] $Base, [hashtable] $Installer) {
+        $reasons = @()
+        foreach ($parent in @([IO.Path]::GetTempPath(), $env:LOCALAPPDATA, $env:USERPROFILE)) {
+            if (-not $parent) { continue }
+            $folder = Join-Path $parent ("$app-install-" + [Guid]::NewGuid().ToString('N'))
+            $starts = $false
+            try {
+                $null = New-Item -ItemType Directory -Path $folder
+                $program = Join-Path $folder $Installer.Name
+                if ($Base -match '^https?://') {
+                    Say "downloading the installer ($($Installer.Size)) from $(Get-Shown $Base)"
+                    Get-Download "$Base/$($Installer.Name)" $program
+                } else {
+                    Copy-Item -LiteralPath (Join-Path $Base $Installer.Name) -Destination $program
+                }
+                Confirm-Installer $program $Installer
+                # What came by way of a browser or a stick is marked as a stranger's; its digest says whose it is.
+                Unblock-File -LiteralPath $program -ErrorAction SilentlyContinue
+                $null = & $program --version
+                $starts = $true
+                return $program
+            } catch [Management.Automation.RuntimeException] {
+                # Our own words are the last ones.
+                if ($_.Exception.Message.StartsWith("${app}: error:")) { throw }
+                $reasons += "${parent}: $($_.Exception.Message)"
+            } catch {
+                $reasons += "${parent}: $($_.Exception.Message)"
+            } finally {
+                if (-not $starts) { Remove-Item -LiteralPath $folder -Recurse -Force -ErrorAction SilentlyContinue }
+            }
+        }
+        Stop-Here "the installer cannot be started: $($reasons -join '; ')" 'set TEMP to a folder where programs may be started'
+    }
+
+    $from = $env:GANGWAY_BASE_URL
+    $isDryRun = $false
+    $hasChannel = $false
+    $rest = @()
+    for ($index = 0; $index -lt $Given.Count; $index++) {
+        $argument = $Given[$index]
+        switch -CaseSensitive -Regex ($argument) {
+            '^(-h|--help)$' { Show-Usage; return }
+            '^--dry-run$' { $isDryRun = $true; break }
+            '^--from$' {
+                $index++
+                if ($index -ge $Given.Count) { Stop-Here '--from needs an address or a folder' }
+                $from = $Given[$index]
+                break
+            }
+            '^--from=' { $from = $argument.Substring('--from='.Length); break }
+            '^--channel(=|$)' { $hasChannel = $true; $rest += $argument; break }
+            default { $rest += $argument }
+        }
+    }
+    $machine = Get-Machine
+    $installer = Get-Installer $machine
+    $base = Get-Base $from $installer
+    $arguments = @('install', '--from', $base)
+    if (-not $hasChannel) { $arguments += @('--channel', $channel) }
+    $arguments += $rest
+    if ($isDryRun) {
+        @(
+            "would install $app $version for $machine"
+            "  from       $(Get-Shown $base)"
+            "  installer  $($installer.Name) ($($installer.Size))"
+            "  SHA-256    $($installer.Sha256)"
+            "  then       $($installer.Name) install --from $(Get-Shown $base) $($arguments[3..($arguments.Count - 1)])"
+            'nothing was done'
+        ) | Write-Output
+        return
+    }
+    $program = Get-Program $base $installer
+    try {
+        # Not in a function: what it says would be the function's value, and no more the screen's.
+        & $program @arguments
+        $code = $LASTEXITCODE
+    } finally {
+        Remove-Item -LiteralPath (Split-Path -Parent $program) -Recurse -Force -ErrorAction SilentlyContinue
+    }
+    if ($code -ne 0) {
+        # Whoever pasted the line has this window, which `exit` would close.
+        if ($Script) { exit $code }
+        throw "${app}: the installer ended with $code"
+    }
+} -Given $args -Script $PSCommandPath
+}
