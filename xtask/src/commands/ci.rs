@@ -178,6 +178,24 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
+/// The installation script in roots of one shell and a few programs each.
+const SHELLS: Check<'_> = Check {
+    purpose: "the installation script in five shells",
+    arguments: &[
+        "test",
+        "--profile",
+        "xtask",
+        "--package",
+        "e2e",
+        "--test",
+        "install_script",
+        "--",
+        "--ignored",
+    ],
+    environment: &[],
+    help: "the failed tests are named above; CONTRIBUTING.md says what they need",
+};
+
 /// A server that the shared cache is tried at.
 struct Server {
     /// Names the command that starts it.
@@ -215,6 +233,7 @@ pub fn run(context: &Context) -> Result<(), CiError> {
     context.reporter.done("Checking", "inputs that nobody made");
     fuzz::run(context, None, FUZZ_SECONDS)?;
     device(context, checkout)?;
+    shells(context, checkout)?;
     SERVERS.iter().try_for_each(|server| shared_cache(context, checkout, server))?;
     cross(context, checkout)?;
     advisories(context, checkout)
@@ -242,6 +261,19 @@ fn device(context: &Context, checkout: &Utf8Path) -> Result<(), CiError> {
     }
     let purpose = DEVICE.purpose;
     context.reporter.warn(format!("NOT CHECKED: {purpose}; there is no `/usr/sbin/sshd`"));
+    Ok(())
+}
+
+/// Neither are five shells.
+fn shells(context: &Context, checkout: &Utf8Path) -> Result<(), CiError> {
+    const VARIABLE: &str = "GANGWAY_TEST_SHELLS";
+    if context.variable(VARIABLE).is_some() {
+        return start(context, checkout, &SHELLS);
+    }
+    let purpose = SHELLS.purpose;
+    context
+        .reporter
+        .warn(format!("NOT CHECKED: {purpose}; `{VARIABLE}` names no folder with them"));
     Ok(())
 }
 
