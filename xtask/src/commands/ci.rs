@@ -139,6 +139,8 @@ const CROSS: Check<'_> = Check {
         "macos",
         "--test",
         "prebuilt",
+        "--test",
+        "release",
         "--",
         "--ignored",
     ],

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::programs::{self, Program};
 use crate::release::address::Address;
 use crate::release::bundles::{self, Checked, Unverified, named_file};
-use crate::release::folder::{self, By, Incoming, Locked, State};
+use crate::release::folder::{self, Incoming, Locked, State};
 use crate::release::plan::{self, Identity, Machine, Publication};
 use crate::release::{ReleaseError, scripts};
 use crate::summary::size;
@@ -118,6 +118,12 @@ pub fn run(context: &Context, options: &Options) -> Result<Done, ReleaseError> {
     locked.compare(&files)?;
     files.extend(work.add_patches(context, options, scratch)?);
     files.extend(work.add_installers(context, &options.out)?);
+    let version = &work.release.version;
+    let is_first = plan::published(work.existing.as_ref(), version).is_none();
+    if let Some(newest) = plan::is_older(work.existing.as_ref(), version).filter(|_| is_first) {
+        let told = "whoever updates goes back to it";
+        context.reporter.warn(format!("{version} becomes the newest after {newest}: {told}"));
+    }
     let Publication { channel, is_new, dropped } = plan::publish(
         work.existing.as_ref(),
         &work.identity,
@@ -214,7 +220,7 @@ impl Work {
             let list = scratch.join(list_of(entry));
             for path in [path, list.clone()] {
                 let name = path.file_name().unwrap_or_default().to_owned();
-                files.push(Incoming { file: named_file(name, &path)?, from: path, by: By::Copy });
+                files.push(Incoming { file: named_file(name, &path)?, from: path });
             }
             entry.patches = Some(named_file(list_of(entry), &list)?);
         }
@@ -229,12 +235,12 @@ impl Work {
     ) -> Result<Vec<Incoming>, ReleaseError> {
         let (mut files, mut missing) = (Vec::new(), Vec::new());
         for Machine { triple, .. } in &self.machines {
-            let published =
-                plan::published_installer(self.existing.as_ref(), &self.release.version, triple);
-            match published {
+            let published = plan::published(self.existing.as_ref(), &self.release.version);
+            let published = published.map(|release| release.installers.iter());
+            match published.and_then(|mut all| all.find(|known| known.triple == *triple)) {
                 Some(InstallerProgram { file, .. }) if folder::state(out, file)? == State::Kept => {
                     let (file, from) = (file.clone(), out.join(&file.name));
-                    files.push(Incoming { file, from, by: By::Copy });
+                    files.push(Incoming { file, from });
                 }
                 _ => missing.push(triple.as_str()),
             }
@@ -259,7 +265,7 @@ impl Work {
                 None => installers
                     .push(InstallerProgram { triple: triple.to_owned(), file: file.clone() }),
             }
-            files.push(Incoming { file, from, by: By::Copy });
+            files.push(Incoming { file, from });
         }
         self.release.installers.sort_by(|one, other| one.triple.cmp(&other.triple));
         Ok(files)
@@ -342,11 +348,8 @@ fn existing(out: &Utf8Path, identity: &Identity) -> Result<Option<Channel>, Rele
 /// The archive and the copy of its manifest.
 fn incoming(bundle: &Checked) -> [Incoming; 2] {
     let Checked { archive, copy, entry, .. } = bundle;
-    let of = |file: &NamedFile, from: &Utf8PathBuf| Incoming {
-        file: file.clone(),
-        from: from.clone(),
-        by: By::Link,
-    };
+    let of =
+        |file: &NamedFile, from: &Utf8PathBuf| Incoming { file: file.clone(), from: from.clone() };
     [of(&entry.archive, archive), of(&entry.manifest, copy)]
 }
 

@@ -82,7 +82,14 @@ mod tests {
         insta::assert_snapshot!(
             ["example.com", "http://example.com", "ftp://example.com", "https://me:secret@example.com", "https://example.com/?a", "https://example.com/$(id)"]
                 .map(refused).join("\n"),
-            @""
+            @"
+            `example.com` cannot be where the release is: it is no URL
+            `http://example.com` cannot be where the release is: it is not encrypted
+            `ftp://example.com` cannot be where the release is: it is no URL of a server
+            `https://me:secret@example.com` cannot be where the release is: everybody would read the password
+            `https://example.com/?a` cannot be where the release is: names of files are put behind it
+            `https://example.com/$(id)` cannot be where the release is: shells would not take it for one word
+            "
         );
     }
 }

@@ -14,19 +14,8 @@ use super::{ReleaseError, bundles};
 pub struct Incoming {
     /// What it will be.
     pub file: NamedFile,
-    /// Where it is now.
+    /// Where it is now. It is copied: with a hard link, whoever overwrote it there would change what is published.
     pub from: Utf8PathBuf,
-    /// How it comes here.
-    pub by: By,
-}
-
-/// How a file comes into the folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// As another name of the same file where that is possible: nobody changes archives in place.
-    Link,
-    /// As a file of its own.
-    Copy,
 }
 
 /// What became of a file.
@@ -79,11 +68,7 @@ impl Locked {
         let path = self.folder.join(&incoming.file.name);
         let partial = self.partial(&incoming.file.name)?;
         let failed = |source| write(&path, source);
-        let is_linked =
-            incoming.by == By::Link && fs_err::hard_link(&incoming.from, &partial).is_ok();
-        if !is_linked {
-            fs_err::copy(&incoming.from, &partial).map_err(failed)?;
-        }
+        fs_err::copy(&incoming.from, &partial).map_err(failed)?;
         File::open(&partial).and_then(|file| file.sync_all()).map_err(failed)?;
         fs_err::rename(&partial, &path).map_err(failed)
     }

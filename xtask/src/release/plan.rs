@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gangway_artifact::trust::{Bundle, CHANNEL_VERSION, Channel, InstallerProgram, Release};
+use gangway_artifact::trust::{Bundle, CHANNEL_VERSION, Channel, Release};
 use gangway_artifact::{Libc, Os, Platform, TargetName};
 
 use super::ReleaseError;
@@ -38,7 +38,7 @@ pub fn release(
     version: &str,
     bundles: Vec<Bundle>,
 ) -> Result<Release, ReleaseError> {
-    let published = existing.and_then(|channel| published(channel, version));
+    let published = published(existing, version);
     let empty =
         || Release { version: version.to_owned(), bundles: Vec::new(), installers: Vec::new() };
     let mut release = published.cloned().unwrap_or_else(empty);
@@ -110,6 +110,14 @@ pub fn before<'a>(
         .find_map(|release| release.bundles.iter().find(|bundle| bundle.target == *target))
 }
 
+/// The channel's newest version, if `version` is an older one: people would go back to it.
+#[must_use]
+pub fn is_older(existing: Option<&Channel>, version: &str) -> Option<String> {
+    let newest = &existing?.releases.first()?.version;
+    let read = |version: &str| nodejs_semver::Version::parse(version).ok();
+    (read(version)? < read(newest)?).then(|| newest.clone())
+}
+
 /// A kind of machine that a release has bundles for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Machine {
@@ -147,17 +155,8 @@ fn machine(Platform { os, cpu, .. }: Platform, targets: &Targets) -> Result<Mach
     Ok(Machine { triple, name: format!("{word}-{}", cpu.as_str()) })
 }
 
-/// The installer for `triple` that was published with `version`.
+/// What is published of `version`.
 #[must_use]
-pub fn published_installer<'a>(
-    existing: Option<&'a Channel>,
-    version: &str,
-    triple: &str,
-) -> Option<&'a InstallerProgram> {
-    let release = published(existing?, version)?;
-    release.installers.iter().find(|installer| installer.triple == triple)
-}
-
-fn published<'a>(channel: &'a Channel, version: &str) -> Option<&'a Release> {
-    channel.releases.iter().find(|release| release.version == version)
+pub fn published<'a>(existing: Option<&'a Channel>, version: &str) -> Option<&'a Release> {
+    existing?.releases.iter().find(|release| release.version == version)
 }

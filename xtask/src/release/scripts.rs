@@ -99,7 +99,9 @@ fn render_one(template: &str, source: &str, release: &Release<'_>) -> String {
         ("installers", Value::from(rows.collect::<Vec<_>>())),
         ("machines", Value::from(machines.join(", "))),
     ]);
-    let rendered = environment().render_named_str(template, source, values);
+    // In checkouts, scripts for Windows have that system's ends of lines.
+    let source = source.replace("\r\n", "\n");
+    let rendered = environment().render_named_str(template, &source, values);
     rendered.expect("the templates are ours, and tests render them")
 }
 

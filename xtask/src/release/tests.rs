@@ -8,7 +8,7 @@ use gangway_artifact::{Digest, Manifest, VerificationStatus};
 
 use super::bundles::Unverified;
 use super::folder::State;
-use super::scripts;
+use super::{plan, scripts};
 use crate::commands::release::{self, Done, Options};
 use crate::context::Context;
 use crate::native::Natives;
@@ -123,7 +123,24 @@ fn a_folder_from_nothing() {
     let releases = Releases::new();
     let bundles = ["linux-x64", "jetson", "macos-arm64"].map(|t| releases.bundle("1.0.0", t, "x"));
     let done = releases.publish(&bundles);
-    insta::assert_snapshot!(done.table().replace(releases.sandbox.root.as_str(), "~"), @"");
+    insta::assert_snapshot!(done.table().replace(releases.sandbox.root.as_str(), "~"), @"
+    a 1.0.0 in ~/out: stable, number 1
+
+      added          669 B  a-1.0.0-jetson.tar.zst
+      added          660 B  a-1.0.0-jetson.manifest.json
+      added          667 B  a-1.0.0-linux-x64.tar.zst
+      added          661 B  a-1.0.0-linux-x64.manifest.json
+      added          659 B  a-1.0.0-macos-arm64.tar.zst
+      added          645 B  a-1.0.0-macos-arm64.manifest.json
+      added           24 B  a-installer-1.0.0-aarch64-apple-darwin
+      added           30 B  a-installer-1.0.0-aarch64-unknown-linux-musl
+      added           29 B  a-installer-1.0.0-x86_64-unknown-linux-musl
+      added       12.57 kB  install.sh
+      added       10.73 kB  install.ps1
+      added        1.89 kB  stable.json
+
+      curl -fsSL https://example.com/a/install.sh | sh
+    ");
     let channel = releases.channel();
     assert_eq!(channel.sequence, 1);
     // Whatever is named is there, and as it is named.
@@ -153,6 +170,11 @@ fn again_is_the_same() {
     let done = releases.publish(std::slice::from_ref(&bundle));
     assert_eq!(releases.files(), files);
     assert!(done.states().all(|state| state == State::Kept), "{done:?}");
+    // What is published stays what it is, whatever becomes of the archive it was made of.
+    let bytes = fs_err::read(&bundle).expect("it is there");
+    fs_err::write(&bundle, "overwritten in place").expect("it is ours");
+    assert_eq!(releases.files(), files);
+    fs_err::write(&bundle, bytes).expect("it is ours");
     // From the same bundles another folder gets the same bytes.
     let elsewhere =
         Options { out: releases.sandbox.root.join("other"), ..releases.options(&[bundle]) };
@@ -204,6 +226,17 @@ fn only_the_newest_are_kept() {
 }
 
 #[test]
+fn an_older_version_is_told() {
+    let releases = Releases::new();
+    releases.publish(&[releases.bundle("1.10.0", "linux-x64", "x")]);
+    let is_older = |version| plan::is_older(Some(&releases.channel()), version);
+    assert!(is_older("1.9.0").is_some_and(|newest| newest == "1.10.0"));
+    assert!(
+        is_older("1.10.0").is_none() && is_older("1.10.1").is_none() && is_older("x").is_none()
+    );
+}
+
+#[test]
 fn patches_where_they_pay() {
     let releases = Releases::new();
     // What no compressor makes smaller, and then almost the same.
@@ -251,7 +284,31 @@ fn what_is_refused() {
     let changed = releases.bundle("1.0.0", "linux-x64", "something else");
     said.push(refused(&[changed]));
     said.push(refused(&[releases.sandbox.write("bundles/a.tar.gz", "")]));
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @"
+    × `~/bundles/a-1.0.0-linux-x64.tar.zst` is of a 1.0.0, and the others are of a 2.0.0
+    help: a release is one version of one app: publish the others by a command of their own
+
+    × `~/bundles/a-1.0.0-linux-x64.tar.zst` and `~/bundles/a-1.0.0-linux-x64.tar.zst` are both for linux-x64
+    help: name one of them
+
+    × the sequence number 1 is not larger than 1, which is published already
+    help: leave `--sequence` out: it is one more each time
+
+    × `../x` cannot be the name of a channel: names of files are made of it
+    help: use letters, digits, `.`, `-`, `_` and `+`, and begin with a letter or digit
+
+    × `~/bundles/a-2.0.0-linux-arm64.manifest.json` is not the manifest in `~/bundles/a-2.0.0-linux-arm64.tar.zst`
+    help: they belong together: bundle both anew
+
+    × `~/bundles/a-2.1.0-linux-x64.tar.zst` was made with `--no-verify`: nobody knows whether it runs on what its target promises
+    help: bundle it without `--no-verify`, or publish it with `--allow-unverified`
+
+    × a 1.0.0 is published already, with another bundle for linux-x64
+    help: people have it: give what you have a version of its own
+
+    × `~/bundles/a.tar.gz` is no `.tar.zst`
+    help: name archives that `cargo xtask bundle` made: what is installed is unpacked from those, and updates fetch parts of them
+    ");
 }
 
 #[test]
@@ -299,5 +356,12 @@ fn a_dry_run_writes_nothing() {
     let options = releases.options(&[releases.bundle("1.0.0", "linux-x64", "x")]);
     let planned = release::dry_run(&releases.context, &options).expect("it could be published");
     assert!(!Utf8Path::new(&releases.out).exists());
-    insta::assert_snapshot!(planned.table().replace(releases.sandbox.root.as_str(), "~"), @"");
+    insta::assert_snapshot!(planned.table().replace(releases.sandbox.root.as_str(), "~"), @"
+    a 1.0.0 would be in ~/out: stable
+
+      added          667 B  a-1.0.0-linux-x64.tar.zst
+      added          661 B  a-1.0.0-linux-x64.manifest.json
+
+      installers for x86_64-unknown-linux-musl
+    ");
 }
