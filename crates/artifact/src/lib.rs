@@ -18,6 +18,8 @@ mod path;
 mod python;
 pub mod report;
 mod target;
+#[cfg(feature = "trial")]
+pub mod trial;
 pub mod trust;
 mod verification;
 mod version;

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::trial::probe::{self, Address, End};
+use gangway_artifact::trial::{Probe, Start, filled};
 use serde::Serialize;
 
 use super::place::{Place, Program};
-use super::plan::{Action, Probe, Start, Step, filled};
-use super::probe::{self, Address, End};
+use super::plan::{Action, Step};
 use super::running::{self, Running, STEP, TERM};
 use crate::process::Ending;
 
@@ -248,10 +249,10 @@ impl Taken<'_> {
                 let there = self.home.join(socket);
                 let here = self.room.sockets.join(self.home.file_name().unwrap_or_default());
                 device.forward(&format!("{here}:{there}")).map_err(failed)?;
-                Ok(Address { end: End::Socket(here), path: path.clone() })
+                Ok(Address { end: End::Socket(here.into()), path: path.clone() })
             }
             (Probe::Socket { socket, path }, _) => {
-                Ok(Address { end: End::Socket(self.home.join(socket)), path: path.clone() })
+                Ok(Address { end: End::Socket(self.home.join(socket).into()), path: path.clone() })
             }
             (Probe::Command { .. }, _) => Err("a command has no address".to_owned()),
         }
@@ -272,7 +273,7 @@ impl Taken<'_> {
             fs_err::create_dir_all(self.home)
                 .map_err(|error| self.unable("make a folder", &error))?;
         }
-        let fill = |text: &String| filled(text, port, self.home);
+        let fill = |text: &String| filled(text, port, self.home.as_str());
         let args: Vec<String> = args.iter().map(fill).collect();
         let env: Vec<(String, String)> =
             self.room.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect();

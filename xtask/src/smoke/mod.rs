@@ -12,7 +12,6 @@ pub mod execute;
 pub mod host;
 pub mod place;
 pub mod plan;
-mod probe;
 mod running;
 
 use std::collections::BTreeMap;

@@ -5,20 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use camino::Utf8Path;
 use gangway_abi::{CLibrary, Facts, Format, Machine};
-use gangway_artifact::{BundlePath, Cpu, Libc, Manifest, Os, Platform, ServiceHealth};
+use gangway_artifact::trial::{self, Probe, Start};
+use gangway_artifact::{BundlePath, Cpu, Libc, Manifest, Os, Platform};
 
 use crate::runtime::NodeAbi;
 
 /// How much longer everything takes where instructions are translated.
 const EMULATED: u32 = 10;
-
-/// What stands for a free port in arguments and variables.
-pub(super) const PORT: &str = "{port}";
-
-/// What stands for the empty folder that a program starts in.
-pub(super) const HOME: &str = "{home}";
 
 /// One thing to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,43 +41,6 @@ pub enum Action {
     Skip(String),
 }
 
-/// A program of the bundle and what it is given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
-    /// The program: a path in the bundle.
-    pub program: String,
-    /// Its arguments.
-    pub args: Vec<String>,
-    /// How long it may take to end, or to become well.
-    pub timeout: Duration,
-}
-
-/// How a program that runs is asked whether it is well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probe {
-    /// At a port, by the path of a GET request, or by connecting alone.
-    Port {
-        /// The port; none where a free one is told to the program.
-        fixed: Option<u16>,
-        /// The path.
-        path: Option<String>,
-    },
-    /// At a Unix socket.
-    Socket {
-        /// The socket: absolute, or relative to the folder the program starts in.
-        socket: String,
-        /// The path of a GET request.
-        path: Option<String>,
-    },
-    /// By another program that ends with 0.
-    Command {
-        /// The program: a path in the bundle.
-        program: String,
-        /// Its arguments.
-        args: Vec<String>,
-    },
-}
-
 /// Whether instructions are those of the machine's own processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -100,101 +57,26 @@ pub fn steps(
     addons: &BTreeMap<BundlePath, Option<Facts>>,
     pace: Pace,
 ) -> Vec<Step> {
-    let times = Times { factor: if pace == Pace::Emulated { EMULATED } else { 1 } };
-    let timeout = times.seconds(manifest.smoke.timeout_seconds);
-    let suffix = if manifest.platform.os == Os::Win32 { ".exe" } else { "" };
-    let program = |name: &str| format!("bin/{name}{suffix}");
-    let mut steps = Vec::new();
-    let gateway_name = manifest.health.as_ref().map(|health| &health.entrypoint);
-    // What serves the health is tried by it, and need not know a version.
-    let others = manifest.entrypoints.iter().filter(|this| Some(&this.name) != gateway_name);
-    for entrypoint in others {
-        let args = manifest.smoke.version_args.clone();
-        let name = format!("{} {}", entrypoint.name, args.join(" ")).trim_end().to_owned();
-        let action = match args.is_empty() {
-            true => Action::Skip("`version-args` in [smoke] is empty".to_owned()),
-            false => Action::Run(Start { program: program(&entrypoint.name), args, timeout }),
-        };
-        steps.push(Step { name, action });
-    }
-    steps.extend(addons.iter().map(|(addon, facts)| Step {
+    let factor = if pace == Pace::Emulated { EMULATED } else { 1 };
+    let trial = trial::of(manifest, factor);
+    let timeout =
+        Duration::from_secs(u64::from(manifest.smoke.timeout_seconds) * u64::from(factor));
+    let loads = addons.iter().map(|(addon, facts)| Step {
         name: format!("load {addon}"),
         action: load(manifest, addon, facts.as_ref(), addons, timeout),
-    }));
-    steps.extend(manifest.services.iter().map(|service| {
-        let given = manifest.smoke.service_args.get(&service.name);
-        let args = given.cloned().unwrap_or_default();
-        let name = format!("service {}", service.name);
-        let program = program(&service.name);
-        let action = match &service.health {
-            None => Action::Skip("its [[service]] has no `health` to ask for".to_owned()),
-            Some(health) => match service_probe(health, &args, &program, manifest.platform.os) {
-                Ok(probe) => {
-                    let timeout = times.seconds(health.timeout_seconds);
-                    Action::Serve(Start { program, args, timeout }, probe)
-                }
-                Err(reason) => Action::Skip(reason),
-            },
+    });
+    let last = trial.services.into_iter().chain([trial.gateway]);
+    trial.entrypoints.into_iter().map(Step::from).chain(loads).chain(last.map(Step::from)).collect()
+}
+
+impl From<trial::Step> for Step {
+    fn from(step: trial::Step) -> Self {
+        let action = match step.action {
+            trial::Action::Run(start) => Action::Run(start),
+            trial::Action::Serve(start, probe) => Action::Serve(start, probe),
+            trial::Action::Skip(reason) => Action::Skip(reason),
         };
-        Step { name, action }
-    }));
-    steps.push(gateway(manifest, times, program));
-    steps
-}
-
-#[derive(Clone, Copy)]
-struct Times {
-    factor: u32,
-}
-
-impl Times {
-    fn seconds(self, seconds: u32) -> Duration {
-        Duration::from_secs(u64::from(seconds) * u64::from(self.factor))
-    }
-}
-
-fn gateway(manifest: &Manifest, times: Times, program: impl Fn(&str) -> String) -> Step {
-    let Some(health) = &manifest.health else {
-        return Step {
-            name: "gateway".to_owned(),
-            action: Action::Skip("the manifest has no [health] to ask for".to_owned()),
-        };
-    };
-    let args = manifest.smoke.gateway_args.clone();
-    let probe = Probe::Port {
-        fixed: fixed(health.port, &args, &manifest.smoke.env),
-        path: Some(health.path.clone()),
-    };
-    let timeout = times.seconds(health.timeout_seconds);
-    let start = Start { program: program(&health.entrypoint), args, timeout };
-    Step { name: format!("gateway {}", health.path), action: Action::Serve(start, probe) }
-}
-
-fn fixed(port: u16, args: &[String], env: &BTreeMap<String, String>) -> Option<u16> {
-    let is_told = args.iter().chain(env.values()).any(|text| text.contains(PORT));
-    (!is_told).then_some(port)
-}
-
-fn service_probe(
-    health: &ServiceHealth,
-    args: &[String],
-    program: &str,
-    os: Os,
-) -> Result<Probe, String> {
-    match (&health.socket, health.port) {
-        (Some(_), _) if os == Os::Win32 => {
-            Err("its health is asked at a Unix socket, and Windows has none".to_owned())
-        }
-        (Some(socket), _) => {
-            Ok(Probe::Socket { socket: socket.clone(), path: health.path.clone() })
-        }
-        (None, Some(port)) => Ok(Probe::Port {
-            fixed: fixed(port, args, &BTreeMap::new()),
-            path: health.path.clone(),
-        }),
-        (None, None) => {
-            Ok(Probe::Command { program: program.to_owned(), args: health.command.clone() })
-        }
+        Self { name: step.name, action }
     }
 }
 
@@ -284,16 +166,6 @@ fn foreign(facts: &Facts, platform: &Platform) -> Option<String> {
             (elf.c_library() == Some(other)).then(|| "it is for another C library".to_owned())
         }
         _ => None,
-    }
-}
-
-/// Puts what is known while it runs into an argument or variable.
-#[must_use]
-pub(super) fn filled(text: &str, port: Option<u16>, home: &Utf8Path) -> String {
-    let text = text.replace(HOME, home.as_str());
-    match port {
-        Some(port) => text.replace(PORT, &port.to_string()),
-        None => text,
     }
 }
 
@@ -424,12 +296,5 @@ mod tests {
         ] {
             assert!(matches!(said(&[useless]), Action::Load { .. }), "{useless:?}");
         }
-    }
-
-    #[test]
-    fn what_is_filled_in() {
-        let home = Utf8Path::new("/h");
-        assert_eq!(filled("{home}/x:{port}", Some(80), home), "/h/x:80");
-        assert_eq!(filled("{port}", None, home), "{port}");
     }
 }

@@ -1,10 +1,9 @@
 //! Asking a program that runs whether it is well.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use camino::Utf8PathBuf;
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -14,27 +13,30 @@ const SETTLED: Duration = Duration::from_millis(300);
 
 /// Where a program is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub struct Address {
     /// The end to connect to.
-    pub(super) end: End,
+    pub end: End,
     /// The path of a GET request; without one, to connect is enough.
-    pub(super) path: Option<String>,
+    pub path: Option<String>,
 }
 
 /// An end to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// A port of the loopback interface.
     Port(u16),
     /// A Unix socket.
-    Socket(Utf8PathBuf),
+    Socket(PathBuf),
 }
 
 impl Address {
     /// Nothing when the program is well; else what it says instead.
-    pub(super) fn ask(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// With that, for people.
+    pub fn ask(&self) -> Result<(), String> {
         let asked = match &self.end {
-            End::Port(port) => TcpStream::connect(("127.0.0.1", *port)).and_then(|stream| {
+            End::Port(port) => loopback(*port).and_then(|stream| {
                 stream.set_read_timeout(Some(self.patience()))?;
                 self.talk(stream)
             }),
@@ -47,14 +49,14 @@ impl Address {
     }
 
     #[cfg(unix)]
-    fn socket(&self, socket: &camino::Utf8Path) -> io::Result<Result<(), String>> {
+    fn socket(&self, socket: &Path) -> io::Result<Result<(), String>> {
         let stream = std::os::unix::net::UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(self.patience()))?;
         self.talk(stream)
     }
 
     #[cfg(not(unix))]
-    fn socket(&self, _: &camino::Utf8Path) -> io::Result<Result<(), String>> {
+    fn socket(&self, _: &Path) -> io::Result<Result<(), String>> {
         Err(io::Error::other("there are no Unix sockets here"))
     }
 
@@ -84,6 +86,13 @@ impl Address {
     }
 }
 
+/// A connection to a port of the loopback interface. Some programs listen on its newer address alone.
+fn loopback(port: u16) -> io::Result<TcpStream> {
+    let connect = |address: SocketAddr| TcpStream::connect_timeout(&address, PATIENCE);
+    connect((Ipv4Addr::LOCALHOST, port).into())
+        .or_else(|error| connect((Ipv6Addr::LOCALHOST, port).into()).map_err(|_| error))
+}
+
 /// The first bytes of an answer: enough to hold its status.
 fn beginning(stream: impl Read) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
@@ -99,12 +108,16 @@ fn is_late(error: &io::Error) -> bool {
 }
 
 /// A port of the loopback interface that nobody listens on.
-pub(super) fn free_port() -> io::Result<u16> {
+///
+/// # Errors
+/// When there is no such interface.
+pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// Whether nobody listens on the port.
-pub(super) fn is_free(port: u16) -> bool {
+#[must_use]
+pub fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
