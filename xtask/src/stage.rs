@@ -535,6 +535,7 @@ fn manifest(
         }),
         services: services.to_vec(),
         tensorrt_plans: plans::declared(tree, &config.plans, &plan.target),
+        state: config.state.iter().filter_map(|state| state.on(plan.platform.os)).collect(),
         smoke: Smoke {
             version_args: config.smoke.version_args.clone(),
             gateway_args: config.smoke.gateway_args.clone(),

@@ -39,6 +39,7 @@ fn config() -> Config {
         smoke: Smoke::default(),
         targets: Vec::new(),
         services: Vec::new(),
+        state: Vec::new(),
         plans: Vec::new(),
         verify: Verify::default(),
     }

@@ -17,6 +17,7 @@ mod manifest;
 mod path;
 mod python;
 pub mod report;
+mod state;
 mod target;
 #[cfg(feature = "trial")]
 pub mod trial;
@@ -37,6 +38,7 @@ pub use manifest::{
 };
 pub use path::{BundlePath, PathError};
 pub use python::{PythonProgram, PythonVersion, PythonVersionError, PythonVersions};
+pub use state::{State, StatePath, StatePathError};
 pub use target::{Cpu, Libc, Os, Platform, TargetName, TargetNameError};
 pub use verification::{Allowance, Verification, VerificationStatus};
 pub use version::{Version, VersionError};

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BundlePath, Contract, Digest, Frame, Platform, PythonVersions, TargetName, Verification,
+    BundlePath, Contract, Digest, Frame, Platform, PythonVersions, State, TargetName, Verification,
     Version, json,
 };
 
@@ -43,6 +43,9 @@ pub struct Manifest {
     /// Compiled models for TensorRT and what they were made with, sorted by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tensorrt_plans: Vec<TensorRtPlan>,
+    /// The folders of the app's own data, on this platform.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<State>,
     /// How it is tried.
     #[serde(default, skip_serializing_if = "Smoke::is_default")]
     pub smoke: Smoke,

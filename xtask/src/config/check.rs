@@ -18,6 +18,7 @@ use super::package_json::PackageJson;
 use super::plans::plans;
 use super::runtime::{TargetRuntime, runtimes};
 use super::services::services;
+use super::state::states;
 use super::suggest::{listed, near};
 use super::values::{
     bundle_path, empty, globs, is_version, misnamed, package_name, unique, url_path_fault,
@@ -65,6 +66,7 @@ pub(super) fn config(
     let prune =
         Prune { keep: globs(manifest.prune.keep, &mut faults), rules: manifest.prune.rules };
     let verify = verify(manifest.verify, &mut faults);
+    let state = states(manifest.state, &mut faults);
     let plans = plans(manifest.tensorrt_plan, &mut faults);
     match (app, runtimes) {
         (Some(app), Some(runtimes)) if faults.is_empty() => Ok(Config {
@@ -85,6 +87,7 @@ pub(super) fn config(
             targets,
             services,
             verify,
+            state,
             plans,
         }),
         _ => Err(faults.into_error()),

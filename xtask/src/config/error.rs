@@ -168,6 +168,9 @@ pub enum FaultKind {
     /// Not the address of a server.
     #[error("`{}` is not the address of a server", text.escape_debug())]
     Address { text: String },
+    /// Not a folder of an app's data.
+    #[error("cannot keep this folder: {reason}")]
+    State { reason: String },
     /// No program takes such an argument or variable.
     #[error("`{key}` holds a NUL character")]
     Nul { key: &'static str },

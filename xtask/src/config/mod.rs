@@ -23,6 +23,7 @@ mod runtime;
 mod schema;
 mod services;
 mod shape;
+mod state;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub use services::{
     BuildCommand, CargoPackage, HealthProbe, NapiPackage, Prebuilt, PrebuiltPlace, PythonService,
     PythonStart, Service, ServiceHealth, ServiceKind, ServiceSource,
 };
+pub use state::State;
 pub(crate) use suggest::near;
 pub use verify::{Allow, Unknown, Verify};
 
@@ -96,6 +98,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// `[verify]`
     pub verify: Verify,
+    /// `[[state]]`, paths unique.
+    pub state: Vec<State>,
     /// `[[tensorrt-plan]]`
     pub plans: Vec<TensorRtPlan>,
 }

@@ -64,6 +64,9 @@ pub(super) struct Manifest {
     /// Processes that are shipped along, and addons of the workspace.
     #[serde(default)]
     pub(super) service: Vec<Located<Service>>,
+    /// Folders of the app's own data, which an installer keeps before an update.
+    #[serde(default)]
+    pub(super) state: Vec<State>,
     /// Compiled models for TensorRT, and what they were made with: the files themselves do not say.
     #[serde(default)]
     pub(super) tensorrt_plan: Vec<TensorRtPlan>,
@@ -308,6 +311,32 @@ pub(super) struct Allow {
     pub(super) expires: Located<toml::value::Datetime>,
 }
 
+/// A folder of the app's own data. An installer copies it before another version may change it, and a rollback brings it back.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct State {
+    /// Where it is: below `~`, `$XDG_DATA_HOME`, `$XDG_STATE_HOME`, `$XDG_CONFIG_HOME`, `$XDG_CACHE_HOME`, `/var/lib`, `/srv` or `/etc`.
+    #[schemars(example = &"~/.my-gateway")]
+    pub(super) path: Located<String>,
+    /// Where it is on macOS. Default: `path`.
+    #[schemars(example = &"~/Library/Application Support/my-gateway")]
+    pub(super) macos: Option<Located<String>>,
+    /// Where it is on Windows: also below `%APPDATA%`, `%LOCALAPPDATA%` or `%PROGRAMDATA%`. Default: `path`.
+    #[schemars(example = &"%APPDATA%/my-gateway")]
+    pub(super) windows: Option<Located<String>>,
+    /// The environment variable with which a user puts it elsewhere.
+    #[schemars(example = &"MY_GATEWAY_HOME")]
+    pub(super) variable: Option<Located<String>>,
+    /// Files and folders in it that are not kept: what the app makes anew.
+    #[serde(default)]
+    #[schemars(example = ["logs"])]
+    pub(super) exclude: Vec<Located<String>>,
+    /// How large it may be to be copied, in millions of bytes; a larger one is left to the user.
+    #[serde(default = "limit_mb")]
+    #[schemars(range(min = 1, max = 1_000_000), example = 2000)]
+    pub(super) limit_mb: u32,
+}
+
 /// Compiled models for TensorRT: each runs with the very TensorRT and chip that it was made with.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -437,6 +466,10 @@ pub(super) struct ServiceHealth {
 
 /// Environment variables.
 pub(super) type Variables = BTreeMap<Located<String>, Located<String>>;
+
+fn limit_mb() -> u32 {
+    gangway_artifact::State::LIMIT_MB
+}
 
 fn a_minute() -> u32 {
     60

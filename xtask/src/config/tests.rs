@@ -9,6 +9,7 @@ use super::*;
 
 mod lockfiles;
 mod plans;
+mod state;
 mod verify;
 
 const MINIMAL: &str = r#"format = 1
@@ -317,8 +318,8 @@ source-map = false
         ╰────
       help: did you mean `health`?
             known keys at the top level: `addon`, `app`, `build`, `dependencies`, `entrypoint`,
-            `format`, `health`, `install-script`, `prune`, `runtime`, `service`, `smoke`, `target`,
-            `tensorrt-plan`, `tools` and `verify`
+            `format`, `health`, `install-script`, `prune`, `runtime`, `service`, `smoke`, `state`,
+            `target`, `tensorrt-plan`, `tools` and `verify`
     "#);
 }
 
