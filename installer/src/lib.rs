@@ -22,5 +22,7 @@ pub mod launcher;
 pub mod prefix;
 #[cfg(feature = "installer")]
 pub mod report;
+#[cfg(feature = "installer")]
+pub mod snapshot;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
