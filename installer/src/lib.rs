@@ -23,6 +23,8 @@ pub mod prefix;
 #[cfg(feature = "installer")]
 pub mod report;
 #[cfg(feature = "installer")]
+pub mod search_path;
+#[cfg(feature = "installer")]
 pub mod snapshot;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
