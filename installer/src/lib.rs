@@ -25,6 +25,8 @@ pub mod report;
 #[cfg(feature = "installer")]
 pub mod search_path;
 #[cfg(feature = "installer")]
+pub mod smoke;
+#[cfg(feature = "installer")]
 pub mod snapshot;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
