@@ -40,6 +40,7 @@ use crate::scripts::{self, Grounds, Interpreter, ScriptError, Surroundings};
 use crate::services::{ServiceError, Sources};
 use crate::store::{Store, StoreError};
 use crate::strip::StripError;
+use crate::target::Jetson;
 use crate::tree::{Node, Source, Tree};
 use crate::verify::{self, Checking, Contents, Refused, VerifyError, contract, plans};
 
@@ -517,6 +518,7 @@ fn manifest(
         app: App { name: config.app.name.clone(), version: config.app.version.clone() },
         target: plan.target.clone(),
         platform: plan.platform,
+        l4t: plan.data.jetson().and_then(Jetson::releases),
         runtime: runtime.transpose()?,
         entrypoints: config
             .entrypoints

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BundlePath, Contract, Digest, Frame, Platform, PythonVersions, State, TargetName, Verification,
-    Version, json,
+    BundlePath, Contract, Digest, Frame, L4tRange, Platform, PythonVersions, State, TargetName,
+    Verification, Version, json,
 };
 
 /// The manifest's path inside the bundle.
@@ -29,6 +29,10 @@ pub struct Manifest {
     pub target: TargetName,
     /// The platform the target stands for.
     pub platform: Platform,
+    /// The releases of L4T that the target is for; only a Jetson's has them. Its contract names them only where its files need
+    /// something of NVIDIA's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l4t: Option<L4tRange>,
     /// The runtime inside; a gateway that is a native program itself has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,

@@ -86,6 +86,7 @@ fn check_one(path: &Utf8Path, unverified: Unverified) -> Result<Checked, Release
             sha256: Digest::of(&text),
         },
         contract: manifest.contract.clone(),
+        l4t: manifest.l4t.clone(),
         patches: None,
     };
     Ok(Checked { archive: path.to_owned(), copy, manifest, entry })

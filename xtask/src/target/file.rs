@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use gangway_artifact::PythonVersion;
+use gangway_artifact::{L4tRange, PythonVersion};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -142,6 +142,15 @@ pub struct Jetson {
     /// Shared libraries of CUDA, cuDNN and TensorRT, by the name programs ask for.
     #[schemars(extend("examples" = [["libcudart.so.12"]]))]
     pub libraries: Vec<String>,
+}
+
+impl Jetson {
+    /// The releases of L4T as contracts have them; nothing where the file says no versions.
+    #[must_use]
+    pub fn releases(&self) -> Option<L4tRange> {
+        let bound = |text: &str| text.parse().ok();
+        Some(L4tRange { first: bound(&self.l4t.first)?, last: bound(&self.l4t.last)? })
+    }
 }
 
 /// First and last release of L4T; a release such as `36.4.3` belongs to `36.4`.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gangway_abi::GpuCodeKind;
 use gangway_abi::check::Needs;
 use gangway_artifact::{
-    Contract, Disk, File, L4tRange, Nvidia, Python, PythonProgram, Service, TensorRtPlan, Version,
+    Contract, Disk, File, Nvidia, Python, PythonProgram, Service, TensorRtPlan, Version,
 };
 
 use crate::target::{Jetson, Target};
@@ -101,7 +101,7 @@ fn nvidia(needs: &Needs, plans: &[TensorRtPlan], jetson: Option<&Jetson>) -> Opt
         nvidia.cudnn = major(Product::Cudnn, &jetson.cudnn).flatten();
         nvidia.tensorrt = major(Product::TensorRt, &jetson.tensorrt).flatten();
         if !asked.is_empty() || !needs.gpu.is_empty() || !plans.is_empty() {
-            nvidia.l4t = releases(jetson);
+            nvidia.l4t = jetson.releases();
         }
     }
     // A plan is for one TensorRT and one chip; of several, each is for one of the chips.
@@ -110,11 +110,6 @@ fn nvidia(needs: &Needs, plans: &[TensorRtPlan], jetson: Option<&Jetson>) -> Opt
         nvidia.tensorrt = Some(plan.tensorrt.major());
     }
     (nvidia != Nvidia::default()).then_some(nvidia)
-}
-
-fn releases(jetson: &Jetson) -> Option<L4tRange> {
-    let bound = |text: &str| text.parse().ok();
-    Some(L4tRange { first: bound(&jetson.l4t.first)?, last: bound(&jetson.l4t.last)? })
 }
 
 fn python(contents: Contents<'_>) -> BTreeMap<String, Python> {
