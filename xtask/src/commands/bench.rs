@@ -6,6 +6,7 @@
 //! user's is thrown away to be made again.
 
 mod checks;
+mod installing;
 mod launcher;
 mod measure;
 mod peers;
@@ -150,6 +151,7 @@ pub fn run(
     tell(&table::render("Checking the bundle, unpacked (all in the page cache)", &measured));
     tell(&updates::run(context, config, host, &peers, &store)?);
     tell(&unpacking::run(context, config, host, &peers, runs)?);
+    tell(&installing::run(context, config, host, &peers, &store, runs)?);
     tell(&launcher::run(context, host, &node, folder, runs * 20)?);
     Ok(())
 }

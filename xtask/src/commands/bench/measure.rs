@@ -14,6 +14,8 @@ use crate::report::Reporter;
 pub(super) struct Contender {
     /// Its name in the table.
     pub(super) name: String,
+    /// What is done before each run, untimed; program and arguments, one after the other.
+    pub(super) before: Vec<Vec<String>>,
     /// Program and arguments, one after the other; all of them are timed together.
     pub(super) steps: Vec<Vec<String>>,
     /// Where it runs.
@@ -117,40 +119,52 @@ fn measured(
     for path in &contender.set_aside {
         set_aside(path).map_err(|source| BenchError::Prepare { path: path.clone(), source })?;
     }
+    for step in &contender.before {
+        run(contender, step, |_| {})?;
+    }
     // What was written before goes to disk now; otherwise it would while the next one is measured.
     rustix::fs::sync();
     let cpu = children_seconds();
     let start = Instant::now();
     for step in &contender.steps {
-        let (program, arguments) = step.split_first().expect("a step has a program");
-        let prepare = |source| BenchError::Prepare { path: program.into(), source };
-        let child = Command::new(program)
-            .args(arguments)
-            .current_dir(&contender.folder)
-            .env_clear()
-            .envs(contender.environment.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(prepare)?;
-        let process = child.id();
-        let output = std::thread::scope(|scope| {
-            let output = scope.spawn(|| child.wait_with_output());
-            meanwhile(process);
-            output.join().expect("waiting does not panic")
-        })
-        .map_err(prepare)?;
-        if !output.status.success() {
-            return Err(BenchError::Contender {
-                contender: contender.name.clone(),
-                status: output.status.to_string(),
-                output: String::from_utf8_lossy(&[output.stdout, output.stderr].concat())
-                    .into_owned(),
-            });
-        }
+        run(contender, step, &mut meanwhile)?;
     }
     Ok((start.elapsed().as_secs_f64(), children_seconds() - cpu))
+}
+
+/// Runs one step to its end, and `meanwhile` beside it.
+fn run(
+    contender: &Contender,
+    step: &[String],
+    mut meanwhile: impl FnMut(u32),
+) -> Result<(), BenchError> {
+    let (program, arguments) = step.split_first().expect("a step has a program");
+    let prepare = |source| BenchError::Prepare { path: program.into(), source };
+    let child = Command::new(program)
+        .args(arguments)
+        .current_dir(&contender.folder)
+        .env_clear()
+        .envs(contender.environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(prepare)?;
+    let process = child.id();
+    let output = std::thread::scope(|scope| {
+        let output = scope.spawn(|| child.wait_with_output());
+        meanwhile(process);
+        output.join().expect("waiting does not panic")
+    })
+    .map_err(prepare)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(BenchError::Contender {
+        contender: contender.name.clone(),
+        status: output.status.to_string(),
+        output: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+    })
 }
 
 /// Whether a process of ours has not ended.
@@ -216,6 +230,7 @@ mod tests {
     fn memory_is_that_of_the_children_too() {
         let contender = Contender {
             name: "sh".to_owned(),
+            before: Vec::new(),
             // The shell waits for its child, which has as much as it reads at once.
             steps: vec![
                 ["sh", "-c", "dd if=/dev/zero of=/dev/null bs=40M count=20 2>&1; true"]

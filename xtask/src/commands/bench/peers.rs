@@ -195,6 +195,11 @@ impl Peers {
         )
     }
 
+    /// A command of npm's.
+    pub(super) fn npm(&self, arguments: &[&str]) -> Vec<String> {
+        self.script(&self.npm, arguments)
+    }
+
     fn script(&self, script: &Utf8Path, arguments: &[&str]) -> Vec<String> {
         let words =
             [self.node.as_str(), script.as_str()].into_iter().chain(arguments.iter().copied());
@@ -225,6 +230,7 @@ impl Peers {
         }
         Contender {
             name: name.to_owned(),
+            before: Vec::new(),
             steps: Vec::new(),
             folder: self.folder.join(project),
             environment,

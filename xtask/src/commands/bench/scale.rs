@@ -97,6 +97,7 @@ fn measure(context: &Context, host: &Target, files: u64, bytes: u64) -> Result<R
         let program = [context.executable.as_str()].into_iter();
         let step = program.chain(arguments.iter().copied()).map(str::to_owned).collect();
         Contender {
+            before: Vec::new(),
             name: format!("{name} of {files} files"),
             steps: vec![step],
             folder: folder.to_owned(),

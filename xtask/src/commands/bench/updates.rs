@@ -4,7 +4,7 @@
 //! the lockfile changed as a developer would; only the changed source file is one of the packed tree, because the gateway's own files are a package's.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{BundlePath, Manifest};
+use gangway_artifact::{App, BundlePath, Manifest};
 use serde_json::Value;
 
 use super::measure::{self, Contender};
@@ -61,6 +61,20 @@ pub(super) fn run(
     Ok(table::updates("Updates: bytes to download", &rows))
 }
 
+/// The gateway, and a next version of it with one changed file: archives with their manifests beside them.
+pub(super) fn two_versions(
+    context: &Context,
+    config: &Config,
+    host: &Target,
+    peers: &Peers,
+    store: &Store,
+) -> Result<[Utf8PathBuf; 2], BenchError> {
+    let bench = Bench { context, config, host, peers, store };
+    let old = bench.bundle(&bench.project("base", |_| Ok(()))?)?;
+    let new = bench.with_a_changed_file(&old, &format!("{}-next", config.app.version))?;
+    Ok([old, new])
+}
+
 struct Bench<'a> {
     context: &'a Context,
     config: &'a Config,
@@ -74,7 +88,7 @@ impl Bench<'_> {
         let base = self.bundle(&self.project("base", |_| Ok(()))?)?;
         let mut changes = vec![Change {
             name: "one changed file".to_owned(),
-            new: self.with_a_changed_file(&base)?,
+            new: self.with_a_changed_file(&base, &self.config.app.version)?,
             old: base.clone(),
         }];
         if let Some((from, version, new)) = self.bumped()? {
@@ -170,7 +184,11 @@ impl Bench<'_> {
     }
 
     /// The archive of the same tree with a line more in one of the gateway's own files.
-    fn with_a_changed_file(&self, base: &Utf8Path) -> Result<Utf8PathBuf, BenchError> {
+    fn with_a_changed_file(
+        &self,
+        base: &Utf8Path,
+        version: &str,
+    ) -> Result<Utf8PathBuf, BenchError> {
         let opened = verify::open::open(self.context, base, self.store)?;
         let Some(manifest) = opened.manifest else {
             return Err(BenchError::Bundle { path: base.to_owned() });
@@ -187,11 +205,15 @@ impl Bench<'_> {
         text.extend_from_slice(b"\n// one line more\n");
         tree.insert(path, Node::File(self.store.add_bytes(&text, false)?));
         let (files, links) = pack::listing(&tree);
-        let manifest = Manifest { files, links, unpacked_size: tree.size(), ..manifest };
+        let app = App { version: version.to_owned(), ..manifest.app };
+        let manifest = Manifest { app, files, links, unpacked_size: tree.size(), ..manifest };
         let content = Content { tree: &tree, manifest: &manifest, folder: &self.config.app.name };
         let known = Known { natives: &Natives::default(), frames: None };
         let out = base.with_file_name("changed.tar.zst");
-        pack::write(self.context, content, Settings::new(Format::TarZst), known, &out)?;
+        let settings = Settings::new(Format::TarZst);
+        let packed = pack::write(self.context, content, settings, known, &out)?;
+        let beside = base.with_file_name("changed.manifest.json");
+        fs_err::write(beside, packed.manifest).map_err(prepare)?;
         Ok(out)
     }
 
