@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use gangway_abi::check::{Finding, Needs, Report};
-use gangway_artifact::{App, TargetName, Verification};
+use gangway_abi::check::{Needs, Report, Verdict};
+use gangway_artifact::{App, TargetName, Verification, report};
 use miette::Diagnostic;
-use serde::Serialize;
 
 use crate::config::{Allow, Config, Unknown, Verify};
 use crate::context::Context;
 use crate::native::{FactsCache, Natives};
 use crate::store::{Store, StoreError};
 use crate::target::{Target, TargetError, Targets};
-use crate::verify::{self, Contents, Judgement, Standing, VerifyError, open};
+use crate::verify::{self, Contents, Judged, Judgement, Standing, VerifyError, open};
 
 /// What to verify, and by what.
 #[derive(Debug, Clone, Copy)]
@@ -135,49 +134,47 @@ fn is_about_only(allow: &Allow, target: &TargetName) -> bool {
     matches!(allow.targets.as_slice(), [only] if only.value == *target)
 }
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-pub struct Json<'a> {
-    app: Option<&'a App>,
-    target: &'a TargetName,
-    passes: bool,
-    findings: Vec<Told<'a>>,
-    needs: &'a Needs,
-    verification: Option<&'a Verification>,
-    warnings: &'a [String],
-}
-
-/// A finding, and what becomes of it.
-#[derive(Debug, Serialize)]
-struct Told<'a> {
-    number: u8,
-    #[serde(flatten)]
-    finding: &'a Finding,
-    fails: bool,
-    allowed: Option<&'a str>,
-}
-
 impl Outcome {
-    /// For programs.
+    /// For programs: what `--json` prints, in the form that the installer's doctor has too.
     #[must_use]
-    pub fn json(&self) -> Json<'_> {
-        let findings = self.judgement.findings.iter().map(|judged| Told {
-            number: judged.finding.code.number(),
-            finding: &judged.finding,
+    pub fn json(&self) -> report::Report<&Needs> {
+        report::Report {
+            version: report::REPORT_VERSION,
+            app: self.app.clone(),
+            target: Some(self.target.clone()),
+            passes: self.judgement.passes(),
+            findings: self.judgement.findings.iter().map(|judged| self.told(judged)).collect(),
+            needs: Some(&self.needs),
+            machine: BTreeMap::new(),
+            verification: self.said.clone(),
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    fn told(&self, judged: &Judged) -> report::Finding {
+        let finding = &judged.finding;
+        report::Finding {
+            verdict: match finding.verdict {
+                Verdict::Broken => report::Verdict::Broken,
+                Verdict::Unknown => report::Verdict::Unknown,
+                Verdict::Advice => report::Verdict::Advice,
+            },
+            number: Some(finding.code.number()),
+            code: finding.code.name().to_owned(),
+            path: finding.path.clone(),
+            owner: finding.owner.clone(),
+            subject: finding.subject.clone(),
+            required: finding.required.clone(),
+            offered: finding.offered.clone(),
+            because: finding.because.clone(),
+            symptom: finding.symptom.clone(),
+            remedy: finding.remedy.clone(),
+            is_heuristic: finding.is_heuristic,
             fails: judged.standing == Standing::Fails,
             allowed: match judged.standing {
-                Standing::Allowed(at) => Some(&self.verify.allow[at].reason),
+                Standing::Allowed(at) => Some(self.verify.allow[at].reason.clone()),
                 Standing::Fails | Standing::Told => None,
             },
-        });
-        Json {
-            app: self.app.as_ref(),
-            target: &self.target,
-            passes: self.judgement.passes(),
-            findings: findings.collect(),
-            needs: &self.needs,
-            verification: self.said.as_ref(),
-            warnings: &self.warnings,
         }
     }
 
