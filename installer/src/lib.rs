@@ -10,11 +10,15 @@ pub mod cli;
 #[cfg(feature = "installer")]
 pub mod commands;
 #[cfg(feature = "installer")]
+pub mod completions;
+#[cfg(feature = "installer")]
 pub mod context;
 #[cfg(feature = "installer")]
 pub mod doctor;
 #[cfg(feature = "installer")]
 pub mod fetch;
+#[cfg(feature = "installer")]
+pub mod health;
 #[cfg(feature = "installer")]
 pub mod host;
 pub mod launcher;
@@ -22,6 +26,8 @@ pub mod launcher;
 pub mod prefix;
 #[cfg(feature = "installer")]
 pub mod report;
+#[cfg(feature = "installer")]
+pub mod restart;
 #[cfg(feature = "installer")]
 pub mod search_path;
 #[cfg(feature = "installer")]
