@@ -4,27 +4,42 @@
 //! that unpacking takes, so it is what limits how many frames are decompressed at the same time. Decoders are used
 //! again, because new memory has to be cleared by the kernel. And they come in few sizes, because the system's allocator
 //! keeps what is given back to it: one that grew with its frames would take several times its size.
+//!
+//! A frame may need a larger window, up to 128 MiB. Its content goes into a file then, which is the window: one such
+//! frame at a time.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
+use zstd::zstd_safe::{self, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::error::Fault;
+use super::scratch::{Mapped, Scratch};
 
-/// The largest window, 2 to the power of this: `docs/format.md` promises it.
+/// The largest window in memory, 2 to the power of this.
 const WINDOW_LOG: u32 = 24;
+/// The largest one of all, and the most that a frame with one larger than the former may hold: `docs/format.md` promises it.
+const LARGE_LOG: u32 = 27;
 /// The smallest one that a decoder is made for.
 const LEAST_LOG: u32 = 20;
 /// What a decoder takes besides its window.
 const OVERHEAD: u64 = 512 << 10;
 
-/// What the largest decoder takes.
+/// What the largest decoder takes, and what one counts for whose window is a file.
 pub(super) const LARGEST: u64 = (1 << WINDOW_LOG) + OVERHEAD;
+/// How much is written into a file before its pages are given back. Some of those before are needed again, and come back.
+const LET_GO: usize = 4 << 20;
+/// How many bytes a decoder wants first.
+const FIRST: usize = 5;
+
+/// The most that a frame holds which can be decompressed beside others, whatever its window.
+pub(super) const BESIDE_OTHERS: u64 = 1 << WINDOW_LOG;
 
 /// All decoders of one archive.
 pub(super) struct Decoders {
     state: Mutex<State>,
     freed: Condvar,
+    /// Where windows go that are too large for memory.
+    scratch: OnceLock<Scratch>,
 }
 
 #[derive(Default)]
@@ -34,19 +49,106 @@ struct State {
     /// Bytes of all decoders, idle or not.
     used: u64,
     idle: Vec<Decoder>,
+    /// Whether a frame is in the file.
+    is_scratch_taken: bool,
+}
+
+impl State {
+    /// Takes `size` bytes for a new decoder, if they are there when idle ones go.
+    fn make_room(&mut self, size: u64) -> bool {
+        while self.used + size > self.most
+            && let Some(idle) = self.idle.pop()
+        {
+            self.used -= idle.size;
+        }
+        let is_room = self.used + size <= self.most || self.used == 0;
+        if is_room {
+            self.used += size;
+        }
+        is_room
+    }
 }
 
 /// A decoder with its window.
 pub(super) struct Decoder {
-    pub(super) context: DCtx<'static>,
+    context: DCtx<'static>,
     size: u64,
+    large: Option<Large>,
+}
+
+/// The content of a frame in a file.
+struct Large {
+    content: Mapped,
+    made: usize,
+    /// What was made since pages were given back.
+    resident: usize,
+    /// How many bytes the decoder wants next: no more than what makes one block.
+    wanted: usize,
+}
+
+/// What a decoder did.
+pub(super) struct Step {
+    pub(super) taken: usize,
+    pub(super) made: usize,
+    pub(super) is_over: bool,
+}
+
+impl Decoder {
+    /// Decompresses some of `input` to `buffer`, or into the file of a large frame.
+    pub(super) fn decompress(
+        &mut self,
+        frame: usize,
+        input: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<Step, Fault> {
+        let (mut input, mut output) = match &mut self.large {
+            Some(large) => {
+                // The same place every time: the decoder looks up there what it wrote before.
+                let output = OutBuffer::around_pos(large.content.bytes_mut(), large.made);
+                (InBuffer::around(&input[..input.len().min(large.wanted)]), output)
+            }
+            None => (InBuffer::around(input), OutBuffer::around(buffer)),
+        };
+        let before = output.pos();
+        let wanted = (self.context.decompress_stream(&mut output, &mut input))
+            .map_err(|code| failure(frame, code))?;
+        let (taken, made) = (input.pos(), output.pos() - before);
+        if let Some(large) = &mut self.large {
+            large.went_on(made, wanted);
+        }
+        Ok(Step { taken, made, is_over: wanted == 0 })
+    }
+
+    /// Where the content is: its bytes are at the places in the frame. `None`: where it was asked to put them.
+    pub(super) fn content(&self) -> Option<&[u8]> {
+        self.large.as_ref().map(|large| large.content.bytes())
+    }
+}
+
+impl Large {
+    fn went_on(&mut self, made: usize, wanted: usize) {
+        self.made += made;
+        self.resident += made;
+        // Nothing means that there is something to be written out.
+        self.wanted = wanted.max(1);
+        if self.resident >= LET_GO {
+            self.content.let_go();
+            self.resident = 0;
+        }
+    }
 }
 
 impl Decoders {
     /// Decoders that take `most` bytes together; one is always allowed.
     pub(super) fn new(most: u64) -> Self {
         let state = State { most, ..State::default() };
-        Self { state: Mutex::new(state), freed: Condvar::new() }
+        Self { state: Mutex::new(state), freed: Condvar::new(), scratch: OnceLock::new() }
+    }
+
+    /// Allows frames whose windows are too large for memory: they go there.
+    pub(super) fn allow_large(&self, scratch: Scratch) {
+        // There is one already where it comes to that, and one is enough.
+        drop(self.scratch.set(scratch));
     }
 
     /// Lets them take `most` bytes from now on.
@@ -59,14 +161,30 @@ impl Decoders {
         usize::try_from(self.lock().most / (window + OVERHEAD)).unwrap_or(usize::MAX).max(1)
     }
 
-    /// A decoder for the frame that begins with `head`. Waits until there is memory for it.
-    pub(super) fn take(&self, frame: usize, head: &[u8]) -> Result<Decoder, Fault> {
+    /// A decoder for the frame that begins with `head` and holds `plain` bytes. Waits until there is memory for it.
+    pub(super) fn take(&self, frame: usize, head: &[u8], plain: u64) -> Result<Decoder, Fault> {
         let not_one = || Fault::Frame { frame, reason: "its header is not one".to_owned() };
-        let window = window(head).ok_or_else(not_one)?;
-        if window > 1 << WINDOW_LOG {
-            return Err(Fault::Window { frame, found: window, most: 1 << WINDOW_LOG });
+        let found = window(head).ok_or_else(not_one)?;
+        if found <= 1 << WINDOW_LOG {
+            return self.take_small(frame, found.next_power_of_two().ilog2().max(LEAST_LOG));
         }
-        let log = window.next_power_of_two().ilog2().max(LEAST_LOG);
+        match self.scratch.get() {
+            Some(_) if found > 1 << LARGE_LOG => {
+                Err(Fault::Window { frame, found, most: 1 << LARGE_LOG })
+            }
+            Some(_) if plain > 1 << LARGE_LOG => {
+                Err(Fault::Window { frame, found: plain, most: 1 << LARGE_LOG })
+            }
+            Some(_) if zstd_safe::get_frame_content_size(head).ok().flatten() != Some(plain) => {
+                let reason = format!("its header does not say that it holds {plain} bytes");
+                Err(Fault::Frame { frame, reason })
+            }
+            Some(scratch) => self.take_large(frame, scratch, plain),
+            None => Err(Fault::Window { frame, found, most: 1 << WINDOW_LOG }),
+        }
+    }
+
+    fn take_small(&self, frame: usize, log: u32) -> Result<Decoder, Fault> {
         let size = (1 << log) + OVERHEAD;
         let mut state = self.lock();
         loop {
@@ -77,18 +195,43 @@ impl Decoders {
                 let reset = decoder.context.reset(ResetDirective::SessionOnly);
                 return reset.map(|_| decoder).map_err(|code| failure(frame, code));
             }
-            while state.used + size > state.most
-                && let Some(idle) = state.idle.pop()
-            {
-                state.used -= idle.size;
-            }
-            if state.used + size <= state.most || state.used == 0 {
-                state.used += size;
+            if state.make_room(size) {
                 drop(state);
                 return self.make(frame, log, size);
             }
-            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wait(state);
         }
+    }
+
+    fn take_large(&self, frame: usize, scratch: &Scratch, plain: u64) -> Result<Decoder, Fault> {
+        let mut state = self.lock();
+        while state.is_scratch_taken || !state.make_room(LARGEST) {
+            state = self.wait(state);
+        }
+        state.is_scratch_taken = true;
+        drop(state);
+        let made = usize::try_from(plain)
+            .map_err(|_| Fault::Window { frame, found: plain, most: usize::MAX as u64 })
+            .and_then(|length| scratch.map(length))
+            .and_then(|content| {
+                let mut context = DCtx::create();
+                (context.set_parameter(DParameter::WindowLogMax(LARGE_LOG)))
+                    .and_then(|_| context.set_parameter(DParameter::StableOutBuffer(true)))
+                    .map_err(|code| failure(frame, code))?;
+                let large = Large { content, made: 0, resident: 0, wanted: FIRST };
+                Ok(Decoder { context, size: LARGEST, large: Some(large) })
+            });
+        if made.is_err() {
+            self.is_rid_of_large();
+        }
+        made
+    }
+
+    fn is_rid_of_large(&self) {
+        let mut state = self.lock();
+        state.is_scratch_taken = false;
+        state.used -= LARGEST;
+        self.freed.notify_all();
     }
 
     fn make(&self, frame: usize, log: u32, size: u64) -> Result<Decoder, Fault> {
@@ -102,7 +245,7 @@ impl Decoders {
             context.decompress_stream(&mut output, &mut InBuffer::around(&frame))
         });
         match made {
-            Ok(_) => Ok(Decoder { context, size }),
+            Ok(_) => Ok(Decoder { context, size, large: None }),
             Err(code) => {
                 self.lock().used -= size;
                 self.freed.notify_all();
@@ -113,8 +256,17 @@ impl Decoders {
 
     /// Takes a decoder back, whatever became of its frame.
     pub(super) fn give_back(&self, decoder: Decoder) {
+        if decoder.large.is_some() {
+            // What is left of its memory goes before somebody else has the file.
+            drop(decoder);
+            return self.is_rid_of_large();
+        }
         self.lock().idle.push(decoder);
         self.freed.notify_all();
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.freed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -177,22 +329,22 @@ mod tests {
         let head = |log: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
         let decoders = Decoders::new(2 * (1 << 20) + 2 * OVERHEAD);
         let small = head(20);
-        let first = decoders.take(0, &small).expect("there is room");
-        let second = decoders.take(1, &small).expect("there is room");
+        let first = decoders.take(0, &small, 1).expect("there is room");
+        let second = decoders.take(1, &small, 1).expect("there is room");
         decoders.give_back(first);
         decoders.give_back(second);
         // For a large one both are let go.
-        let large = decoders.take(2, &head(21)).expect("there is room");
+        let large = decoders.take(2, &head(21), 1).expect("there is room");
         assert_eq!(decoders.lock().used, (2 << 20) + OVERHEAD);
         assert!(decoders.lock().idle.is_empty());
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| decoders.take(3, &small).is_ok());
+            let waiting = scope.spawn(|| decoders.take(3, &small, 1).is_ok());
             decoders.give_back(large);
             assert!(waiting.join().expect("it does not panic"));
         });
         // More than all is still one.
-        assert!(Decoders::new(0).take(0, &small).is_ok());
-        let huge = decoders.take(4, &head(25)).map(|_| ()).expect_err("too large");
+        assert!(Decoders::new(0).take(0, &small, 1).is_ok());
+        let huge = decoders.take(4, &head(25), 1).map(|_| ()).expect_err("too large");
         assert!(matches!(huge, Fault::Window { frame: 4, .. }), "{huge}");
     }
 }

@@ -167,13 +167,13 @@ impl Fault {
             Self::Read { .. } | Self::Format | Self::NoManifest => {
                 "name a `.tar.zst`, `.tar.gz` or `.zip` that `cargo xtask bundle` made"
             }
-            Self::Version { .. } => {
+            Self::Version { .. } | Self::Window { .. } => {
                 "take the Gangway that made it, or bundle it anew with this one"
             }
             Self::Collision { .. } => {
                 "unpack it on a system that tells them apart, or bundle it without one of them"
             }
-            Self::Memory { .. } | Self::Window { .. } => {
+            Self::Memory { .. } => {
                 "allow more memory, with `--memory`, if you trust whoever made it"
             }
             Self::Exists { .. } => "name a folder that does not exist yet, or is empty",

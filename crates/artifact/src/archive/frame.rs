@@ -4,9 +4,7 @@
 //! what the builder made. They are read twice for that, from the system's cache the second time, and take no memory.
 
 use sha2::{Digest as _, Sha256};
-use zstd::zstd_safe::{InBuffer, OutBuffer};
-
-use super::decoders::{self, Decoder, Decoders};
+use super::decoders::{self, Decoder, Decoders, Step};
 use super::error::Fault;
 use super::seek_table::Span;
 use super::source::FrameSource;
@@ -41,7 +39,7 @@ pub(super) struct Content<'a> {
     /// Compressed bytes: how many were read, and the part of the buffer that was not yet decompressed.
     read: u64,
     ready: std::ops::Range<usize>,
-    /// The part of the content that was not yet taken.
+    /// The part of the content that was not yet taken: in the buffer, or in the decoder's own memory, which has all of it.
     held: std::ops::Range<usize>,
     /// How much of the content was decompressed.
     made: u64,
@@ -97,7 +95,7 @@ impl<'a> Content<'a> {
         let head =
             chunk(&mut buffers.compressed, span.compressed.min(decoders::LONGEST_HEADER as u64));
         source.read_at(head, span.offset).map_err(Fault::read)?;
-        let decoder = Some(decoders.take(index, head)?);
+        let decoder = Some(decoders.take(index, head, span.plain)?);
         Ok(Self {
             index,
             span,
@@ -121,6 +119,10 @@ impl<'a> Content<'a> {
         }
     }
 
+    fn own_memory(&self) -> Option<&[u8]> {
+        self.decoder.as_ref()?.content()
+    }
+
     fn too_long(&self) -> Fault {
         Fault::FrameTooLong { frame: self.index, expected: self.span.plain }
     }
@@ -134,18 +136,17 @@ impl<'a> Content<'a> {
             self.ready = 0..chunk.len();
         }
         let decoder = self.decoder.as_mut().expect("it is given back when this ends");
-        let mut input = InBuffer::around(&self.buffers.compressed[self.ready.clone()]);
-        let mut output = OutBuffer::around(&mut self.buffers.plain[self.held.end..]);
-        let left = decoder.context.decompress_stream(&mut output, &mut input);
-        let left = left.map_err(|code| decoders::failure(self.index, code))?;
-        let (taken, made) = (input.pos(), output.pos());
+        let input = &self.buffers.compressed[self.ready.clone()];
+        // A decoder with memory of its own has no use for the buffer.
+        let room = self.buffers.plain.get_mut(self.held.end..).unwrap_or_default();
+        let Step { taken, made, is_over } = decoder.decompress(self.index, input, room)?;
         self.ready.start += taken;
         self.held.end += made;
         self.made += made as u64;
         if self.made > self.span.plain {
             return Err(self.too_long());
         }
-        if left == 0 {
+        if is_over {
             self.is_over = true;
             if !self.ready.is_empty() || self.read < self.span.compressed {
                 let reason = "it ends before its last byte".to_owned();
@@ -165,13 +166,16 @@ impl<'a> Content<'a> {
 impl Plain for Content<'_> {
     fn peek(&mut self, least: usize) -> Result<&[u8], Fault> {
         if self.held.len() < least {
-            self.buffers.plain.copy_within(self.held.clone(), 0);
-            self.held = 0..self.held.len();
+            if self.own_memory().is_none() {
+                self.buffers.plain.copy_within(self.held.clone(), 0);
+                self.held = 0..self.held.len();
+            }
             while self.held.len() < least && !self.is_over {
                 self.decompress()?;
             }
         }
-        Ok(&self.buffers.plain[self.held.clone()])
+        let held = self.held.clone();
+        Ok(&self.own_memory().unwrap_or(&self.buffers.plain)[held])
     }
 
     fn skip(&mut self, count: usize) {

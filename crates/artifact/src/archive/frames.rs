@@ -5,13 +5,13 @@
 //! header that says what the manifest does, or padding. So what any `tar` makes of the archive is what is written here.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use super::decoders::Decoders;
+use super::decoders::{BESIDE_OTHERS, Decoders};
 use super::entry::{Entry, Kind};
 use super::error::Fault;
 use super::frame::{self, Buffers, Content};
@@ -47,7 +47,6 @@ struct Work<'a> {
     task: &'a Task<'a>,
     seen: Seen<'a>,
     large: HashMap<usize, LargeFile>,
-    jobs: Vec<Job>,
 }
 
 /// A frame to be written.
@@ -70,8 +69,8 @@ pub(super) fn write_all(task: &Task<'_>, threads: usize) -> Result<(), Fault> {
     // Frames with parts of large files come first: their digest takes longest. Of the others the largest do, so that the
     // threads end at about the same time, and the largest decoders are made before smaller ones.
     jobs.sort_by_key(|job| (!job.is_part, Reverse(job.span.plain)));
-    let work = Work { task, seen: Seen::new(task.listing), large, jobs };
-    work.run(threads)?;
+    let work = Work { task, seen: Seen::new(task.listing), large };
+    work.run(jobs, threads)?;
     work.seen.write_links(task.fresh)
 }
 
@@ -79,9 +78,47 @@ pub(super) fn write_all(task: &Task<'_>, threads: usize) -> Result<(), Fault> {
 /// are read in their order: perhaps they are still on their way.
 pub(super) fn write_lacking(task: &Task<'_>, threads: usize) -> Result<usize, Fault> {
     let (jobs, large) = plan(task, |job| task.lacks_of(job))?;
-    let work = Work { task, seen: Seen::new(task.listing), large, jobs };
-    work.run(threads)?;
-    Ok(work.jobs.len())
+    let count = jobs.len();
+    let work = Work { task, seen: Seen::new(task.listing), large };
+    work.run(jobs, threads)?;
+    Ok(count)
+}
+
+/// Frames that nobody works on yet, in the order they are wanted. Of those that are decompressed into a file there is one at a time, and
+/// meanwhile the other threads do the others.
+struct Queue(Mutex<Waiting>);
+
+struct Waiting {
+    jobs: VecDeque<Job>,
+    is_one_under_way: bool,
+}
+
+impl Queue {
+    fn new(jobs: Vec<Job>) -> Self {
+        Self(Mutex::new(Waiting { jobs: jobs.into(), is_one_under_way: false }))
+    }
+
+    /// The first that need not wait, if there is one. Whoever has one that others wait for does those as well.
+    fn next(&self) -> Option<Job> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let must_wait = waiting.is_one_under_way;
+        let place = waiting.jobs.iter().position(|job| !(must_wait && job.is_alone()))?;
+        let job = waiting.jobs.remove(place)?;
+        waiting.is_one_under_way |= job.is_alone();
+        Some(job)
+    }
+
+    fn done(&self, job: &Job) {
+        if job.is_alone() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).is_one_under_way = false;
+        }
+    }
+}
+
+impl Job {
+    fn is_alone(&self) -> bool {
+        self.span.plain > BESIDE_OTHERS
+    }
 }
 
 /// Which frame has what, and the files that several have. Only wanted frames, and files that are not there.
@@ -147,12 +184,23 @@ impl Task<'_> {
 }
 
 impl Work<'_> {
-    fn run(&self, threads: usize) -> Result<(), Fault> {
-        let threads = threads.min(self.task.decoders.for_windows_of(USUAL_WINDOW));
+    fn run(&self, jobs: Vec<Job>, threads: usize) -> Result<(), Fault> {
+        let Task { decoders, fresh, .. } = self.task;
+        if jobs.iter().any(Job::is_alone) {
+            decoders.allow_large(fresh.scratch()?);
+        }
+        let threads = threads.min(jobs.len()).min(decoders.for_windows_of(USUAL_WINDOW)).max(1);
+        let queue = Queue::new(jobs);
         let hands = || Hands { buffers: Buffers::new(), read_back: vec![0; READ_BACK] };
-        threads::share(threads, self.jobs.len(), hands, |hands, index, is_over| {
-            let job = &self.jobs[index];
-            self.write_frame(job, hands, is_over).map_err(|fault| (job.index, fault))
+        threads::share(threads, threads, hands, |hands, _, is_over| {
+            while !is_over.load(Ordering::Relaxed)
+                && let Some(job) = queue.next()
+            {
+                let written = self.write_frame(&job, hands, is_over);
+                queue.done(&job);
+                written.map_err(|fault| (job.index, fault))?;
+            }
+            Ok(())
         })
     }
 

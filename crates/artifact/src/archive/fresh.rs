@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use super::error::Fault;
 use super::installed::Near;
+use super::scratch::Scratch;
 use crate::Mode;
 
 #[cfg(not(unix))]
@@ -154,6 +155,15 @@ impl Fresh {
         })?;
         self.folder = None;
         Ok(())
+    }
+
+    /// A file that is not part of it, and has no name that anybody could find it by.
+    pub(super) fn scratch(&self) -> Result<Scratch, Fault> {
+        let folder = self.partial.clone();
+        match self.folder().scratch() {
+            Ok(file) => Ok(Scratch { file, folder }),
+            Err(source) => Err(Fault::Write { path: folder, source }),
+        }
     }
 
     /// What went wrong with a file, link or folder in it.

@@ -27,6 +27,7 @@ mod paths;
 #[cfg(any(test, feature = "testing"))]
 #[path = "tests/sample.rs"]
 pub mod sample;
+mod scratch;
 mod seek_table;
 mod seekable;
 mod seen;

@@ -41,6 +41,20 @@ impl Folder {
         OpenOptions::new().read(true).write(true).create_new(true).open(self.path.join(path))
     }
 
+    /// A file beside it, which is gone when it is closed.
+    pub(super) fn scratch(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        #[cfg(windows)]
+        {
+            use std::os::windows::fs::OpenOptionsExt as _;
+            /// `FILE_ATTRIBUTE_TEMPORARY` and `FILE_FLAG_DELETE_ON_CLOSE`.
+            const GONE_WHEN_CLOSED: u32 = 0x100 | 0x0400_0000;
+            options.share_mode(0).custom_flags(GONE_WHEN_CLOSED);
+        }
+        options.open(self.lock.with_extension("scratch"))
+    }
+
     pub(super) fn folder(&self, path: &str) -> io::Result<()> {
         std::fs::create_dir(self.path.join(path))
     }

@@ -57,6 +57,15 @@ impl Folder {
         Ok(file.into())
     }
 
+    /// A file whose name is gone at once.
+    pub(super) fn scratch(&self) -> io::Result<File> {
+        // No path in a bundle has a colon.
+        const NAME: &str = ":scratch";
+        let file = self.file(NAME, Mode::Plain)?;
+        rustix::fs::unlinkat(&self.0, NAME, AtFlags::empty())?;
+        Ok(file)
+    }
+
     pub(super) fn folder(&self, path: &str) -> io::Result<()> {
         rustix::fs::mkdirat(&self.0, path, FOLDERS)?;
         Ok(rustix::fs::chmodat(&self.0, path, FOLDERS, AtFlags::empty())?)

@@ -1,0 +1,99 @@
+//! Memory that is a file: for frames that refer to more of what they hold than may be taken of memory.
+//!
+//! Such a frame is decompressed into a file without a name, which is the decompressor's window at the same time. What
+//! this process has of the file's pages is given back as it goes on, and the system writes them out when it needs their memory. The
+//! file's bytes are written before they are memory, so that a full disk is an error and not a signal.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+use memmap2::{MmapMut, MmapOptions};
+
+use super::error::Fault;
+use super::large::write_at;
+
+/// A file that nobody else has, and where it is, for messages.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub(super) file: File,
+    pub(super) folder: PathBuf,
+}
+
+/// Bytes of it as memory.
+pub(super) struct Mapped {
+    map: MmapMut,
+}
+
+impl Scratch {
+    /// The first `length` bytes as memory. What is in it is left from before.
+    pub(super) fn map(&self, length: usize) -> Result<Mapped, Fault> {
+        self.grow(length as u64)
+            .and_then(|()| self.mapped(length))
+            .map_err(|source| Fault::Write { path: self.folder.clone(), source })
+    }
+
+    fn grow(&self, length: u64) -> io::Result<()> {
+        const ZEROS: &[u8] = &[0; 64 << 10];
+        let mut end = self.file.metadata()?.len();
+        while end < length {
+            let left = usize::try_from(length - end).unwrap_or(usize::MAX);
+            let zeros = &ZEROS[..left.min(ZEROS.len())];
+            write_at(&self.file, zeros, end)?;
+            end += zeros.len() as u64;
+        }
+        Ok(())
+    }
+
+    #[expect(unsafe_code, reason = "a file as memory cannot be had without")]
+    fn mapped(&self, length: usize) -> io::Result<Mapped> {
+        // SAFETY: the file is ours alone, because it lost its name when it was made (on Windows it is shared with nobody), so
+        // nobody else changes or shortens it; and we do not while it is mapped: it only ever grows, before.
+        let map = unsafe { MmapOptions::new().len(length).map_mut(&self.file)? };
+        Ok(Mapped { map })
+    }
+}
+
+impl Mapped {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.map
+    }
+
+    /// Gives the pages back to the system, which has what is in them. On Windows it takes them when it wants them.
+    #[cfg_attr(unix, expect(unsafe_code, reason = "it would lose what is in other memory"))]
+    pub(super) fn let_go(&mut self) {
+        #[cfg(unix)]
+        {
+            // SAFETY: nothing is borrowed of the memory now, and what is in it is not lost, because it is a shared file's.
+            let let_go = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            // It was advice.
+            drop(let_go);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_let_go_is_still_there() {
+        let scratch = Scratch {
+            file: tempfile::tempfile().expect("a temporary file"),
+            folder: PathBuf::from("x"),
+        };
+        for length in [1, 100_000, 3 << 20, 5000] {
+            let mut mapped = scratch.map(length).expect("there is room");
+            assert_eq!(mapped.bytes().len(), length);
+            mapped.bytes_mut().fill(7);
+            mapped.let_go();
+            assert!(mapped.bytes().iter().all(|byte| *byte == 7));
+        }
+        // It was as large already.
+        assert!(scratch.map(100_000).expect("it is there").bytes().iter().all(|byte| *byte == 7));
+    }
+}
