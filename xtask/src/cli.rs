@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use gangway_artifact::delta::ranges::Costs;
 
 use crate::config::Choice;
-use crate::pack::Format;
+use crate::pack::{Compression, Format};
 use crate::upkeep::measure::{Age, Size};
 
 /// Bundle a TypeScript gateway with its own runtime, for every platform, from one Linux box.
@@ -135,6 +135,9 @@ pub struct Bundle {
     /// The archive's format; may be given more than once
     #[arg(long = "format", value_name = "FORMAT", value_enum, default_value = "tar.zst")]
     pub formats: Vec<Format>,
+    /// What counts when a .tar.zst is compressed [default: the manifest's, else fast]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub compression: Option<Compression>,
     /// Another runtime than the manifest's, for all targets: `bun`, or `bun@^1.4`; the lock must hold a pin of it
     #[arg(long, value_name = "ENGINE")]
     pub runtime: Option<Choice>,

@@ -117,6 +117,7 @@ fn bundle_command(
         },
         host,
         formats,
+        compression: arguments.compression.unwrap_or(config.compression),
         out: context.current_dir.join(&arguments.out),
         confinement: if arguments.unconfined_scripts {
             Confinement::Unconfined

@@ -13,6 +13,7 @@ use miette::NamedSource;
 use xtask::app_build::{self, BuildError, Inputs, Tool};
 use xtask::config::{App, Build, Config, Located, Prune, Runtimes, Smoke, Verify};
 use xtask::confine::Confinement;
+use xtask::pack::Compression;
 use xtask::tree::Tree;
 
 fn config() -> Config {
@@ -35,6 +36,7 @@ fn config() -> Config {
         build: None,
         tools: BTreeMap::new(),
         prune: Prune::default(),
+        compression: Compression::default(),
         health: None,
         smoke: Smoke::default(),
         targets: Vec::new(),

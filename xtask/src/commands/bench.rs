@@ -12,6 +12,7 @@ mod measure;
 mod peers;
 mod range_server;
 mod scale;
+mod sizes;
 mod table;
 mod unpacking;
 mod updates;
@@ -153,6 +154,8 @@ pub fn run(
     tell(&unpacking::run(context, config, host, &peers, runs)?);
     tell(&installing::run(context, config, host, &peers, &store, runs)?);
     tell(&launcher::run(context, host, &node, folder, runs * 20)?);
+    // Last: it takes longer than all others together.
+    tell(&sizes::run(context, config, host, &peers)?);
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::confine::Confinement;
 use crate::context::Context;
 use crate::fetch::FetchError;
 use crate::own_files::{OwnFiles, OwnFilesError};
-use crate::pack::{Format, PackError};
+use crate::pack::{Compression, Format, PackError};
 use crate::plan::{self, Inputs, Plan, PlanError};
 use crate::programs::ProgramError;
 use crate::registry::RegistryError;
@@ -38,6 +38,8 @@ pub struct Options {
     pub host: Target,
     /// One archive for each.
     pub formats: Vec<Format>,
+    /// What counts when a `.tar.zst` is compressed.
+    pub compression: Compression,
     /// Where the archives go.
     pub out: Utf8PathBuf,
     /// Whether install scripts must be confined.

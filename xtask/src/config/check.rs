@@ -82,6 +82,7 @@ pub(super) fn config(
             build,
             tools,
             prune,
+            compression: manifest.archive.compression,
             health,
             smoke,
             targets,

@@ -41,6 +41,8 @@ use miette::NamedSource;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::pack::Compression;
+
 pub use addons::{Addon, BuildSystem, Recipe, Treatment};
 pub use error::{ConfigError, Fault, FaultKind};
 pub use load::{find, load};
@@ -88,6 +90,8 @@ pub struct Config {
     pub tools: BTreeMap<String, Located<nodejs_semver::Range>>,
     /// `[prune]`
     pub prune: Prune,
+    /// `[archive]`: `compression`
+    pub compression: Compression,
     /// `[health]`
     pub health: Option<Health>,
     /// `[smoke]`

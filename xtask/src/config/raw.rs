@@ -16,6 +16,7 @@ use super::addons::{Action, BuildSystem};
 use super::runtime::EngineWord;
 use super::verify::Unknown;
 use super::{Located, RuntimeSource, ScriptAction, ServiceKind};
+use crate::pack::Compression;
 use crate::prune;
 
 /// The manifest of a gateway that Gangway bundles.
@@ -51,6 +52,9 @@ pub(super) struct Manifest {
     /// What is left out of the bundle.
     #[serde(default)]
     pub(super) prune: Prune,
+    /// How archives are made.
+    #[serde(default)]
+    pub(super) archive: Archive,
     /// How to tell that the gateway is up.
     pub(super) health: Option<Health>,
     /// How strictly the native code is checked against what the targets promise.
@@ -253,6 +257,15 @@ pub(super) struct Prune {
     #[serde(default)]
     #[schemars(example = ["node_modules/foo/**/*.map"])]
     pub(super) keep: Vec<Located<String>>,
+}
+
+/// How archives are made.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Archive {
+    /// What counts when a `.tar.zst` is compressed: the time it takes, or the archive's size.
+    #[serde(default)]
+    pub(super) compression: Compression,
 }
 
 /// How to tell that the gateway is up: a GET request to the loopback interface.

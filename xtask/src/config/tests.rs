@@ -125,6 +125,7 @@ fn every_key_arrives() {
     assert!(!config.tools["esbuild"].value.satisfies(&version("0.28.3")));
     assert_eq!(shown(&config.prune.keep), ["node_modules/foo/**/*.map"]);
     assert!(!config.prune.rules["source-maps"].value);
+    assert_eq!(config.compression, Compression::Best);
     let health = config.health.expect("written");
     assert_eq!((health.entrypoint.value.as_str(), health.port), ("gateway", 18789));
     assert_eq!((health.path.as_str(), health.timeout_seconds), ("/health", 60));
@@ -138,6 +139,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(runtime.sources, all);
     assert!(runtime.strip && runtime.keep_environment.is_empty());
     assert!(config.app.include.is_empty() && config.prune.rules.is_empty());
+    assert_eq!(config.compression, Compression::Fast);
     assert!(config.dependencies.is_none() && config.build.is_none() && config.health.is_none());
 }
 
@@ -317,9 +319,9 @@ source-map = false
         ·    ╰── unknown key
         ╰────
       help: did you mean `health`?
-            known keys at the top level: `addon`, `app`, `build`, `dependencies`, `entrypoint`,
-            `format`, `health`, `install-script`, `prune`, `runtime`, `service`, `smoke`, `state`,
-            `target`, `tensorrt-plan`, `tools` and `verify`
+            known keys at the top level: `addon`, `app`, `archive`, `build`, `dependencies`,
+            `entrypoint`, `format`, `health`, `install-script`, `prune`, `runtime`, `service`,
+            `smoke`, `state`, `target`, `tensorrt-plan`, `tools` and `verify`
     "#);
 }
 

@@ -37,8 +37,14 @@ fn packed(context: &Context, sandbox: &Sandbox, version: &str, files: &Files) ->
     });
     let manifest: Manifest = serde_json::from_value(manifest).expect("as it should be");
     let content = Content { tree: &tree, manifest: &manifest, folder: "app" };
-    let frame_size = std::num::NonZeroU32::new(8000).expect("not zero");
-    let settings = Settings { frame_size, level: 3, ..Settings::new(Format::TarZst) };
+    let size = |bytes| std::num::NonZeroU32::new(bytes).expect("not zero");
+    let settings = Settings {
+        frame_size: size(8000),
+        large_file_size: size(4000),
+        large_frame_size: size(8000),
+        level: 3,
+        ..Settings::new(Format::TarZst)
+    };
     let known = Known { natives: &Natives::default(), frames: None };
     let out = sandbox.root.join(format!("app-{version}.tar.zst"));
     let packed = pack::write(context, content, settings, known, &out).expect("it packs");

@@ -3,9 +3,11 @@
 //! A cut depends on what lies around it and on nothing before, so a change moves the cuts near it only, and frames
 //! further on are the same as in the bundle before. Cuts are never made because of the number of threads.
 //!
-//! - A file of at least half a frame has frames to itself, which begin with its first byte: the header, which names
+//! - A large file has frames to itself, which begin with its first byte: the header, which names
 //!   the path, is in the frame before. So a runtime's frames are the same in all bundles that have it. [`large`] says
 //!   where such a file is cut.
+//! - Unless there are several beside each other in one package, none of them native code: they have one frame together if it is
+//!   not too large. Two bundles of one program, such as a server and its worker, are the same for the most part.
 //! - A frame has entries of one part of the archive only.
 //! - Elsewhere a frame ends between half and the whole of the frame size: before another package if there is a
 //!   choice, and then before the entry whose path has the lowest digest.
@@ -18,6 +20,7 @@ use gangway_artifact::Digest;
 use super::entry::{Entry, Kind};
 use super::header;
 use super::large::{self, LargeFile, Part};
+use super::settings::Sizes;
 use crate::native::SharedData;
 
 /// What is compressed together.
@@ -25,6 +28,8 @@ use crate::native::SharedData;
 pub(super) enum Frame<'plan, 'tree> {
     /// Entries with their bytes; of a large file at the end only the headers.
     Entries(&'plan [Entry<'tree>]),
+    /// Large files with their headers and bytes.
+    Together(&'plan [Entry<'tree>]),
     /// The next bytes of a large file.
     Part(Part<'tree>),
 }
@@ -33,33 +38,88 @@ pub(super) enum Frame<'plan, 'tree> {
 /// other builds of them hold as well, by the digests of the files.
 pub(super) fn frames<'plan, 'tree>(
     entries: &'plan [Entry<'tree>],
-    frame_size: u64,
+    sizes: Sizes,
     shared: &HashMap<Digest, SharedData>,
 ) -> Vec<Frame<'plan, 'tree>> {
     let mut frames = Vec::new();
-    let sections = entries.chunk_by(|one, next| one.part == next.part);
-    let runs = sections.flat_map(|part| part.split_inclusive(|entry| is_large(entry, frame_size)));
-    for run in runs {
-        let mut rest = run;
+    for part in entries.chunk_by(|one, next| one.part == next.part) {
+        let mut rest = part;
         while !rest.is_empty() {
-            let (frame, others) = rest.split_at(cut(rest, frame_size));
-            frames.push(Frame::Entries(frame));
+            let (run, others) = match together(rest, sizes) {
+                0 => {
+                    let run = rest.split_at(run(rest, sizes));
+                    small(run.0, sizes, &mut frames);
+                    alone(run.0, sizes, shared, &mut frames);
+                    run
+                }
+                count => {
+                    let run = rest.split_at(count);
+                    frames.push(Frame::Together(run.0));
+                    run
+                }
+            };
+            debug_assert!(!run.is_empty());
             rest = others;
-        }
-        if let Some(Entry { kind: Kind::File(path, source), .. }) =
-            run.last().filter(|entry| is_large(entry, frame_size))
-        {
-            let shared = shared.get(&source.sha256).copied();
-            let file = LargeFile { path, source, shared };
-            frames.extend(large::parts(file, frame_size).map(Frame::Part));
         }
     }
     frames
 }
 
-/// Whether an entry's bytes have frames to themselves.
-pub(super) fn is_large(entry: &Entry<'_>, frame_size: u64) -> bool {
-    entry.file_size() > 0 && entry.file_size() >= frame_size / 2
+/// How many large files at the beginning of `entries` have a frame together: none, or at least two.
+fn together(entries: &[Entry<'_>], sizes: Sizes) -> usize {
+    let Some(first) = entries.first() else { return 0 };
+    let mut size = 0;
+    let fits = |entry: &&Entry<'_>| {
+        size += header::blocks(entry).len() as u64;
+        size += entry.file_size().next_multiple_of(header::BLOCK as u64);
+        size <= sizes.large_frame
+    };
+    let are_alike =
+        |entry: &&Entry<'_>| entry.is_large && !entry.is_code && entry.group() == first.group();
+    match entries.iter().take_while(are_alike).take_while(fits).count() {
+        1 => 0,
+        count => count,
+    }
+}
+
+/// How many of `entries` come before the next cut that must be: up to a large file, with its headers, or up to several together.
+fn run(entries: &[Entry<'_>], sizes: Sizes) -> usize {
+    let large = entries.iter().position(|entry| entry.is_large);
+    match large {
+        Some(at) if together(&entries[at..], sizes) > 0 => at,
+        Some(at) => at + 1,
+        None => entries.len(),
+    }
+}
+
+/// The frames of `run`, but for the bytes of a large file at its end.
+fn small<'plan, 'tree>(
+    run: &'plan [Entry<'tree>],
+    sizes: Sizes,
+    frames: &mut Vec<Frame<'plan, 'tree>>,
+) {
+    let mut rest = run;
+    while !rest.is_empty() {
+        let (frame, others) = rest.split_at(cut(rest, sizes.frame));
+        frames.push(Frame::Entries(frame));
+        rest = others;
+    }
+}
+
+/// The frames of a large file at the end of `run`.
+fn alone<'plan, 'tree>(
+    run: &'plan [Entry<'tree>],
+    sizes: Sizes,
+    shared: &HashMap<Digest, SharedData>,
+    frames: &mut Vec<Frame<'plan, 'tree>>,
+) {
+    if let Some(Entry { kind: Kind::File(path, source), .. }) =
+        run.last().filter(|entry| entry.is_large)
+    {
+        let shared = shared.get(&source.sha256).copied();
+        let file = LargeFile { path, source, shared };
+        frames.extend(large::parts(file, sizes.large_frame).map(Frame::Part));
+    }
 }
 
 /// How many of `entries` the next frame takes; at least one.
@@ -78,7 +138,7 @@ fn cut(entries: &[Entry<'_>], frame_size: u64) -> usize {
                 best = Some((rank, index));
             }
         }
-        size += stream_size(entry, frame_size);
+        size += stream_size(entry);
         if size > frame_size && index > 0 {
             return best.map_or(fitting, |(_, index)| index);
         }
@@ -87,9 +147,9 @@ fn cut(entries: &[Entry<'_>], frame_size: u64) -> usize {
 }
 
 /// The bytes an entry adds to the stream before any frame of its own.
-fn stream_size(entry: &Entry<'_>, frame_size: u64) -> u64 {
+fn stream_size(entry: &Entry<'_>) -> u64 {
     let headers = header::blocks(entry).len() as u64;
-    if is_large(entry, frame_size) {
+    if entry.is_large {
         return headers;
     }
     headers + entry.file_size() + header::padding(entry.file_size()) as u64
@@ -104,6 +164,7 @@ mod tests {
     use crate::tree::{Node, Source, Tree};
 
     const FRAME: u64 = 64 << 10;
+    const SIZES: Sizes = Sizes { frame: FRAME, large_file: FRAME / 2, large_frame: 3 * FRAME };
 
     fn tree(files: &[(&str, u64)]) -> Tree {
         let mut tree = Tree::default();
@@ -130,15 +191,15 @@ mod tests {
     fn describe(files: &[(String, u64)]) -> Vec<(String, u64)> {
         let files: Vec<_> = files.iter().map(|(path, size)| (path.as_str(), *size)).collect();
         let tree = tree(&files);
-        let entries =
-            entry::list(&tree, "app", &crate::native::Natives::default()).expect("a plain tree");
-        (frames(&entries, FRAME, &HashMap::new()).iter())
+        let entries = entry::list(&tree, "app", &crate::native::Natives::default(), SIZES)
+            .expect("a plain tree");
+        (frames(&entries, SIZES, &HashMap::new()).iter())
             .filter_map(|frame| match frame {
                 Frame::Entries(entries) => {
-                    let size = entries.iter().map(|entry| stream_size(entry, FRAME)).sum();
+                    let size = entries.iter().map(|entry| stream_size(entry)).sum();
                     Some((entries[0].path().to_owned(), size))
                 }
-                Frame::Part(_) => None,
+                Frame::Together(_) | Frame::Part(_) => None,
             })
             .collect()
     }
@@ -157,11 +218,11 @@ mod tests {
         let files = packages(50, 3);
         let files: Vec<_> = files.iter().map(|(path, size)| (path.as_str(), *size)).collect();
         let tree = tree(&files);
-        let entries =
-            entry::list(&tree, "app", &crate::native::Natives::default()).expect("a plain tree");
-        let frames = frames(&entries, FRAME, &HashMap::new());
+        let entries = entry::list(&tree, "app", &crate::native::Natives::default(), SIZES)
+            .expect("a plain tree");
+        let frames = frames(&entries, SIZES, &HashMap::new());
         let framed = frames.iter().flat_map(|frame| match frame {
-            Frame::Entries(entries) => *entries,
+            Frame::Entries(entries) | Frame::Together(entries) => *entries,
             Frame::Part(_) => &[],
         });
         assert!(framed.map(Entry::path).eq(entries.iter().map(Entry::path)));
@@ -186,19 +247,28 @@ mod tests {
         assert!(common * 10 >= before.len() * 8, "{common} of {}", before.len());
     }
 
+    /// What each frame has.
+    fn frames_of(files: &[(&str, u64)], sizes: Sizes) -> Vec<String> {
+        let tree = tree(files);
+        let entries = entry::list(&tree, "app", &crate::native::Natives::default(), sizes)
+            .expect("a plain tree");
+        let describe = |frame: &Frame<'_, '_>| match frame {
+            Frame::Entries(entries) => format!("{} entries", entries.len()),
+            Frame::Together(entries) => {
+                let names: Vec<_> = entries.iter().map(Entry::path).collect();
+                format!("all of {}", names.join(", "))
+            }
+            Frame::Part(part) => format!("{} of {}", part.length, part.file.path),
+        };
+        frames(&entries, sizes, &HashMap::new()).iter().map(describe).collect()
+    }
+
     #[test]
     fn large_files_have_frames_to_themselves() {
-        let tree = tree(&[("a", 10), ("runtime/node", 2 * FRAME + 5), ("z", FRAME / 2), ("zz", 1)]);
-        let entries =
-            entry::list(&tree, "app", &crate::native::Natives::default()).expect("a plain tree");
-        let described: Vec<_> = (frames(&entries, FRAME, &HashMap::new()).iter())
-            .map(|frame| match frame {
-                Frame::Entries(entries) => format!("{} entries", entries.len()),
-                Frame::Part(part) => format!("{} of {}", part.length, part.file.path),
-            })
-            .collect();
+        let files = [("a", 10), ("runtime/node", 2 * FRAME + 5), ("z", FRAME / 2), ("zz", 1)];
+        let sizes = Sizes { large_frame: FRAME, ..SIZES };
         assert_eq!(
-            described,
+            frames_of(&files, sizes),
             [
                 "3 entries",
                 "65536 of runtime/node",
@@ -207,6 +277,39 @@ mod tests {
                 "2 entries",
                 "32768 of z",
                 "1 entries",
+            ]
+        );
+        assert_eq!(frames_of(&files, SIZES)[1], "131077 of runtime/node");
+    }
+
+    #[test]
+    fn large_files_of_a_package_have_one_frame_together_while_they_fit() {
+        let files = [
+            ("app/p.js", FRAME),
+            ("app/q.js", FRAME + 1),
+            ("app/r.js", FRAME / 2),
+            ("app/s.js", 10),
+            ("app/t.js", FRAME / 2),
+            // As large as the rest of a frame with its header, and then too large by one byte.
+            ("b/u", 2 * FRAME - 1024),
+            ("b/v", FRAME),
+            ("c/w", 2 * FRAME - 1023),
+            ("c/x", FRAME),
+        ];
+        assert_eq!(
+            frames_of(&files, SIZES),
+            [
+                // The archive's folder, the package's, and what is small in it.
+                "3 entries",
+                "all of app/q.js, app/p.js, app/r.js",
+                "1 entries",
+                "32768 of app/t.js",
+                "1 entries",
+                "all of b/u, b/v",
+                "2 entries",
+                "130049 of c/w",
+                "1 entries",
+                "65536 of c/x",
             ]
         );
     }

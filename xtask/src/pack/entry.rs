@@ -2,14 +2,17 @@
 //!
 //! What the bundles of all platforms have in common stands first, then what has native code in it, and at last what describes
 //! the bundle: so the frames of the first part are the same for all of them. Inside a part, files and links come by
-//! package, and within one by extension and name: what is alike stands together, where a compressor finds it. A folder
+//! package, and within one by extension and name: what is alike stands together, where a compressor finds it. Large files, which
+//! are not compressed together with small ones, stand behind those, the largest first. A folder
 //! comes right before the first entry in it, the archive's own folder first of all, so an unpacker always has the folder.
 //! Last of all comes the manifest, which is made when everything else is packed.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use gangway_artifact::{BundlePath, MANIFEST_FILE};
 
+use super::settings::Sizes;
 use super::{PackError, source};
 use crate::licenses;
 use crate::native::Natives;
@@ -24,6 +27,10 @@ pub(super) struct Entry<'tree> {
     folder: usize,
     /// Where it stands.
     pub(super) part: Part,
+    /// Whether it is a file that has frames to itself, or shares one with others that are large.
+    pub(super) is_large: bool,
+    /// Whether it is native code.
+    pub(super) is_code: bool,
     /// What it is.
     pub(super) kind: Kind<'tree>,
 }
@@ -51,7 +58,14 @@ pub(super) enum Kind<'tree> {
 
 impl<'tree> Entry<'tree> {
     fn new(folder: &str, path: &str, part: Part, kind: Kind<'tree>) -> Self {
-        Self { name: format!("{folder}/{path}"), folder: folder.len() + 1, part, kind }
+        Self {
+            name: format!("{folder}/{path}"),
+            folder: folder.len() + 1,
+            part,
+            is_large: false,
+            is_code: false,
+            kind,
+        }
     }
 
     /// The last entry, which [`list`] does not have: it tells where the others are.
@@ -99,6 +113,10 @@ struct NativeCode<'tree> {
     files: HashSet<&'tree str>,
 }
 
+/// What entries are put in order by.
+type Place<'tree> =
+    (Part, &'tree str, bool, bool, Reverse<u64>, &'tree str, &'tree str, &'tree str);
+
 impl<'tree> NativeCode<'tree> {
     fn of(tree: &'tree Tree, natives: &Natives) -> Result<Self, PackError> {
         let mut found = Self { groups: HashSet::new(), files: HashSet::new() };
@@ -122,15 +140,18 @@ impl<'tree> NativeCode<'tree> {
         }
     }
 
-    /// Part, group, whether it is native code, extension, name, path. A leading dot begins a name, not an extension.
-    fn place(
-        &self,
-        path: &'tree BundlePath,
-    ) -> (Part, &'tree str, bool, &'tree str, &'tree str, &'tree str) {
+    /// Part, group, whether it is native code, the size of a large file, the largest of them first, extension, name, path. A leading
+    /// dot begins a name, not an extension.
+    fn place(&self, path: &'tree BundlePath, node: &Node, sizes: Sizes) -> Place<'tree> {
+        let size = match node {
+            Node::File(source) if sizes.is_large(source.size) => source.size,
+            Node::File(_) | Node::Link(_) => 0,
+        };
         let (text, name) = (path.as_str(), path.name());
         let dot = name.rfind('.').filter(|dot| *dot > 0);
         let extension = dot.map_or("", |dot| &name[dot..]);
-        (self.part(text), group(text), self.files.contains(text), extension, name, text)
+        let is_code = self.files.contains(text);
+        (self.part(text), group(text), is_code, size > 0, Reverse(size), extension, name, text)
     }
 }
 
@@ -142,6 +163,7 @@ pub(super) fn list<'tree>(
     tree: &'tree Tree,
     folder: &str,
     natives: &Natives,
+    sizes: Sizes,
 ) -> Result<Vec<Entry<'tree>>, PackError> {
     if folder.contains('/') || BundlePath::new(folder).is_err() {
         return Err(PackError::Folder { name: folder.to_owned() });
@@ -152,10 +174,11 @@ pub(super) fn list<'tree>(
     let mut entries = Vec::with_capacity(tree.len() + tree.len() / 4);
     let native_code = NativeCode::of(tree, natives)?;
     let (name, part) = (folder.to_owned(), Part::Portable);
-    entries.push(Entry { name, folder: folder.len(), part, kind: Kind::Folder });
+    entries.push(Entry { name, folder: folder.len(), ..Entry::new("", "", part, Kind::Folder) });
     let mut folders = HashSet::new();
     let mut nodes: Vec<_> = tree.iter().collect();
-    nodes.sort_by_cached_key(|&(path, _)| native_code.place(path));
+    let is_large = |node: &Node| matches!(node, Node::File(source) if sizes.is_large(source.size));
+    nodes.sort_by_cached_key(|&(path, node)| native_code.place(path, node, sizes));
     for (path, node) in nodes {
         let part = native_code.part(path.as_str());
         for (end, _) in path.as_str().match_indices('/') {
@@ -172,7 +195,11 @@ pub(super) fn list<'tree>(
                 return Err(PackError::Escapes { path: path.clone(), target: target.clone() });
             }
         };
-        entries.push(Entry::new(folder, path.as_str(), part, kind));
+        entries.push(Entry {
+            is_large: is_large(node),
+            is_code: native_code.files.contains(path.as_str()),
+            ..Entry::new(folder, path.as_str(), part, kind)
+        });
     }
     Ok(entries)
 }
@@ -209,6 +236,8 @@ fn stays_inside(path: &BundlePath, target: &str) -> bool {
 mod tests {
     use super::*;
 
+    const SIZES: Sizes = Sizes { frame: 1000, large_file: 500, large_frame: 1000 };
+
     fn link(tree: &mut Tree, path: &str, target: &str) {
         let path = BundlePath::new(path).expect("plain");
         tree.insert(path, Node::Link(target.to_owned()));
@@ -220,7 +249,7 @@ mod tests {
         for path in ["a/b/c", "a-b/c", "a.txt", "z"] {
             link(&mut tree, path, "x");
         }
-        let entries = list(&tree, "app-1.0.0", &Natives::default()).expect("a plain tree");
+        let entries = list(&tree, "app-1.0.0", &Natives::default(), SIZES).expect("a plain tree");
         let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(
             names,
@@ -254,7 +283,7 @@ mod tests {
         ] {
             link(&mut tree, path, "x");
         }
-        let entries = list(&tree, "r", &Natives::default()).expect("a plain tree");
+        let entries = list(&tree, "r", &Natives::default(), SIZES).expect("a plain tree");
         let links = entries.iter().filter(|entry| matches!(entry.kind, Kind::Link(_)));
         let names: Vec<_> = links.map(Entry::path).collect();
         assert_eq!(
@@ -290,7 +319,7 @@ mod tests {
         let (sha256, size) = gangway_artifact::Digest::of_reader(file).expect("readable");
         let node = Node::File(Source::new(program, size, true, sha256));
         tree.insert(BundlePath::new("app/node_modules/a/b.node").expect("plain"), node);
-        let entries = list(&tree, "r", &Natives::default()).expect("a plain tree");
+        let entries = list(&tree, "r", &Natives::default(), SIZES).expect("a plain tree");
         let files = entries.iter().filter(|entry| !matches!(entry.kind, Kind::Folder));
         let files: Vec<_> = files.map(|entry| (entry.part, entry.path())).collect();
         assert_eq!(
@@ -328,7 +357,7 @@ mod tests {
         let mut tree = Tree::default();
         link(&mut tree, "a/b", "x");
         link(&mut tree, "a/b/c", "x");
-        let error = list(&tree, "app", &Natives::default()).expect_err("`a/b` is both");
+        let error = list(&tree, "app", &Natives::default(), SIZES).expect_err("`a/b` is both");
         insta::assert_snapshot!(error, @"cannot pack `a/b/c`: `a/b` is not a folder");
     }
 
@@ -344,7 +373,7 @@ mod tests {
         }
         let mut tree = Tree::default();
         link(&mut tree, "bin/x", "../../etc/passwd");
-        let error = list(&tree, "app", &Natives::default()).expect_err("it leads out");
+        let error = list(&tree, "app", &Natives::default(), SIZES).expect_err("it leads out");
         insta::assert_snapshot!(error, @"cannot pack the link `bin/x`: it leads out of the bundle, to `../../etc/passwd`");
     }
 
@@ -353,7 +382,8 @@ mod tests {
         for path in ["manifest.json", "manifest.json/x"] {
             let mut tree = Tree::default();
             link(&mut tree, path, "x");
-            let error = list(&tree, "app", &Natives::default()).expect_err("it is there already");
+            let error =
+                list(&tree, "app", &Natives::default(), SIZES).expect_err("it is there already");
             assert_eq!(error.to_string(), "the tree has a `manifest.json` already");
         }
     }
@@ -363,7 +393,7 @@ mod tests {
         for name in ["", "a/b", "..", "/", "a\\b"] {
             assert!(
                 matches!(
-                    list(&Tree::default(), name, &Natives::default()),
+                    list(&Tree::default(), name, &Natives::default(), SIZES),
                     Err(PackError::Folder { .. })
                 ),
                 "{name}"

@@ -7,17 +7,16 @@
 //! What cannot be told is whether our compressor would have made the same bytes: another one's are accepted, and then
 //! the archive has other bytes and the same content.
 
-use super::seekable::WINDOW_LOG;
 use super::stream::Piece;
 use crate::buffers;
 
 /// A Zstandard frame's first bytes.
 const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
-/// Whether `frame` is a frame as ours are, and holds `piece`.
-pub(super) fn is_frame_of(frame: &[u8], piece: &Piece<'_, '_>) -> bool {
+/// Whether `frame` is a frame as ours are, with a window of at most 2 to the power of `window_log`, and holds `piece`.
+pub(super) fn is_frame_of(frame: &[u8], piece: &Piece<'_, '_>, window_log: u32) -> bool {
     let Ok(size) = usize::try_from(piece.size()) else { return false };
-    if !is_shaped(frame, size as u64) {
+    if !is_shaped(frame, size as u64, window_log) {
         return false;
     }
     let mut plain = buffers::take(size);
@@ -31,7 +30,7 @@ pub(super) fn is_frame_of(frame: &[u8], piece: &Piece<'_, '_>) -> bool {
 }
 
 /// Whether it is one frame with a checksum, for a window that readers have, and says that it holds `size` bytes.
-fn is_shaped(frame: &[u8], size: u64) -> bool {
+fn is_shaped(frame: &[u8], size: u64, window_log: u32) -> bool {
     let Some((descriptor, window)) =
         frame.strip_prefix(&MAGIC).and_then(|rest| Some((*rest.first()?, *rest.get(1)?)))
     else {
@@ -49,7 +48,7 @@ fn is_shaped(frame: &[u8], size: u64) -> bool {
     };
     let is_alone = zstd::zstd_safe::find_frame_compressed_size(frame) == Ok(frame.len());
     let told = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
-    has_checksum && !has_dictionary && window <= 1 << WINDOW_LOG && is_alone && told == Some(size)
+    has_checksum && !has_dictionary && window <= 1 << window_log && is_alone && told == Some(size)
 }
 
 #[cfg(test)]
@@ -73,22 +72,25 @@ mod tests {
         let plain = vec![7; 1 << 20];
         let checksum = CParameter::ChecksumFlag(true);
         let whole = frame(&plain, &[checksum]);
-        assert!(is_shaped(&whole, 1 << 20));
-        assert!(!is_shaped(&whole, (1 << 20) - 1), "another size");
-        assert!(!is_shaped(&frame(&plain, &[]), 1 << 20), "no checksum");
+        assert!(is_shaped(&whole, 1 << 20, 24));
+        assert!(!is_shaped(&whole, (1 << 20) - 1, 24), "another size");
+        assert!(!is_shaped(&frame(&plain, &[]), 1 << 20, 24), "no checksum");
         let unsized_one = frame(&plain, &[checksum, CParameter::ContentSizeFlag(false)]);
-        assert!(!is_shaped(&unsized_one, 1 << 20), "no size");
-        assert!(!is_shaped(&[&whole[..], &[0]].concat(), 1 << 20), "more behind it");
-        assert!(!is_shaped(&[&whole[..], &whole[..]].concat(), 1 << 20), "two frames");
+        assert!(!is_shaped(&unsized_one, 1 << 20, 24), "no size");
+        assert!(!is_shaped(&[&whole[..], &[0]].concat(), 1 << 20, 24), "more behind it");
+        assert!(!is_shaped(&[&whole[..], &whole[..]].concat(), 1 << 20, 24), "two frames");
         let skippable = [0x50, 0x2A, 0x4D, 0x18, 0, 0, 0, 0];
-        assert!(!is_shaped(&[&skippable[..], &whole[..]].concat(), 1 << 20), "one to be skipped");
+        assert!(
+            !is_shaped(&[&skippable[..], &whole[..]].concat(), 1 << 20, 24),
+            "one to be skipped"
+        );
         for cut in [0, 1, 4, 5, 6, whole.len() - 1] {
-            assert!(!is_shaped(&whole[..cut], 1 << 20), "cut at {cut}");
+            assert!(!is_shaped(&whole[..cut], 1 << 20, 24), "cut at {cut}");
         }
         // A window of 2^27 in the header.
         let large =
             [&MAGIC[..], &[0b1000_0100, 17 << 3, 0, 0, 16, 0], &[1, 0, 0, 0, 0, 0, 0]].concat();
-        assert!(!is_shaped(&large, 1 << 20), "a window readers do not have");
+        assert!(!is_shaped(&large, 1 << 20, 24), "a window readers do not have");
     }
 
     proptest! {
@@ -108,7 +110,7 @@ mod tests {
             if let Some(cut) = cut {
                 bytes.truncate(cut.index(bytes.len()));
             }
-            if is_shaped(&bytes, plain.len() as u64) {
+            if is_shaped(&bytes, plain.len() as u64, 24) {
                 let mut room = Vec::with_capacity(plain.len());
                 let found = zstd::bulk::Decompressor::new()
                     .and_then(|mut reader| reader.decompress_to_buffer(&bytes, &mut room));

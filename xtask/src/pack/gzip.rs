@@ -36,7 +36,16 @@ pub(super) fn write(work: &Work<'_, '_>, mut out: impl Write) -> Result<Written,
         frames += 1;
         put(&bytes)
     };
-    stream::write(work, |_| Ok(false), compress, &mut take)?;
+    stream::write(
+        work,
+        |_| Ok(false),
+        compress,
+        |part, file_bytes| {
+            take(part)?;
+            work.progress.advance(file_bytes);
+            Ok(())
+        },
+    )?;
     let manifest = work.manifest.to_json();
     for piece in stream::ending(work, &manifest) {
         take(compress(piece)?)?;

@@ -8,6 +8,7 @@
 //! the parts, and the part that is next in order is written. The manifest is made and written after everything else, because it
 //! tells where everything else is ([`manifest`]).
 
+mod ahead;
 mod cut;
 mod entry;
 mod error;
@@ -20,6 +21,7 @@ mod manifest;
 mod output;
 mod pipeline;
 mod seekable;
+mod settings;
 mod source;
 mod stream;
 #[cfg(test)]
@@ -27,7 +29,7 @@ mod tests;
 mod zip_file;
 
 use std::collections::HashMap;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{Digest, HashingWriter, Manifest};
@@ -38,6 +40,7 @@ use crate::report::Progress;
 use crate::tree::Tree;
 use entry::{Entry, Kind};
 use output::Output;
+use settings::Sizes;
 
 pub use entry::group;
 pub use error::PackError;
@@ -45,67 +48,11 @@ pub use frame_cache::FrameCache;
 pub(crate) use frame_cache::{BUCKET as FRAMES, open_frame};
 pub use manifest::listing;
 pub use output::forget_pages;
+pub use settings::{Compression, Format, Settings};
 
 /// The time of every entry: 1985-10-26T08:15:00Z, the one npm gives the files of its tarballs. It is not zero, because
 /// some tools take that for "no time", and ZIP cannot say anything before 1980.
 const MODIFIED: u64 = 499_162_500;
-
-/// How a file is archived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
-pub enum Format {
-    /// tar in the Zstandard Seekable Format.
-    #[value(name = "tar.zst")]
-    TarZst,
-    /// tar in gzip.
-    #[value(name = "tar.gz")]
-    TarGz,
-    /// ZIP with Deflate.
-    #[value(name = "zip")]
-    Zip,
-}
-
-impl Format {
-    /// The archive's extension, without a leading dot.
-    #[must_use]
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::TarZst => "tar.zst",
-            Self::TarGz => "tar.gz",
-            Self::Zip => "zip",
-        }
-    }
-}
-
-/// How an archive is made. Together with the tree and the folder's name it decides every byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Settings {
-    /// The format.
-    pub format: Format,
-    /// The compressor's level: up to 22 for Zstandard, up to 9 for the others.
-    pub level: u8,
-    /// The same for native code that is large enough to be compressed by itself; Zstandard only.
-    pub code_level: u8,
-    /// How many bytes of the tar stream are compressed together, at most (a file's header and padding may go over).
-    pub frame_size: NonZeroU32,
-}
-
-impl Settings {
-    /// The defaults of `format`.
-    #[must_use]
-    pub fn new(format: Format) -> Self {
-        // Zstandard: measured on OpenClaw's tree (docs/decisions/frames-and-level.md has the tables). For text 10 is where the
-        // curve bends, for machine code it is 7.
-        // Deflate: 6 is where zlib's own curve bends.
-        let (level, code_level) = match format {
-            Format::TarZst => (10, 7),
-            Format::TarGz | Format::Zip => (6, 6),
-        };
-        // A frame is what is cached, fetched and decompressed at once, so it should be small; but what two frames have
-        // in common is compressed twice: 8 MiB cost one percent more than 16. A decoder needs a frame's window and no more.
-        let frame_size = NonZeroU32::new(16 << 20).expect("it is not zero");
-        Self { format, level, code_level, frame_size }
-    }
-}
 
 /// What is known already.
 #[derive(Debug, Clone, Copy)]
@@ -156,7 +103,7 @@ pub fn write(
     known: Known<'_>,
     out: &Utf8Path,
 ) -> Result<Packed, PackError> {
-    let entries = entry::list(tree, folder, known.natives)?;
+    let entries = entry::list(tree, folder, known.natives, settings.sizes())?;
     let output = Output::create(out)?;
     let work = Work {
         folder,
@@ -209,19 +156,20 @@ struct Work<'plan, 'tree> {
 }
 
 impl Work<'_, '_> {
-    fn frame_size(&self) -> u64 {
-        u64::from(self.settings.frame_size.get())
+    fn sizes(&self) -> Sizes {
+        self.settings.sizes()
     }
 
-    /// What most frames fit into before they are compressed, with headers and padding.
-    fn frame_room(&self) -> usize {
-        self.settings.frame_size.get() as usize + (1 << 20)
+    /// How large a buffer for `size` bytes should be: most frames fit into all of them.
+    fn room(&self, size: u64) -> usize {
+        let usual = self.sizes().frame + (1 << 20);
+        usize::try_from(size.max(usual)).expect("a frame fits into memory")
     }
 
     /// The data in large files that other builds of them hold as well, by the digests of the files.
     fn shared_data(&self) -> Result<HashMap<Digest, SharedData>, PackError> {
         let mut found = HashMap::new();
-        for entry in self.entries.iter().filter(|entry| cut::is_large(entry, self.frame_size())) {
+        for entry in self.entries.iter().filter(|entry| entry.is_large) {
             if let Kind::File(path, source) = entry.kind
                 && let Some(data) = (self.known.natives.shared_data(source))
                     .map_err(|error| source::read_error(path, source, error))?

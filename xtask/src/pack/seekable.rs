@@ -12,13 +12,14 @@ use gangway_artifact::{Digest, Frame};
 
 use super::frame_cache::Compressed;
 use super::large::{LargeFile, Part};
+use super::settings::Sizes;
 use super::stream::{self, Piece};
-use super::{FrameCache, PackError, Work, Written, foreign, manifest, source};
+use super::{FrameCache, PackError, Work, Written, ahead, foreign, manifest, source};
 use crate::buffers;
 
-/// No decoder needs more memory for its window: 16 MiB, a whole frame. Every decoder in use takes up to 128 MiB without
-/// being asked.
-pub(super) const WINDOW_LOG: u32 = 24;
+/// The largest window that a decoder keeps in memory when a bundle is unpacked: 16 MiB. Frames with a larger one, of at
+/// most 128 MiB, which every decoder in use takes without being asked, are searched for far repetitions as well.
+const WINDOW_LOG: u32 = 24;
 
 /// The first bytes of the skippable frame that holds the table.
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
@@ -50,17 +51,30 @@ pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, Pac
             None => Ok(Arc::new(Compressed::new(make(piece, tuning)?))),
         }
     };
+    let mut is_counted = false;
     if let Some(cache) = work.known.frames {
-        bring(work, cache, &stream::pieces(work)?)?;
+        let pieces = stream::pieces(work)?;
+        bring(work, cache, &pieces)?;
+        is_counted = work.settings.takes_long();
+        if is_counted {
+            ahead::compress(work, pieces, |piece| {
+                let is_there = cache.has(&key(&piece.key(), work.tuning(&piece)?));
+                if is_there { Ok(()) } else { compress(piece).map(drop) }
+            })?;
+        }
     }
     let is_kept = |part: &Part<'_>| {
-        let has = |cache: &FrameCache| {
-            Ok(cache.has(&key(&part.key(), Tuning::level(work.level(Some(part))?))))
-        };
+        let has = |cache: &FrameCache| Ok(cache.has(&key(&part.key(), work.part_tuning(part)?)));
         work.known.frames.map_or(Ok(false), has)
     };
     let mut archive = Archive { work, out, frames: Vec::new(), checksums: Vec::new() };
-    stream::write(work, is_kept, compress, |frame| archive.add(frame))?;
+    stream::write(work, is_kept, compress, |frame, file_bytes| {
+        archive.add(frame)?;
+        if !is_counted {
+            work.progress.advance(file_bytes);
+        }
+        Ok(())
+    })?;
     let manifest = manifest::placed(work.manifest, work.entries, archive.frames.clone()).to_json();
     let ending = stream::ending(work, &manifest);
     if let Some(cache) = work.known.frames {
@@ -109,13 +123,15 @@ impl<W: Write> Archive<'_, '_, '_, W> {
 #[derive(Debug, Clone, Copy)]
 struct Tuning {
     level: i32,
+    window_log: u32,
     /// Where it is not the level's own.
     min_match: Option<u32>,
 }
 
 impl Tuning {
-    fn level(level: i32) -> Self {
-        Self { level, min_match: None }
+    /// Whether far repetitions are looked for as well.
+    fn is_long(self) -> bool {
+        self.window_log > WINDOW_LOG
     }
 }
 
@@ -130,40 +146,60 @@ fn bring(
     }
     let mut wanted = Vec::new();
     for piece in pieces {
-        let key = key(&piece.key(), work.tuning(piece)?);
+        let tuning = work.tuning(piece)?;
+        let key = key(&piece.key(), tuning);
         if !cache.has(&key) {
-            wanted.push((key, piece));
+            wanted.push((key, (piece, tuning.window_log)));
         }
     }
-    cache.bring(wanted, |piece, frame| foreign::is_frame_of(frame, piece));
+    cache.bring(wanted, |(piece, window_log), frame| {
+        foreign::is_frame_of(frame, piece, *window_log)
+    });
     Ok(())
 }
 
 impl Work<'_, '_> {
     fn tuning(&self, piece: &Piece<'_, '_>) -> Result<Tuning, PackError> {
+        if let Some(part) = piece.part() {
+            return self.part_tuning(part);
+        }
         let min_match = piece.is_manifest().then_some(MANIFEST_MIN_MATCH);
-        Ok(Tuning { level: self.level(piece.part())?, min_match })
+        let window_log = self.window_log(piece.is_large());
+        Ok(Tuning { level: self.settings.level.into(), window_log, min_match })
     }
 
-    /// The level for this part of a large file, or else for a piece with many files.
-    fn level(&self, part: Option<&Part<'_>>) -> Result<i32, PackError> {
+    fn part_tuning(&self, part: &Part<'_>) -> Result<Tuning, PackError> {
+        let level = self.part_level(part)?;
+        Ok(Tuning { level, window_log: self.window_log(true), min_match: None })
+    }
+
+    fn part_level(&self, part: &Part<'_>) -> Result<i32, PackError> {
         // Data that is shared is no code, and is compressed once for many.
-        let Some(part) = part.filter(|part| part.shared_data().is_none()) else {
+        if part.shared_data().is_some() {
             return Ok(self.settings.level.into());
-        };
+        }
         let LargeFile { path, source, .. } = part.file;
         let identity = self.known.natives.identity(source);
         let is_code = identity.map_err(|error| source::read_error(path, source, error))?.is_some();
         Ok(i32::from(if is_code { self.settings.code_level } else { self.settings.level }))
     }
+
+    /// The window of a whole frame, but not a smaller one than all decoders have.
+    fn window_log(&self, is_large: bool) -> u32 {
+        let Sizes { frame, large_frame, .. } = self.sizes();
+        let size = if is_large { large_frame } else { frame };
+        size.next_power_of_two().ilog2().max(WINDOW_LOG)
+    }
 }
 
 /// The key of a frame: its content, and everything the compressor is told.
-fn key(content: &Digest, Tuning { level, min_match }: Tuning) -> Digest {
+fn key(content: &Digest, tuning: Tuning) -> Digest {
+    let Tuning { level, window_log, min_match } = tuning;
     let version = ::zstd::zstd_safe::version_string();
+    let long = if tuning.is_long() { " long" } else { "" };
     let min_match = min_match.map_or_else(String::new, |length| format!(" match {length}"));
     Digest::of(format!(
-        "zstd {version} level {level} window {WINDOW_LOG}{min_match} checksum\n{content}"
+        "zstd {version} level {level} window {window_log}{long}{min_match} checksum\n{content}"
     ))
 }
 
@@ -171,7 +207,10 @@ fn key(content: &Digest, Tuning { level, min_match }: Tuning) -> Digest {
 /// before, and the bytes would depend on which thread did what.
 fn compress(plain: &[u8], tuning: Tuning, frame: &mut Vec<u8>) -> io::Result<()> {
     let mut compressor = Compressor::new(tuning.level)?;
-    compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    compressor.set_parameter(CParameter::WindowLog(tuning.window_log))?;
+    if tuning.is_long() {
+        compressor.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
+    }
     if let Some(length) = tuning.min_match {
         compressor.set_parameter(CParameter::MinMatch(length))?;
     }

@@ -17,13 +17,12 @@ pub(super) use proof::pieces;
 #[derive(Debug)]
 pub(super) struct Piece<'plan, 'tree> {
     content: Content<'plan, 'tree>,
-    frame_size: u64,
 }
 
 #[derive(Debug)]
 enum Content<'plan, 'tree> {
     /// Entries whose files the worker reads itself.
-    Entries(&'plan [Entry<'tree>]),
+    Entries(&'plan [Entry<'tree>], LargeFiles),
     /// A part of a large file, and its bytes if they were read for it: a digest can only be made of a file's parts in
     /// their order.
     Part { part: Part<'tree>, plain: Option<Vec<u8>> },
@@ -33,15 +32,30 @@ enum Content<'plan, 'tree> {
     End,
 }
 
-/// Makes the tar stream up to the manifest, has each piece of it compressed by `compress` and gives the results to `take`, in order.
+/// Whether the bytes of large files are in a piece that has their headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LargeFiles {
+    Included,
+    Elsewhere,
+}
+
+impl LargeFiles {
+    /// How many bytes of the file that `entry` is are in a piece with it.
+    fn bytes(self, entry: &Entry<'_>) -> u64 {
+        if entry.is_large && self == Self::Elsewhere { 0 } else { entry.file_size() }
+    }
+}
+
+/// Makes the tar stream up to the manifest, has each piece of it compressed by `compress` and gives the results to `take`, in order, each with the number of bytes of
+/// files that are in it.
 /// `is_kept` says of a part of a large file whether `compress` will not need its bytes.
 pub(super) fn write<C: Send>(
     work: &Work<'_, '_>,
     is_kept: impl Fn(&Part<'_>) -> Result<bool, PackError> + Send,
     compress: impl Fn(Piece<'_, '_>) -> Result<C, PackError> + Sync,
-    mut take: impl FnMut(C) -> Result<(), PackError>,
+    mut take: impl FnMut(C, u64) -> Result<(), PackError>,
 ) -> Result<(), PackError> {
-    let frames = cut::frames(work.entries, work.frame_size(), &work.shared_data()?);
+    let frames = cut::frames(work.entries, work.sizes(), &work.shared_data()?);
     let mut reading = Reading { work, open: None, is_kept };
     let jobs = frames.into_iter().map(|frame| reading.piece(&frame));
     let work_on = |piece: Piece<'_, '_>| {
@@ -49,9 +63,7 @@ pub(super) fn write<C: Send>(
         Ok((compress(piece)?, file_bytes))
     };
     pipeline::run(work.threads, jobs, work_on, |(compressed, file_bytes)| {
-        take(compressed)?;
-        work.progress.advance(file_bytes);
-        Ok(())
+        take(compressed, file_bytes)
     })
 }
 
@@ -60,20 +72,19 @@ pub(super) fn ending<'plan>(work: &Work<'_, '_>, manifest: &[u8]) -> [Piece<'pla
     let mut plain = header::blocks(&Entry::manifest(work.folder, manifest));
     plain.extend_from_slice(manifest);
     plain.resize(plain.len() + header::padding(manifest.len() as u64), 0);
-    let frame_size = work.frame_size();
-    [Content::Manifest(plain), Content::End].map(|content| Piece { content, frame_size })
+    [Content::Manifest(plain), Content::End].map(|content| Piece { content })
 }
 
 impl Piece<'_, '_> {
     /// The digest of all that decides the piece's bytes.
     pub(super) fn key(&self) -> Digest {
         match &self.content {
-            Content::Entries(entries) => {
+            Content::Entries(entries, large) => {
                 let mut text = b"entries\n".to_vec();
                 for entry in *entries {
                     text.extend_from_slice(&header::blocks(entry));
                     if let Kind::File(_, source) = entry.kind
-                        && !cut::is_large(entry, self.frame_size)
+                        && large.bytes(entry) == source.size
                     {
                         text.extend_from_slice(source.sha256.to_string().as_bytes());
                     }
@@ -95,16 +106,20 @@ impl Piece<'_, '_> {
     pub(super) fn part(&self) -> Option<&Part<'_>> {
         match &self.content {
             Content::Part { part, .. } => Some(part),
-            Content::Entries(_) | Content::Manifest(_) | Content::End => None,
+            Content::Entries(..) | Content::Manifest(_) | Content::End => None,
         }
+    }
+
+    /// Whether it is of large files only.
+    pub(super) fn is_large(&self) -> bool {
+        matches!(self.content, Content::Part { .. } | Content::Entries(_, LargeFiles::Included))
     }
 
     /// The piece's bytes.
     pub(super) fn plain(self, work: &Work<'_, '_>) -> Result<Vec<u8>, PackError> {
+        let room = work.room(self.size());
         match self.content {
-            Content::Entries(entries) => {
-                render(entries, self.frame_size, buffers::take(work.frame_room()))
-            }
+            Content::Entries(entries, large) => render(entries, large, buffers::take(room)),
             Content::Part { plain: Some(plain), .. } | Content::Manifest(plain) => Ok(plain),
             Content::Part { part, plain: None } => part.read_alone(),
             Content::End => Ok(vec![0; 2 * header::BLOCK]),
@@ -112,13 +127,11 @@ impl Piece<'_, '_> {
     }
 
     /// How many of its bytes are bytes of files.
-    fn file_bytes(&self) -> u64 {
+    pub(super) fn file_bytes(&self) -> u64 {
         match &self.content {
-            Content::Entries(entries) => entries
-                .iter()
-                .filter(|entry| !cut::is_large(entry, self.frame_size))
-                .map(Entry::file_size)
-                .sum(),
+            Content::Entries(entries, large) => {
+                entries.iter().map(|entry| large.bytes(entry)).sum()
+            }
             Content::Part { part, .. } => part.length,
             Content::Manifest(_) | Content::End => 0,
         }
@@ -142,13 +155,14 @@ where
         frame: &Frame<'plan, 'tree>,
     ) -> Result<Piece<'plan, 'tree>, PackError> {
         let content = match *frame {
-            Frame::Entries(entries) => Content::Entries(entries),
+            Frame::Entries(entries) => Content::Entries(entries, LargeFiles::Elsewhere),
+            Frame::Together(entries) => Content::Entries(entries, LargeFiles::Included),
             Frame::Part(part) => {
                 let plain = self.read(part)?;
                 Content::Part { part, plain }
             }
         };
-        Ok(Piece { content, frame_size: self.work.frame_size() })
+        Ok(Piece { content })
     }
 
     /// The bytes of a part, unless none of its file is needed.
@@ -159,7 +173,8 @@ where
             None if part.offset > 0 || self.keeps_all(part)? => return Ok(None),
             None => Verified::open(part.file.path, part.file.source)?,
         };
-        let mut plain = buffers::take(self.work.frame_room());
+        let size = part.length + part.padding() as u64;
+        let mut plain = buffers::take(self.work.room(size));
         file.read(part.length, &mut plain)?;
         if part.is_last() {
             file.finish()?;
@@ -171,7 +186,7 @@ where
     }
 
     fn keeps_all(&self, first: Part<'tree>) -> Result<bool, PackError> {
-        for part in large::parts(first.file, self.work.frame_size()) {
+        for part in large::parts(first.file, self.work.sizes().large_frame) {
             if !(self.is_kept)(&part)? {
                 return Ok(false);
             }
@@ -183,13 +198,13 @@ where
 /// The part of the stream that `entries` are.
 fn render(
     entries: &[Entry<'_>],
-    frame_size: u64,
+    large: LargeFiles,
     mut plain: Vec<u8>,
 ) -> Result<Vec<u8>, PackError> {
     for entry in entries {
         plain.extend_from_slice(&header::blocks(entry));
         if let Kind::File(path, source) = entry.kind
-            && !cut::is_large(entry, frame_size)
+            && large.bytes(entry) == source.size
         {
             source::read(path, source, &mut plain)?;
             plain.resize(plain.len() + header::padding(source.size), 0);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock};
@@ -99,8 +99,11 @@ fn known(frames: Option<&FrameCache>) -> Known<'_> {
 
 /// Small frames, so that small trees have several.
 fn small(format: Format) -> Settings {
+    let size = |bytes| NonZeroU32::new(bytes).expect("not zero");
     Settings {
-        frame_size: NonZeroU32::new(10_000).expect("not zero"),
+        frame_size: size(10_000),
+        large_file_size: size(5000),
+        large_frame_size: size(10_000),
         level: 3,
         code_level: 2,
         ..Settings::new(format)
@@ -516,10 +519,18 @@ fn errors_name_both_places() {
 
 /// Packs `fixture` with the frames in its cache folder.
 fn pack_cached(fixture: &Fixture, name: &str) -> (Result<Packed, PackError>, (u64, u64)) {
-    let context = fixture.context(2);
+    pack_cached_as(fixture, name, small(Format::TarZst), 2)
+}
+
+fn pack_cached_as(
+    fixture: &Fixture,
+    name: &str,
+    settings: Settings,
+    jobs: usize,
+) -> (Result<Packed, PackError>, (u64, u64)) {
+    let context = fixture.context(jobs);
     let store = crate::store::Store::open(&context).expect("a fresh folder");
     let cache = FrameCache::open(&store, false).expect("the store is there");
-    let settings = small(Format::TarZst);
     let out = fixture.folder.join(name);
     let manifest = fixture.manifest();
     let content = fixture.content("app-1.0.0", &manifest);
@@ -540,6 +551,39 @@ fn what_was_compressed_once_is_not_read_again() {
     assert!(compressed == 0 && reused > 0);
     for packed in [first, second] {
         assert_eq!(packed.expect("it packs").sha256, plain.sha256, "the cache changes no byte");
+    }
+}
+
+/// As for releases.
+#[test]
+fn large_files_of_a_package_are_compressed_together() {
+    let mut fixture = various();
+    for name in ["server.mjs", "worker.mjs", "z.mjs"] {
+        fixture.file(&format!("app/node_modules/p3/dist/{name}"), &noise(9000), false);
+    }
+    let size = NonZeroU32::new(40_000).expect("not zero");
+    let settings = Settings { large_frame_size: size, ..small(Format::TarZst) };
+    let apart = fixture.pack(Format::TarZst, 2);
+    let manifest = fixture.manifest();
+    let content = fixture.content("app-1.0.0", &manifest);
+    let out = fixture.folder.join("together.tar.zst");
+    let together = write(&fixture.context(3), content, settings, known(None), &out);
+    let together = together.expect("it packs");
+    assert!(together.size + 2 * 8900 < apart.size, "{} of {}", together.size, apart.size);
+    assert_eq!(read(&together, Format::TarZst), expected(&fixture.tree, &together));
+    read_by_the_manifest(&together);
+
+    // With a cache the largest are compressed first, in any number of threads.
+    for jobs in [1, 4] {
+        let cached = |name| pack_cached_as(&fixture, name, settings, jobs);
+        let (first, (compressed, _)) = cached("first.tar.zst");
+        assert!(compressed > 0);
+        let (second, (again, _)) = cached("second.tar.zst");
+        assert_eq!(again, 0);
+        for packed in [first, second] {
+            assert_eq!(packed.expect("it packs").sha256, together.sha256);
+        }
+        fs_err::remove_dir_all(fixture.folder.join("cache")).expect("ours");
     }
 }
 
@@ -570,9 +614,10 @@ fn every_kept_frame_may_be_damaged() {
 #[test]
 fn a_full_disk_is_told() {
     let fixture = various();
-    let entries = entry::list(&fixture.tree, "app", &Natives::default()).expect("a plain tree");
     let manifest = fixture.manifest();
     for format in FORMATS {
+        let entries = entry::list(&fixture.tree, "app", &Natives::default(), small(format).sizes())
+            .expect("a plain tree");
         let full = std::fs::OpenOptions::new().read(true).write(true).open("/dev/full");
         let full = full.expect("Linux has it");
         let work = Work {

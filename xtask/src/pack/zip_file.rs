@@ -29,10 +29,10 @@ enum Ready<'plan> {
 
 /// Writes the archive to `out`.
 pub(super) fn write(work: &Work<'_, '_>, out: &File) -> Result<Written, PackError> {
-    let parts: Vec<&[Entry<'_>]> = cut::frames(work.entries, work.frame_size(), &HashMap::new())
+    let parts: Vec<&[Entry<'_>]> = cut::frames(work.entries, work.sizes(), &HashMap::new())
         .into_iter()
         .filter_map(|frame| match frame {
-            Frame::Entries(entries) => Some(entries),
+            Frame::Entries(entries) | Frame::Together(entries) => Some(entries),
             Frame::Part { .. } => None,
         })
         .collect();
@@ -155,7 +155,7 @@ fn prepare<'plan>(work: &Work<'_, '_>, entry: &'plan Entry<'_>) -> Result<Ready<
     let mut left = source.size;
     let mut bytes = Vec::new();
     while left > 0 {
-        let length = left.min(work.frame_size());
+        let length = left.min(work.sizes().frame);
         bytes.clear();
         file.read(length, &mut bytes)?;
         builder.write_all(&bytes).map_err(|error| work.compress_error(error))?;

@@ -3,13 +3,13 @@
 //! First the frame's bytes are checked against their digest, then they are decompressed: the decompressor only ever sees
 //! what the builder made. They are read twice for that, from the system's cache the second time, and take no memory.
 
-use sha2::{Digest as _, Sha256};
 use super::decoders::{self, Decoder, Decoders, Step};
 use super::error::Fault;
 use super::seek_table::Span;
 use super::source::FrameSource;
 use super::tar_stream::Plain;
 use crate::Digest;
+use sha2::{Digest as _, Sha256};
 
 /// How much is read at once, and how much of the content is held.
 const COMPRESSED: usize = 128 << 10;

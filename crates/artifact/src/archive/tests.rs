@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod check;
 mod hostile;
+mod large;
 #[cfg(unix)]
 mod update;
 

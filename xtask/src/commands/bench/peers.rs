@@ -164,6 +164,23 @@ impl Peers {
         ]
     }
 
+    /// The bundle of the host's own target in another folder, with nothing packed before.
+    pub(super) fn anew(
+        &self,
+        context: &Context,
+        config: &Config,
+        host: &Target,
+        folder: &Utf8Path,
+        compression: &str,
+    ) -> Contender {
+        let out = folder.join(compression);
+        let mut contender = self.bundle(context, config, &out);
+        contender.steps[0].push(format!("--compression={compression}"));
+        let name = self.archive(config, host);
+        let product = Some(out.join(name.file_name().unwrap_or_default()));
+        Contender { forget: self.made(), product, ..contender }
+    }
+
     /// What is in the cache because it was made, not fetched.
     fn made(&self) -> Vec<Utf8PathBuf> {
         MADE.map(|name| self.cache().join(name)).to_vec()
@@ -171,12 +188,16 @@ impl Peers {
 
     /// The bundle of the run before, still there.
     pub(super) fn again(&self, context: &Context, config: &Config) -> Contender {
+        self.bundle(context, config, &self.folder.join("out"))
+    }
+
+    fn bundle(&self, context: &Context, config: &Config, out: &Utf8Path) -> Contender {
         let step = vec![
             context.executable.to_string(),
             "bundle".to_owned(),
             "--offline".to_owned(),
             format!("--manifest={}", config.path),
-            format!("--out={}", self.folder.join("out")),
+            format!("--out={out}"),
         ];
         Contender { steps: vec![step], ..self.contender(context, "gangway", "gangway bundle") }
     }

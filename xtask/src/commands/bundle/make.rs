@@ -338,7 +338,7 @@ fn pack(
             manifest: &staged.manifest,
             folder: &materials.config.app.name,
         },
-        Settings::new(format),
+        Settings::of(format, options.compression),
         Known { natives: materials.natives, frames: Some(frames) },
         &archive,
     ) {

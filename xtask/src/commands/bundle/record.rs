@@ -40,8 +40,9 @@ impl Keys {
         config: &Config,
         options: &Options,
     ) -> Self {
-        let Options { confinement, checking, .. } = options;
-        let mut shared = format!("{}\n{confinement:?}\n{checking:?}\n", context.builder);
+        let Options { confinement, checking, compression, .. } = options;
+        let mut shared =
+            format!("{}\n{confinement:?}\n{checking:?}\n{compression:?}\n", context.builder);
         if let Some(choice) = config.chosen_runtime() {
             line(&mut shared, format!("runtime {choice}"));
         }

@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use gangway_artifact::Digest;
 
-use super::{Content, Part, Piece, cut, header};
+use super::{Content, LargeFiles, Part, Piece, cut, header};
 use crate::pack::cut::Frame;
 use crate::pack::entry::{Entry, Kind};
 use crate::pack::{PackError, Work};
@@ -17,15 +17,15 @@ use crate::pack::{PackError, Work};
 pub(in crate::pack) fn pieces<'plan, 'tree>(
     work: &Work<'plan, 'tree>,
 ) -> Result<Vec<Piece<'plan, 'tree>>, PackError> {
-    let frame_size = work.frame_size();
     let piece = |frame| {
         let content = match frame {
-            Frame::Entries(entries) => Content::Entries(entries),
+            Frame::Entries(entries) => Content::Entries(entries, LargeFiles::Elsewhere),
+            Frame::Together(entries) => Content::Entries(entries, LargeFiles::Included),
             Frame::Part(part) => Content::Part { part, plain: None },
         };
-        Piece { content, frame_size }
+        Piece { content }
     };
-    let frames = cut::frames(work.entries, frame_size, &work.shared_data()?);
+    let frames = cut::frames(work.entries, work.sizes(), &work.shared_data()?);
     Ok(frames.into_iter().map(piece).collect())
 }
 
@@ -33,7 +33,9 @@ impl Piece<'_, '_> {
     /// How many bytes it has.
     pub(in crate::pack) fn size(&self) -> u64 {
         match &self.content {
-            Content::Entries(entries) => entries.iter().map(|entry| self.size_of(entry)).sum(),
+            Content::Entries(entries, large) => {
+                entries.iter().map(|entry| size_of(entry, *large)).sum()
+            }
             Content::Part { part, .. } => part.length + part.padding() as u64,
             Content::Manifest(whole) => whole.len() as u64,
             Content::End => 2 * header::BLOCK as u64,
@@ -43,47 +45,42 @@ impl Piece<'_, '_> {
     /// Whether `plain` is what it holds.
     pub(in crate::pack) fn is(&self, plain: &[u8]) -> bool {
         match &self.content {
-            Content::Entries(entries) => self.are(entries, plain),
+            Content::Entries(entries, large) => are(entries, *large, plain),
             // What cannot be read is told by whoever makes the frame.
             Content::Part { part, .. } => part.is(plain).unwrap_or(false),
             Content::Manifest(whole) => plain == whole,
             Content::End => plain.len() == 2 * header::BLOCK && is_zero(plain),
         }
     }
+}
 
-    fn size_of(&self, entry: &Entry<'_>) -> u64 {
-        let header = header::blocks(entry).len() as u64;
-        match entry.kind {
-            Kind::File(_, source) if !cut::is_large(entry, self.frame_size) => {
-                header + source.size + header::padding(source.size) as u64
+fn size_of(entry: &Entry<'_>, large: LargeFiles) -> u64 {
+    let bytes = large.bytes(entry);
+    header::blocks(entry).len() as u64 + bytes + header::padding(bytes) as u64
+}
+
+fn are(entries: &[Entry<'_>], large: LargeFiles, mut plain: &[u8]) -> bool {
+    for entry in entries {
+        let Some(rest) = plain.strip_prefix(&header::blocks(entry)[..]) else { return false };
+        plain = rest;
+        if let Kind::File(_, source) = entry.kind
+            && large.bytes(entry) == source.size
+        {
+            let Ok(size) = usize::try_from(source.size) else { return false };
+            let padding = header::padding(source.size);
+            let Some((file, rest)) = plain.split_at_checked(size) else { return false };
+            let Some((zeros, rest)) = rest.split_at_checked(padding) else { return false };
+            if Digest::of(file) != source.sha256 || !is_zero(zeros) {
+                return false;
             }
-            _ => header,
-        }
-    }
-
-    fn are(&self, entries: &[Entry<'_>], mut plain: &[u8]) -> bool {
-        for entry in entries {
-            let Some(rest) = plain.strip_prefix(&header::blocks(entry)[..]) else { return false };
             plain = rest;
-            if let Kind::File(_, source) = entry.kind
-                && !cut::is_large(entry, self.frame_size)
-            {
-                let Ok(size) = usize::try_from(source.size) else { return false };
-                let padding = header::padding(source.size);
-                let Some((file, rest)) = plain.split_at_checked(size) else { return false };
-                let Some((zeros, rest)) = rest.split_at_checked(padding) else { return false };
-                if Digest::of(file) != source.sha256 || !is_zero(zeros) {
-                    return false;
-                }
-                plain = rest;
-            }
         }
-        plain.is_empty()
     }
+    plain.is_empty()
 }
 
 impl Part<'_> {
-    fn padding(&self) -> usize {
+    pub(in crate::pack) fn padding(&self) -> usize {
         if self.is_last() { header::padding(self.file.source.size) } else { 0 }
     }
 

@@ -266,14 +266,22 @@ pub fn assemble(
     manifest: &[u8],
     table: impl FnOnce(&mut Vec<[u32; 3]>),
 ) -> Vec<u8> {
-    let last = [compress(&entry(manifest)), compress(&[0; 1024])];
+    assemble_all(frames, [compress(&entry(manifest)), compress(&[0; 1024])], table)
+}
+
+/// The archive of these frames and the two last ones.
+pub(super) fn assemble_all(
+    frames: &[Vec<u8>],
+    last: [Vec<u8>; 2],
+    table: impl FnOnce(&mut Vec<[u32; 3]>),
+) -> Vec<u8> {
     let frames: Vec<&Vec<u8>> = frames.iter().chain(&last).collect();
     let small = |number: usize| u32::try_from(number).expect("small");
     let mut entries = Vec::new();
     for frame in &frames {
         let plain = zstd::zstd_safe::get_frame_content_size(frame).expect("a frame");
         let checksum = frame[frame.len() - 4..].try_into().expect("four");
-        let plain = u32::try_from(plain.expect("it says so")).unwrap_or(u32::MAX);
+        let plain = u32::try_from(plain.unwrap_or(0)).unwrap_or(u32::MAX);
         entries.push([small(frame.len()), plain, u32::from_le_bytes(checksum)]);
     }
     table(&mut entries);

@@ -7,6 +7,7 @@ use crate::config;
 use crate::confine::Confinement;
 use crate::integrity::Integrity;
 use crate::lock::{Lock, LockedRuntime};
+use crate::pack::Compression;
 use crate::plan;
 use crate::programs::{self, Program};
 use crate::target::Targets;
@@ -70,6 +71,7 @@ impl Circumstances {
             targets: vec![host.clone()],
             host,
             formats: vec![Format::TarZst],
+            compression: Compression::Fast,
             out: sandbox.root.join("bundles"),
             confinement: Confinement::Required,
             checking: Checking::Required,
@@ -131,7 +133,7 @@ fn the_same_inputs_have_the_same_key() {
 #[test]
 fn anything_that_goes_in_changes_the_key() {
     type Change = fn(&mut Circumstances);
-    let changes: [(&str, Change); 15] = [
+    let changes: [(&str, Change); 16] = [
         ("nothing", |_| {}),
         ("a source byte", |this| this.put("app.js", "apq", false)),
         ("the mode", |this| this.put("app.js", "app", true)),
@@ -153,6 +155,7 @@ fn anything_that_goes_in_changes_the_key() {
         }),
         ("the lock", |this| this.inputs.lock.runtimes[0].sha256 = Digest::of("another node")),
         ("the fence", |this| this.options.confinement = Confinement::Unconfined),
+        ("the compression", |this| this.options.compression = Compression::Best),
         ("the builder", |this| this.context.builder = "gangway 2".to_owned()),
         ("the manifest", |this| {
             let text = format!("{MANIFEST}args = [\"--verbose\"]\n");
