@@ -2,7 +2,8 @@
 //!
 //! Such a frame is decompressed into a file without a name, which is the decompressor's window at the same time. What
 //! this process has of the file's pages is given back as it goes on, and the system writes them out when it needs their memory. The
-//! file's bytes are written before they are memory, so that a full disk is an error and not a signal.
+//! file's bytes are written before they are memory, so that a full disk is an error and not a signal. Where the file system has no
+//! such files, as some that are shared over a network, it is memory after all.
 
 use std::fs::File;
 use std::io;
@@ -23,13 +24,14 @@ pub(super) struct Scratch {
 /// Bytes of it as memory.
 pub(super) struct Mapped {
     map: MmapMut,
+    is_file: bool,
 }
 
 impl Scratch {
     /// The first `length` bytes as memory. What is in it is left from before.
     pub(super) fn map(&self, length: usize) -> Result<Mapped, Fault> {
         self.grow(length as u64)
-            .and_then(|()| self.mapped(length))
+            .and_then(|()| self.mapped(length).or_else(|_| anonymous(length)))
             .map_err(|source| Fault::Write { path: self.folder.clone(), source })
     }
 
@@ -50,8 +52,12 @@ impl Scratch {
         // SAFETY: the file is ours alone, because it lost its name when it was made (on Windows it is shared with nobody), so
         // nobody else changes or shortens it; and we do not while it is mapped: it only ever grows, before.
         let map = unsafe { MmapOptions::new().len(length).map_mut(&self.file)? };
-        Ok(Mapped { map })
+        Ok(Mapped { map, is_file: true })
     }
+}
+
+fn anonymous(length: usize) -> io::Result<Mapped> {
+    Ok(Mapped { map: MmapOptions::new().len(length).map_anon()?, is_file: false })
 }
 
 impl Mapped {
@@ -67,7 +73,7 @@ impl Mapped {
     #[cfg_attr(unix, expect(unsafe_code, reason = "it would lose what is in other memory"))]
     pub(super) fn let_go(&mut self) {
         #[cfg(unix)]
-        {
+        if self.is_file {
             // SAFETY: nothing is borrowed of the memory now, and what is in it is not lost, because it is a shared file's.
             let let_go = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
             // It was advice.
@@ -80,12 +86,27 @@ impl Mapped {
 mod tests {
     use super::*;
 
+    fn scratch(file: File) -> Scratch {
+        Scratch { file, folder: PathBuf::from("x") }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_memory_will_do() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.as_file().set_len(100_000).expect("there is room");
+        let scratch = scratch(File::open(file.path()).expect("it is there"));
+        let mut mapped = scratch.map(100_000).expect("there is memory");
+        mapped.bytes_mut().fill(7);
+        mapped.let_go();
+        assert!(mapped.bytes().iter().all(|byte| *byte == 7));
+        // But it must be as long.
+        let error = scratch.map(100_001).map(drop).expect_err("it cannot be written");
+        assert_eq!(error.to_string(), "cannot write `x`");
+    }
+
     #[test]
     fn what_is_let_go_is_still_there() {
-        let scratch = Scratch {
-            file: tempfile::tempfile().expect("a temporary file"),
-            folder: PathBuf::from("x"),
-        };
+        let scratch = scratch(tempfile::tempfile().expect("a temporary file"));
         for length in [1, 100_000, 3 << 20, 5000] {
             let mut mapped = scratch.map(length).expect("there is room");
             assert_eq!(mapped.bytes().len(), length);
