@@ -18,6 +18,9 @@ if ($true) {
 
     Set-StrictMode -Version 2.0
     $ErrorActionPreference = 'Stop'
+    $Given = @($Given | Where-Object { $_ })
+    # Of another file: one that has called this one's text.
+    if ($Script -and (Split-Path -Leaf $Script) -ne {{ script | ps1 }}) { $Script = '' }
     # Drawing it takes longer than the download.
     $ProgressPreference = 'SilentlyContinue'
 
