@@ -198,6 +198,24 @@ const SHELLS: Check<'_> = Check {
     help: "the failed tests are named above; CONTRIBUTING.md says what they need",
 };
 
+/// The scripts of a release, read by programs of others.
+const SCRIPTS: Check<'_> = Check {
+    purpose: "the scripts of a release by shellcheck and a grammar of PowerShell",
+    arguments: &[
+        "test",
+        "--profile",
+        "xtask",
+        "--package",
+        "e2e",
+        "--test",
+        "scripts",
+        "--",
+        "--ignored",
+    ],
+    environment: &[],
+    help: "what was found is above; the scripts are in templates/",
+};
+
 /// A server that the shared cache is tried at.
 struct Server {
     /// Names the command that starts it.
@@ -235,6 +253,7 @@ pub fn run(context: &Context) -> Result<(), CiError> {
     context.reporter.done("Checking", "inputs that nobody made");
     fuzz::run(context, None, FUZZ_SECONDS)?;
     device(context, checkout)?;
+    scripts(context, checkout)?;
     shells(context, checkout)?;
     SERVERS.iter().try_for_each(|server| shared_cache(context, checkout, server))?;
     cross(context, checkout)?;
@@ -263,6 +282,16 @@ fn device(context: &Context, checkout: &Utf8Path) -> Result<(), CiError> {
     }
     let purpose = DEVICE.purpose;
     context.reporter.warn(format!("NOT CHECKED: {purpose}; there is no `/usr/sbin/sshd`"));
+    Ok(())
+}
+
+/// uv brings the readers; `.ci/run` brings uv. There is no PowerShell to be had from a package registry.
+fn scripts(context: &Context, checkout: &Utf8Path) -> Result<(), CiError> {
+    context.reporter.warn("NOT CHECKED: `install.ps1` by PowerShell; it is only read, not run");
+    if Command::new("uv").arg("--version").output().is_ok() {
+        return start(context, checkout, &SCRIPTS);
+    }
+    context.reporter.warn(format!("NOT CHECKED: {}; there is no `uv`", SCRIPTS.purpose));
     Ok(())
 }
 
