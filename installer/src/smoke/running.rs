@@ -50,6 +50,7 @@ pub(super) enum Ending {
     /// By itself, with this status.
     Exit(i32),
     /// By this signal.
+    #[cfg_attr(windows, expect(dead_code, reason = "there are none"))]
     Signal(i32),
 }
 

@@ -6,7 +6,6 @@
 //! is which; so whoever comes after a kill knows where to go on.
 
 use std::io;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -309,6 +308,7 @@ fn stamp(now: SystemTime) -> String {
 #[cfg(unix)]
 fn fixed(path: &Utf8Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
     let device = |path: &Path| path.symlink_metadata().ok().map(|found| found.dev());
     let own = device(path.as_std_path())?;
     let is_mounted = path.parent().and_then(|parent| device(parent.as_std_path())) != Some(own);
