@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::error::Fault;
-use super::installed::Near;
+use super::installed::{self, Near};
 use super::scratch::Scratch;
 use crate::Mode;
 
@@ -91,9 +91,18 @@ impl Fresh {
         made.map_err(|error| self.failed(path, error))
     }
 
-    /// Gives a file of an installed version a second name in here.
-    pub(super) fn adopt(&self, near: &mut Near<'_>, from: &str, path: &str) -> io::Result<()> {
-        let mut adopt = || self.folder().adopt(near.place(from)?, path);
+    /// The folder itself, for one thread to look into.
+    pub(super) fn near(&self) -> Near<'_> {
+        self.folder().near()
+    }
+
+    /// Gives the file `from` of an installed version a second name in here.
+    pub(super) fn adopt(
+        &self,
+        (old, from): (&mut Near<'_>, &str),
+        (new, path): (&mut Near<'_>, &str),
+    ) -> io::Result<()> {
+        let mut adopt = || installed::link(old.place(from)?, new.place(path)?);
         match adopt() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.folders(path).map_err(io::Error::other)?;
@@ -101,11 +110,6 @@ impl Fresh {
             }
             made => made,
         }
-    }
-
-    /// Opens a file in it, to be read.
-    pub(super) fn open(&self, path: &str) -> io::Result<File> {
-        self.folder().open(path)
     }
 
     /// Whether a file is as if it were made in here: a regular one, of this mode, owner and time.
@@ -195,15 +199,22 @@ impl Fresh {
         }
     }
 
-    /// Makes the folders above `path`, the outermost first. Other threads make some of them at the same time.
+    /// Makes the folders above `path` that are missing. Other threads make some of them at the same time.
     fn folders(&self, path: &str) -> Result<(), Fault> {
-        for (end, _) in path.match_indices('/') {
-            match self.folder().folder(&path[..end]) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => made.map_err(|error| self.failed(&path[..end], error))?,
+        let Some((folder, _)) = path.rsplit_once('/') else { return Ok(()) };
+        let make = || match self.folder().folder(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        };
+        let made = match make() {
+            // Mostly only the innermost one is missing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.folders(folder)?;
+                make()
             }
-        }
-        Ok(())
+            made => made,
+        };
+        made.map_err(|error| self.failed(folder, error))
     }
 }
 

@@ -18,7 +18,7 @@ mod system;
 #[path = "installed/unix.rs"]
 mod system;
 
-pub(super) use system::{Installed, Near, Place};
+pub(super) use system::{Installed, Near, link};
 
 /// How much is read at once.
 pub(super) const BUFFER: usize = 128 << 10;

@@ -7,7 +7,7 @@
 //! The second name comes first, and what it names is looked at then: nobody else has a reason to be in the new folder,
 //! so it is what stays there. Whatever is not right about it, it is the name that goes; the file itself is never written to.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -48,7 +48,10 @@ pub(super) fn all(
 ) -> Result<Keep, Fault> {
     let keep = Keep::default();
     let batches = threads::batches(kept.iter().map(|kept| kept.file.size));
-    let hands = || Hands { fresh, near: installed.near(), buffer: vec![0; installed::BUFFER] };
+    let hands = || {
+        let (old, new) = (installed.near(), fresh.near());
+        Hands { fresh, old, new, buffer: vec![0; installed::BUFFER] }
+    };
     threads::share(threads, batches.len(), hands, |hands, batch, is_over| {
         for index in batches[batch].clone() {
             if is_over.load(Ordering::Relaxed) {
@@ -76,7 +79,8 @@ pub(super) fn all(
 /// What a thread works with.
 struct Hands<'a> {
     fresh: &'a Fresh,
-    near: Near<'a>,
+    old: Near<'a>,
+    new: Near<'a>,
     buffer: Vec<u8>,
 }
 
@@ -94,7 +98,7 @@ impl Hands<'_> {
     fn link(&mut self, kept: &Kept<'_>) -> Result<Option<Outcome>, Fault> {
         let (from, path) = (kept.from.path.as_str(), kept.file.path.as_str());
         // Too many names, another file system, one without links, somebody else's file, no file: the copy will tell.
-        if self.fresh.adopt(&mut self.near, from, path).is_err() {
+        if self.fresh.adopt((&mut self.old, from), (&mut self.new, path)).is_err() {
             return Ok(None);
         }
         let looked = self.look(kept).unwrap_or(Looked::Unfit);
@@ -105,28 +109,25 @@ impl Hands<'_> {
         }
     }
 
-    /// Looks at a name that was just given.
+    /// Looks at a name that was just given. What is written to it while it is read is no other than what is written to it a moment later.
     fn look(&mut self, kept: &Kept<'_>) -> io::Result<Looked> {
-        let file = self.fresh.open(kept.file.path.as_str())?;
-        let is_fit = |found: &Metadata| {
-            found.len() == kept.file.size && self.fresh.is_ours(found, kept.file.mode)
+        let Some((file, found)) = self.new.file_of(kept.file.path.as_str(), kept.file.size)? else {
+            return Ok(Looked::Unfit);
         };
-        if !is_fit(&file.metadata()?) {
+        if !self.fresh.is_ours(&found, kept.file.mode) {
             return Ok(Looked::Unfit);
         }
         let found = installed::digest(&file, kept.file.size, &mut self.buffer, |_, _| Ok(()));
-        match found {
-            Ok(Ok(found)) if found == kept.file.sha256 => {}
-            _ => return Ok(Looked::Changed),
-        }
-        // Whoever wrote to it meanwhile changed its time.
-        Ok(if is_fit(&file.metadata()?) { Looked::Right } else { Looked::Unfit })
+        Ok(match found {
+            Ok(Ok(found)) if found == kept.file.sha256 => Looked::Right,
+            _ => Looked::Changed,
+        })
     }
 
     fn copy(&mut self, kept: &Kept<'_>) -> Result<Outcome, Fault> {
         let (path, size) = (kept.file.path.as_str(), kept.file.size);
         // Whatever keeps it from being read: it can be fetched.
-        let Ok(Some((source, _))) = self.near.file_of(kept.from.path.as_str(), size) else {
+        let Ok(Some((source, _))) = self.old.file_of(kept.from.path.as_str(), size) else {
             return Ok(Outcome::Changed);
         };
         let made = self.fresh.file(path, kept.file.mode)?;

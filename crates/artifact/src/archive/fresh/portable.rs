@@ -4,7 +4,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::installed::Place;
+use super::super::installed::Near;
 use crate::Mode;
 
 /// Each file is written to disk by itself.
@@ -64,17 +64,8 @@ impl Folder {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Gives the file at a place a second name.
-    pub(super) fn adopt(&self, (place, _): Place<'_>, path: &str) -> io::Result<()> {
-        std::fs::hard_link(place, self.path.join(path))
-    }
-
-    pub(super) fn open(&self, path: &str) -> io::Result<File> {
-        let path = self.path.join(path);
-        match path.symlink_metadata()?.is_file() {
-            true => File::open(path),
-            false => Err(io::ErrorKind::InvalidInput.into()),
-        }
+    pub(super) fn near(&self) -> Near<'_> {
+        Near::new(&self.path)
     }
 
     /// There are neither modes nor owners of that kind.

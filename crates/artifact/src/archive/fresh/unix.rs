@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode as Bits, OFlags};
 use rustix::io::Errno;
 
-use super::super::installed::Place;
+use super::super::installed::Near;
 use crate::Mode;
 
 /// Linux writes all files of a file system to disk at once, which takes much less than one after the other.
@@ -20,7 +20,11 @@ const FOLDERS: Bits = Bits::from_raw_mode(0o755);
 
 /// The open folder, locked.
 #[derive(Debug)]
-pub(super) struct Folder(OwnedFd);
+pub(super) struct Folder {
+    open: OwnedFd,
+    /// Whose it is, and what is made in it.
+    owner: u32,
+}
 
 impl Folder {
     /// Makes it, so that nobody else looks inside. `None`: what somebody else left was removed, try again.
@@ -38,7 +42,7 @@ impl Folder {
         }
         match made {
             // Between the calls another process may have taken it for one that was left.
-            Ok(()) => Ok(is_at(&folder, path)?.then_some(Self(folder))),
+            Ok(()) => still_at(folder, path),
             Err(Errno::EXIST) => {
                 std::fs::remove_dir_all(path)?;
                 Ok(None)
@@ -51,7 +55,7 @@ impl Folder {
         let bits = bits(mode);
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.0, path, flags, bits)?;
+        let file = rustix::fs::openat(&self.open, path, flags, bits)?;
         // What it was made with depends on the umask.
         rustix::fs::fchmod(&file, bits)?;
         Ok(file.into())
@@ -62,47 +66,39 @@ impl Folder {
         // No path in a bundle has a colon.
         const NAME: &str = ":scratch";
         let file = self.file(NAME, Mode::Plain)?;
-        rustix::fs::unlinkat(&self.0, NAME, AtFlags::empty())?;
+        rustix::fs::unlinkat(&self.open, NAME, AtFlags::empty())?;
         Ok(file)
     }
 
     pub(super) fn folder(&self, path: &str) -> io::Result<()> {
-        rustix::fs::mkdirat(&self.0, path, FOLDERS)?;
-        Ok(rustix::fs::chmodat(&self.0, path, FOLDERS, AtFlags::empty())?)
+        rustix::fs::mkdirat(&self.open, path, FOLDERS)?;
+        Ok(rustix::fs::chmodat(&self.open, path, FOLDERS, AtFlags::empty())?)
     }
 
     pub(super) fn link(&self, path: &str, target: &str) -> io::Result<()> {
-        Ok(rustix::fs::symlinkat(target, &self.0, path)?)
+        Ok(rustix::fs::symlinkat(target, &self.open, path)?)
     }
 
-    /// Gives what is at a place a second name. A symbolic link is not followed: it would be the link that has two.
-    pub(super) fn adopt(&self, (folder, name): Place<'_>, path: &str) -> io::Result<()> {
-        Ok(rustix::fs::linkat(folder, name, &self.0, path, AtFlags::empty())?)
-    }
-
-    /// Nobody waits for the other end of a pipe.
-    pub(super) fn open(&self, path: &str) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&self.0, path, flags, Bits::empty())?.into())
+    pub(super) fn near(&self) -> Near<'_> {
+        Near::new(&self.open)
     }
 
     pub(super) fn is_ours(&self, found: &Metadata, mode: Mode) -> bool {
-        let owner = rustix::fs::fstat(&self.0).is_ok_and(|folder| folder.st_uid == found.uid());
-        owner && found.mode() & 0o7777 == mode.bits()
+        found.uid() == self.owner && found.mode() & 0o7777 == mode.bits()
     }
 
     pub(super) fn remove(&self, path: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.0, path, AtFlags::empty())?)
+        Ok(rustix::fs::unlinkat(&self.open, path, AtFlags::empty())?)
     }
 
     /// Lets everybody look inside; writes it to disk before if it should be.
     pub(super) fn seal(&self, sync: bool) -> io::Result<()> {
-        rustix::fs::fchmod(&self.0, FOLDERS)?;
+        rustix::fs::fchmod(&self.open, FOLDERS)?;
         if sync {
             #[cfg(target_os = "linux")]
-            rustix::fs::syncfs(&self.0)?;
+            rustix::fs::syncfs(&self.open)?;
             #[cfg(not(target_os = "linux"))]
-            rustix::fs::fsync(&self.0)?;
+            rustix::fs::fsync(&self.open)?;
         }
         Ok(())
     }
@@ -137,11 +133,14 @@ fn bits(mode: Mode) -> Bits {
     }
 }
 
-fn is_at(folder: &OwnedFd, path: &Path) -> io::Result<bool> {
-    let ours = rustix::fs::fstat(folder)?;
+/// The folder, if it is still the one at `path`.
+fn still_at(open: OwnedFd, path: &Path) -> io::Result<Option<Folder>> {
+    let ours = rustix::fs::fstat(&open)?;
     match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(found) => Ok((found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)),
-        Err(Errno::NOENT) => Ok(false),
+        Ok(found) if (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino) => {
+            Ok(Some(Folder { open, owner: ours.st_uid }))
+        }
+        Ok(_) | Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -27,7 +27,14 @@ impl Installed {
     }
 
     pub(in super::super) fn near(&self) -> Near<'_> {
-        Near { root: &self.0, folder: String::new() }
+        Near::new(&self.0)
+    }
+}
+
+impl<'a> Near<'a> {
+    /// Begins in a folder.
+    pub(in super::super) fn new(root: &'a Path) -> Self {
+        Self { root, folder: String::new() }
     }
 }
 
@@ -76,4 +83,9 @@ impl Near<'_> {
         }
         Ok(whole)
     }
+}
+
+/// Gives the file at a place a second name.
+pub(in super::super) fn link((from, _): Place<'_>, (to, _): Place<'_>) -> io::Result<()> {
+    std::fs::hard_link(from, to)
 }
