@@ -25,7 +25,7 @@ const MOST_LINKS: usize = 40;
 pub enum FileSystemError {
     /// Two paths that are one there.
     #[error(
-        "`{first}` and `{second}` differ in case only, and are one file on the target's systems"
+        "`{first}` and `{second}` differ in case or Unicode form only, and are one file on the target's systems"
     )]
     #[diagnostic(help(
         "leave one of them out: `exclude` in [app] for own files; for a package, one that is made for this target"
@@ -237,9 +237,9 @@ fn refuse_collisions(tree: &Tree) -> Result<(), FileSystemError> {
         for (end, _) in text.match_indices('/') {
             // Two spellings of a folder are one folder there: only files in both can collide, but a program that
             // asks for the other spelling finds both.
-            folders.entry(text[..end].to_lowercase()).or_insert(&text[..end]);
+            folders.entry(gangway_artifact::spelling(&text[..end])).or_insert(&text[..end]);
         }
-        if let Some(first) = seen.insert(text.to_lowercase(), path) {
+        if let Some(first) = seen.insert(gangway_artifact::spelling(text), path) {
             return Err(FileSystemError::Collision { first: first.clone(), second: path.clone() });
         }
     }
@@ -387,10 +387,10 @@ mod tests {
         let two = Bundle::new().file("app/Read.js", "").file("app/read.js", "");
         assert_eq!(
             two.refused(),
-            "`app/Read.js` and `app/read.js` differ in case only, and are one file on the target's systems"
+            "`app/Read.js` and `app/read.js` differ in case or Unicode form only, and are one file on the target's systems"
         );
         let folder = Bundle::new().file("app/lib", "").file("app/LIB/x", "");
-        assert!(folder.refused().contains("differ in case only"));
+        assert!(folder.refused().contains("differ in case or Unicode form only"));
         assert!(Bundle::new().file("app/LIB/a", "").file("app/lib/b", "").fit().is_ok());
     }
 

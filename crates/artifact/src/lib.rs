@@ -17,6 +17,8 @@ mod manifest;
 mod path;
 mod python;
 pub mod report;
+#[cfg(feature = "archive")]
+mod spelling;
 mod state;
 mod target;
 #[cfg(feature = "trial")]
@@ -38,6 +40,8 @@ pub use manifest::{
 };
 pub use path::{BundlePath, PathError};
 pub use python::{PythonProgram, PythonVersion, PythonVersionError, PythonVersions};
+#[cfg(feature = "archive")]
+pub use spelling::spelling;
 pub use state::{State, StatePath, StatePathError};
 pub use target::{Cpu, Libc, Os, Platform, TargetName, TargetNameError};
 pub use verification::{Allowance, Verification, VerificationStatus};

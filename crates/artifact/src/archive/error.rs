@@ -81,7 +81,7 @@ pub enum Fault {
     ManifestDigest { expected: Digest, found: Digest },
     #[error("its `{MANIFEST_FILE}` is not in order: `{path}`: {reason}")]
     Listed { path: String, reason: &'static str },
-    #[error("`{first}` and `{second}` differ in case only, and would be one file")]
+    #[error("`{first}` and `{second}` differ in case or Unicode form only, and would be one file")]
     Collision { first: String, second: String },
     #[error("the link `{path}` leads out of the bundle, to `{target}`")]
     LinkOut { path: BundlePath, target: String },

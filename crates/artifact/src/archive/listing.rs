@@ -349,8 +349,14 @@ fn check_names(os: Os, files: &Paths, links: &Paths, folders: &Paths) -> Result<
             if let (Some(reason), None) = (reason, &fault) {
                 fault = Some(Fault::Listed { path: path.to_owned(), reason });
             }
+            let spelling = crate::spelling(path);
+            if let (MANIFEST_FILE, None) = (spelling.as_str(), &fault) {
+                let (first, second) = (MANIFEST_FILE.to_owned(), path.to_owned());
+                fault = Some(Fault::Collision { first, second });
+            }
             // Two bits say in which list it is.
-            spellings.push((spelling(path), u32::try_from(index * 4 + list).unwrap_or(u32::MAX)));
+            spellings
+                .push((number(&spelling), u32::try_from(index * 4 + list).unwrap_or(u32::MAX)));
         });
     }
     if let Some(fault) = fault {
@@ -366,18 +372,18 @@ fn check_names(os: Os, files: &Paths, links: &Paths, folders: &Paths) -> Result<
         let (first, second) = (text(pair[0].1), text(pair[1].1));
         // Folders of two spellings are one folder, and nothing is lost.
         let are_folders = pair.iter().all(|(_, place)| place % 4 == 2);
-        if !are_folders && first.to_lowercase() == second.to_lowercase() {
+        if !are_folders && crate::spelling(&first) == crate::spelling(&second) {
             return Err(Fault::Collision { first, second });
         }
     }
     Ok(())
 }
 
-/// A number that is the same for all spellings of a path. Others may have it, too.
-fn spelling(path: &str) -> u64 {
+/// A number for a text. Others may have it, too.
+fn number(text: &str) -> u64 {
     use std::hash::{DefaultHasher, Hasher as _};
     let mut hasher = DefaultHasher::new();
-    hasher.write(path.to_lowercase().as_bytes());
+    hasher.write(text.as_bytes());
     hasher.finish()
 }
 

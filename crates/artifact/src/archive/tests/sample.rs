@@ -206,7 +206,7 @@ impl Sample {
     }
 
     /// The manifest of formats without frames.
-    fn unframed(&self) -> Manifest {
+    pub(super) fn unframed(&self) -> Manifest {
         let (_, mut manifest) = self.frames();
         manifest.frames.clear();
         manifest.files.iter_mut().for_each(|file| file.block = None);
@@ -300,6 +300,24 @@ pub fn compress(plain: &[u8]) -> Vec<u8> {
     let mut compressor = zstd::bulk::Compressor::new(3).expect("memory");
     compressor.include_checksum(true).expect("allowed");
     compressor.compress(plain).expect("memory")
+}
+
+/// A frame whose content is `length` zeros, and says or does not say so.
+pub(super) fn zeros(length: u64, said: Option<u64>) -> Vec<u8> {
+    const BLOCK: u64 = 128 << 10;
+    let mut frame = 0xFD2F_B528_u32.to_le_bytes().to_vec();
+    frame.push(if said.is_some() { 0xc0 } else { 0 });
+    // A window of 8 MiB.
+    frame.push(13 << 3);
+    frame.extend(said.iter().flat_map(|said| said.to_le_bytes()));
+    let blocks = length.div_ceil(BLOCK);
+    for block in 1..=blocks {
+        let size = if block == blocks { length - (blocks - 1) * BLOCK } else { BLOCK };
+        let header = size << 3 | 1 << 1 | u64::from(block == blocks);
+        frame.extend_from_slice(&header.to_le_bytes()[..3]);
+        frame.push(0);
+    }
+    frame
 }
 
 /// Bytes that do not compress, always the same.
