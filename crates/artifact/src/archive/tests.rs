@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod check;
+mod corpus;
 mod hostile;
 mod large;
 #[cfg(unix)]
