@@ -17,8 +17,8 @@ const ALLOCATION: u32 = 256;
 /// And all of a process, with what the sanitizer and the corpus take, in MiB.
 const RESIDENT: u32 = 512;
 
-/// The target that unpacks archives, and the folder of its seeds.
-const ARCHIVES: &str = "unpack";
+/// The targets that make folders of archives and patches, and the folders of their seeds.
+const ARCHIVES: [&str; 2] = ["unpack", "update"];
 
 const INSTALL: &str = "run `rustup toolchain install nightly --profile minimal` and `cargo install cargo-fuzz --locked`";
 
@@ -102,7 +102,11 @@ fn guided(
     context.reporter.done("Fuzzing", format!("`{name}` for {seconds} s"));
     // What is found to be worth keeping goes to the first folder, which is this machine's own.
     let folders = [format!("fuzz/corpus/{name}"), format!("fuzz/seeds/{name}")];
-    let seeds = folders.into_iter().chain(["crates/abi/testdata".to_owned()]);
+    let more = match ARCHIVES.contains(&name) {
+        true => "crates/artifact/testdata/hostile",
+        false => "crates/abi/testdata",
+    };
+    let seeds = folders.into_iter().chain([more.to_owned()]);
     fs_err::create_dir_all(checkout.join("fuzz/corpus").join(name))
         .map_err(|source| FuzzError::Folder { source })?;
     let arguments: Vec<String> = ["+nightly", "fuzz", "run", name]
@@ -135,13 +139,16 @@ fn damaged(context: &Context, checkout: &Utf8Path, seconds: u32) -> Result<(), F
     {
         let folder = folder.map_err(|source| FuzzError::Folder { source })?;
         if let Ok(folder) = Utf8PathBuf::from_path_buf(folder.path())
-            && folder.file_name() != Some(ARCHIVES)
+            && !folder.file_name().is_some_and(|name| ARCHIVES.contains(&name))
         {
             seeds.extend(files(&folder)?);
         }
     }
     seeds.retain(|file| file.extension() != Some("md"));
-    let archives = files(&checkout.join("fuzz/seeds").join(ARCHIVES))?;
+    let mut archives = files(&checkout.join("crates/artifact/testdata/hostile"))?;
+    for name in ARCHIVES {
+        archives.extend(files(&checkout.join("fuzz/seeds").join(name))?);
+    }
     // A third of the time is for archives.
     let (binaries, unpacking) = (seconds - seconds / 3, seconds / 3);
     let binaries = [binaries.to_string(), ALLOCATION.to_string()];
@@ -206,7 +213,7 @@ mod tests {
             fs_err::read_to_string(checkout.join("fuzz/Cargo.toml")).expect("it is there");
         let targets = targets(checkout).expect("they are there");
         assert!(targets.contains(&"elf".to_owned()), "{targets:?}");
-        assert!(targets.contains(&ARCHIVES.to_owned()), "{targets:?}");
+        assert!(ARCHIVES.iter().all(|name| targets.contains(&(*name).to_owned())), "{targets:?}");
         for name in targets {
             assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
         }

@@ -455,7 +455,12 @@ fn the_manifest_is_read_from_the_end() {
 }
 
 /// A patch that copies everything but what is added to the old manifest.
-fn patch(machine: &Machine, steps: &[(Vec<Slice>, Vec<Slice>, Vec<u8>)]) -> Vec<u8> {
+fn patch(machine: &Machine, steps: &Steps) -> Vec<u8> {
+    let old = std::fs::read(machine.old().join(MANIFEST_FILE)).expect("installed");
+    patch_of(&old, &machine.new_text, steps)
+}
+
+fn patch_of(old: &[u8], new: &[u8], steps: &Steps) -> Vec<u8> {
     let compress = |bytes: &[u8]| zstd::bulk::compress(bytes, 3).expect("memory");
     let frames: Vec<Vec<u8>> = steps.iter().map(|(.., edit)| compress(edit)).collect();
     let list = steps.iter().zip(&frames).map(|((old, new, edit), frame)| Step {
@@ -464,8 +469,7 @@ fn patch(machine: &Machine, steps: &[(Vec<Slice>, Vec<Slice>, Vec<u8>)]) -> Vec<
         old: old.clone(),
         new: new.clone(),
     });
-    let from = Digest::of(std::fs::read(machine.old().join(MANIFEST_FILE)).expect("installed"));
-    let to = Digest::of(&machine.new_text);
+    let (from, to) = (Digest::of(old), Digest::of(new));
     let head = Head { version: PATCH_VERSION, from, to, steps: list.collect() };
     let head = compress(&serde_json::to_vec(&head).expect("JSON"));
     let length = u32::try_from(head.len()).expect("small").to_le_bytes();
@@ -490,38 +494,45 @@ fn edit(old: &[u8], new: &[u8]) -> Vec<u8> {
 
 /// A machine, and the steps of a patch for it: the manifest with half of the large file, the other half, an empty slice.
 fn patched() -> (Machine, Steps) {
-    let large = |byte: u8| (0..600_000_u32).map(|at| (at >> 8) as u8 ^ byte).collect::<Vec<_>>();
+    let (old, new, steps) = versions(600_000);
+    (Machine::new(&old, &new), steps)
+}
+
+/// Two versions with a large file of so many bytes, and the steps from one to the other.
+fn versions(length: u32) -> (Sample, Sample, Steps) {
+    let large = |byte: u8| (0..length).map(|at| (at >> 8) as u8 ^ byte).collect::<Vec<_>>();
+    let half = length as usize / 2;
     let mut old = files(&[("a/same", "same"), ("b", "x")]);
     old.push(("large".to_owned(), large(0), true));
     let mut new = files(&[("a/same", "same"), ("c", "new"), ("empty", "")]);
     new.push(("large".to_owned(), large(7), true));
-    let machine = Machine::new(&bundle(&old, 1), &bundle(&new, 1));
-    let old_text = std::fs::read(machine.old().join(MANIFEST_FILE)).expect("installed");
+    let (old, new) = (bundle(&old, 1), bundle(&new, 1));
+    let (old_text, new_text) = (old.text(), new.text());
     let (before, after) = (large(0), large(7));
     let steps = vec![
         (
             vec![
                 slice(MANIFEST_FILE, 0, old_text.len()),
                 slice("b", 0, 0),
-                slice("large", 5, 300_000),
+                slice("large", 5, half),
             ],
             vec![
-                slice(MANIFEST_FILE, 0, machine.new_text.len()),
+                slice(MANIFEST_FILE, 0, new_text.len()),
                 slice("empty", 0, 0),
-                slice("large", 0, 300_000),
+                slice("large", 0, half),
             ],
             edit(
-                &[&old_text[..], &before[5..300_005]].concat(),
-                &[&machine.new_text[..], &after[..300_000]].concat(),
+                &[&old_text[..], &before[5..half + 5]].concat(),
+                &[&new_text[..], &after[..half]].concat(),
             ),
         ),
         (
-            vec![slice("large", 300_000, 300_000), slice("b", 0, 1)],
-            vec![slice("large", 300_000, 300_000), slice("c", 0, 3)],
-            edit(&[&before[300_000..], b"x"].concat(), &[&after[300_000..], b"new"].concat()),
+            vec![slice("large", half, half), slice("b", 0, 1)],
+            vec![slice("large", half, half), slice("c", 0, 3)],
+            edit(&[&before[half..], b"x"].concat(), &[&after[half..], b"new"].concat()),
         ),
     ];
-    (machine, steps)
+    (old, new, steps)
 }
 
 fn apply(machine: &Machine, bytes: &[u8]) -> Result<Made, ArchiveError> {
@@ -578,6 +589,40 @@ fn patches_that_lie() {
     insta::assert_snapshot!(with(&|steps| drop(steps.pop())), @"`large` has 300000 bytes, and `manifest.json` says 600000");
     insta::assert_snapshot!(with(&|steps| steps.swap(0, 1)), @"the patch is damaged: step 0 makes bytes 300000 and on of `large`, of which there are 0");
     insta::assert_snapshot!(with(&|steps| steps[1].2.truncate(10)), @"the patch is damaged: it ends too soon");
+}
+
+/// What fuzzing updates begins with, as files.
+fn seeds() -> [(PathBuf, Vec<u8>); 4] {
+    let place = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let (old, new, steps) = versions(6000);
+    let text = new.text();
+    let patch = patch_of(&old.text(), &text, &steps);
+    [
+        (place("testdata/update/old.tar.zst"), old.zst()),
+        (place("testdata/update/new.tar.zst"), new.zst()),
+        (place("../../fuzz/seeds/update/manifest.json"), text),
+        (place("../../fuzz/seeds/update/new.patch"), patch),
+    ]
+}
+
+#[test]
+fn seeds_are_what_is_made() {
+    for (place, made) in seeds() {
+        let found = std::fs::read(&place).expect("it is part of the sources");
+        assert!(found == made, "`{}` is another one: `write_the_seeds`", place.display());
+    }
+    let (old, new, steps) = versions(6000);
+    let machine = Machine::new(&old, &new);
+    let made = apply(&machine, &patch(&machine, &steps)).expect("it is right");
+    assert_eq!((made.linked, made.patched), (1, 2));
+}
+
+#[test]
+#[ignore = "writes them anew: `cargo test -p gangway-artifact --features archive -- --ignored write_the_seeds`"]
+fn write_the_seeds() {
+    for (place, made) in seeds() {
+        std::fs::write(place, made).expect("writable");
+    }
 }
 
 proptest! {
