@@ -56,6 +56,8 @@ impl FrameSource for Parts<'_> {
 /// The version that is installed, and the one it becomes.
 struct Machine {
     root: tempfile::TempDir,
+    /// Where the new version is made.
+    to: PathBuf,
     old: Manifest,
     new: Manifest,
     new_text: Vec<u8>,
@@ -78,7 +80,8 @@ impl Machine {
         let (new_manifest, archive) = install(new, "new");
         let expected = tree(&root.path().join("new"));
         std::fs::remove_dir_all(root.path().join("new")).expect("it was unpacked");
-        Self { root, old, new: new_manifest, new_text: new.text(), archive, expected }
+        let to = root.path().join("new");
+        Self { root, to, old, new: new_manifest, new_text: new.text(), archive, expected }
     }
 
     fn old(&self) -> PathBuf {
@@ -86,7 +89,7 @@ impl Machine {
     }
 
     fn to(&self) -> PathBuf {
-        self.root.path().join("new")
+        self.to.clone()
     }
 
     /// Updates as an installer does, and says what was made of what, and what was found to be changed.
@@ -109,7 +112,7 @@ impl Machine {
         let source = Parts { bytes: &self.archive, ranges: plan.ranges };
         making.fetch(&source).expect("everything was fetched");
         let prepared = making.finish().expect("everything is there");
-        assert_eq!(prepared.folder(), self.root.path().join("new.partial"));
+        assert_eq!(prepared.folder(), self.to().with_file_name("new.partial"));
         assert!(!self.to().exists());
         let made = prepared.finish().expect("nothing is in its place");
         assert!(tree(&self.to()) == self.expected, "it is something else than unpacked");
@@ -300,6 +303,43 @@ fn what_was_damaged_is_not_linked() {
             assert_ne!(path.metadata().expect("there").ino(), inode(&machine.to().join("a/same")));
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn another_file_system_gets_copies() {
+    let old = files(&[("a/same", "same"), ("b/other", "other")]);
+    let new = files(&[("a/same", "same"), ("b/moved", "other"), ("c", "new")]);
+    for (damage, expected) in [(None, vec![]), (Some(Damage::Content), vec!["a/same"])] {
+        let mut machine = Machine::new(&bundle(&old, 1), &bundle(&new, 1));
+        let elsewhere = tempfile::tempdir_in("/dev/shm").expect("memory is a file system");
+        machine.to = elsewhere.path().join("new");
+        let device = |path: &Path| path.metadata().expect("it is there").dev();
+        assert_ne!(device(elsewhere.path()), device(machine.root.path()), "they are one");
+        assert!(damage.is_none_or(|damage| damage.do_to(&machine.old().join("a/same"))));
+        let (made, changed) = machine.update(2);
+        let changed: Vec<&str> = changed.iter().map(BundlePath::as_str).collect();
+        assert_eq!(changed, expected);
+        assert_eq!((made.linked, made.copied), (0, 2 - expected.len() as u64));
+        assert_eq!(names(elsewhere.path()), ["new"]);
+    }
+}
+
+/// 65,000 names are the most on ext4; where a file may have more than these, one more is no fault.
+#[test]
+fn a_file_with_too_many_names_is_copied() {
+    let old = files(&[("a/same", "same"), ("b/other", "other")]);
+    let new = files(&[("a/same", "same"), ("b/other", "other"), ("c", "new")]);
+    let machine = Machine::new(&bundle(&old, 1), &bundle(&new, 1));
+    let (file, folder) = (machine.old().join("a/same"), machine.root.path().join("names"));
+    std::fs::create_dir(&folder).expect("writable");
+    let link = |name: u32| std::fs::hard_link(&file, folder.join(name.to_string()));
+    let is_full = (0..65_100).any(|name| link(name).is_err());
+    let (made, changed) = machine.update(1);
+    assert_eq!(changed, []);
+    let copies = u64::from(is_full);
+    assert_eq!((made.linked, made.cloned + made.copied), (2 - copies, copies));
+    assert_eq!(inode(&file) == inode(&machine.to().join("a/same")), !is_full);
 }
 
 #[test]
