@@ -305,6 +305,23 @@ fn what_was_damaged_is_not_linked() {
     }
 }
 
+/// What cannot be linked is cloned on btrfs and XFS, and copied elsewhere.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_has_another_mode_is_cloned_where_that_can_be() {
+    let old = files(&[("run", "#!/bin/sh\n")]);
+    let new = vec![("run".to_owned(), b"#!/bin/sh\n".to_vec(), true)];
+    let machine = Machine::new(&bundle(&old, 1), &bundle(&new, 1));
+    let open = |name| std::fs::File::open(machine.root.path().join(name)).expect("it is there");
+    let other = std::fs::File::create(machine.root.path().join("clone")).expect("writable");
+    let can_clone = rustix::fs::ioctl_ficlone(&other, open("old/run")).is_ok();
+    let (made, _) = machine.update(1);
+    let expected = if can_clone { (0, 1, 0) } else { (0, 0, 1) };
+    assert_eq!((made.linked, made.cloned, made.copied), expected);
+    std::fs::write(machine.old().join("run"), "other").expect("writable");
+    assert_eq!(std::fs::read(machine.to().join("run")).expect("made"), b"#!/bin/sh\n");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn another_file_system_gets_copies() {
