@@ -479,9 +479,10 @@ fn check(
         files: &manifest.files,
         links: manifest.links.len(),
     };
-    manifest.contract = contract::of(&report.needs, &plan.data, contents);
     let target = &plan.target;
     let judgement = verify::allow::judge(report.findings, &config.verify, target, context.today);
+    let needs = report.demands.without(&judgement.spared());
+    manifest.contract = contract::of(&needs, &plan.data, contents);
     match (Refused::by(&judgement, config, target), checking) {
         (None, Checking::Required) => {
             manifest.verification = judgement.verification(&config.verify);

@@ -40,7 +40,7 @@ use serde::Serialize;
 
 pub use code::Code;
 pub use finding::{Finding, Verdict};
-pub use needs::Needs;
+pub use needs::{Demands, Needs};
 pub use policy::{Cpu, Gpu, Os, Policy, RuntimeEngine, RuntimeFacts};
 
 use crate::facts::Facts;
@@ -116,8 +116,8 @@ pub struct Plan<'a> {
 pub struct Report {
     /// What was found: the worst first, then by check and path.
     pub findings: Vec<Finding>,
-    /// What the bundle needs of a machine.
-    pub needs: Needs,
+    /// What its files need of a machine.
+    pub demands: Demands,
 }
 
 /// Judges a bundle.
@@ -145,8 +145,8 @@ pub fn check(input: &Input<'_>, policy: &Policy<'_>) -> Report {
     windows::check(&bundle, &mut findings);
     let spare = spare(&findings);
     findings.retain(|finding| !spare.contains(&finding.path) || is_spare(finding));
-    let needs = needs::fold(&bundle, &processes, &spare);
-    Report { findings: distinct(findings), needs }
+    let demands = needs::demands(&bundle, &processes, &spare);
+    Report { findings: distinct(findings), demands }
 }
 
 /// Files for another system, C library or engine, beside which their package has the right one: nothing loads them, so

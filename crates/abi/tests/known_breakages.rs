@@ -78,7 +78,7 @@ fn a_file_for_musl_in_a_package_for_glibc() {
     let report = judge("p/node.abi115.musl.node", MIXED, &policy);
     assert!(broken(&report).contains(&Code::CLibrary), "{report:#?}");
     // What it asks of libgcc_s is called GLIBC_2.0 and is not glibc's.
-    assert_eq!(report.needs.glibc, None);
+    assert_eq!(report.demands.all().glibc, None);
     assert!(!report.findings.iter().any(|finding| finding.code == Code::GlibcFloor));
 }
 
@@ -104,7 +104,7 @@ fn an_addon_that_runs_is_not_broken() {
     let policy = linux(Machine::X64, CLibrary::Glibc);
     let report = judge("p/node.napi.glibc.node", PLAIN, &policy);
     assert_eq!(broken(&report), []);
-    assert!(report.needs.glibc.is_some_and(|glibc| Some(glibc) <= policy.glibc));
+    assert!(report.demands.all().glibc.is_some_and(|glibc| Some(glibc) <= policy.glibc));
     // Marked for no level, and its code has nothing that the first lacks.
     let report = judge("p/a.node", PLAIN, &Policy { cpu: Cpu::X86(1), ..policy });
     assert!(report.findings.iter().all(|finding| finding.code != Code::X86Level));

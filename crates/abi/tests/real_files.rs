@@ -30,7 +30,7 @@ fn glibc_in_a_name_is_not_always_glibc() {
     let facts = Facts::Elf(elf);
     let file = File { path: "a.node", owner: None, role: Role::Addon, facts: &facts };
     let policy = Policy::new(Os::Linux, Machine::Arm64, &|_| false);
-    let needs = check(&Input { files: &[file], ..Input::default() }, &policy).needs;
+    let needs = check(&Input { files: &[file], ..Input::default() }, &policy).demands.all();
     assert_eq!(needs.glibc, None);
     assert_eq!(needs.libstdcxx, Version::parse("3.4"));
 }

@@ -91,13 +91,14 @@ pub fn run(context: &Context, options: &Options<'_>) -> Result<Outcome, Error> {
         Some(manifest) => Contents::described(&opened.tree, manifest),
         None => Contents::undescribed(&opened.tree),
     };
-    let Report { findings, needs } = verify::report(&contents, target, &natives)?;
+    let Report { findings, demands } = verify::report(&contents, target, &natives)?;
     let app = own.map(|manifest| manifest.app.clone());
     let mut verify = rules(options, app.as_ref());
     if options.deny_unknown {
         verify.unknown = Unknown::Deny;
     }
     let judgement = verify::allow::judge(findings, &verify, &target.name, context.today);
+    let needs = demands.without(&judgement.spared());
     let warnings = warnings(&verify, &judgement, target);
     let said = own.map(|manifest| manifest.verification.clone());
     Ok(Outcome { app, target: target.name.clone(), judgement, needs, said, verify, warnings })

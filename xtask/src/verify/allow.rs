@@ -97,6 +97,16 @@ impl Judgement {
             .map(|judged| &judged.finding)
     }
 
+    /// The files that somebody answers for where they cannot be loaded: the app goes on without them.
+    #[must_use]
+    pub fn spared(&self) -> BTreeSet<&str> {
+        let is_spared = |judged: &&Judged| {
+            matches!(judged.standing, Standing::Allowed(_))
+                && judged.finding.code.keeps_from_loading()
+        };
+        self.findings.iter().filter(is_spared).map(|judged| &*judged.finding.path).collect()
+    }
+
     /// What a bundle's manifest says of its check.
     #[must_use]
     pub fn verification(&self, verify: &Verify) -> Verification {

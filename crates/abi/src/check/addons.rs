@@ -395,7 +395,7 @@ mod tests {
             right,
         );
         assert_eq!(bench.verdicts(), [(Code::NodeModulesVersion, Verdict::Advice)]);
-        assert_eq!(bench.report().needs.glibc, None);
+        assert_eq!(bench.report().demands.all().glibc, None);
     }
 
     #[test]

@@ -79,6 +79,26 @@ impl Code {
         self as u8
     }
 
+    /// Whether what it finds keeps a file from being loaded, on machines where it does.
+    #[must_use]
+    pub fn keeps_from_loading(self) -> bool {
+        matches!(
+            self,
+            Self::GlibcFloor
+                | Self::PackedRelocations
+                | Self::LibstdcxxFloor
+                | Self::CLibrary
+                | Self::LibraryClosure
+                | Self::PageSize
+                | Self::CudaDriver
+                | Self::CudaLibraries
+                | Self::MacosMinimum
+                | Self::DylibPath
+                | Self::VcRuntime
+                | Self::WindowsMinimum
+        )
+    }
+
     /// The check of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {

@@ -38,37 +38,124 @@ pub struct Needs {
     pub gpu: BTreeSet<GpuCode>,
 }
 
-/// `spare` are the files that nothing loads.
-pub(super) fn fold(bundle: &Bundle<'_>, processes: &[Process], spare: &BTreeSet<String>) -> Needs {
-    let mut needs = Needs::default();
-    let is_used = |at: usize| !spare.contains(bundle.files[at].path);
-    for process in processes.iter().filter(|process| is_used(process.root())) {
-        let system = process.system.iter().map(|(_, library)| library);
-        let missing = process.missing.iter().map(|missing| &missing.library);
-        for library in system.chain(missing) {
-            let library = match bundle.policy.os {
-                Os::Windows => library.to_ascii_lowercase(),
-                Os::Linux | Os::MacOs => library.clone(),
-            };
-            needs.libraries.entry(library).or_default();
-        }
-        for elf in process.own_files().filter_map(|at| bundle.elf(at)) {
-            versions(&mut needs, bundle, process, elf);
-        }
+/// What each file of a bundle needs of a machine. Together they are the bundle's [`Needs`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Demands {
+    parts: Vec<Part>,
+}
+
+/// What one file needs, in one of the processes it is loaded in or by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Part {
+    file: String,
+    /// The files that are started or opened, and load it.
+    by: BTreeSet<String>,
+    /// Whether it counts whatever can be done without.
+    stays: bool,
+    needs: Needs,
+}
+
+impl Demands {
+    /// What all files together need.
+    #[must_use]
+    pub fn all(&self) -> Needs {
+        self.without(&BTreeSet::new())
     }
-    for (_, file, native) in bundle.natives().filter(|(at, _, _)| is_used(*at)) {
-        // Without these nothing runs at all; of the rest, most is done without where it cannot be loaded.
-        if matches!(file.role, Role::Runtime | Role::Launcher | Role::Service) {
-            needs.x86_level = needs.x86_level.max(cpu::level(native));
+
+    /// What is needed by an app that goes on where these files cannot be loaded. What only they would have loaded is not
+    /// needed then either.
+    ///
+    /// A runtime, a launcher, a service and what they load are needed all the same: nothing goes on without. So are the level of the
+    /// processor and the chips that a file has code for: a file is loaded without them, and fails when it is used.
+    #[must_use]
+    pub fn without(&self, files: &BTreeSet<&str>) -> Needs {
+        let is_left = |part: &&Part| {
+            let is_out = |file: &String| files.contains(file.as_str());
+            part.stays || !(is_out(&part.file) || part.by.iter().all(is_out))
+        };
+        let mut needs = Needs::default();
+        for part in self.parts.iter().filter(is_left) {
+            needs.add(&part.needs);
         }
-        match native {
-            Native::Elf(elf) => marks(&mut needs, elf),
-            Native::MachO(slice) => newest(&mut needs.macos, slice.macos()),
-            Native::Pe(pe) => {
-                needs.gpu.extend(&pe.gpu);
-                newest(&mut needs.windows, super::windows::minimum(pe).as_ref());
+        needs
+    }
+}
+
+impl Needs {
+    fn add(&mut self, other: &Self) {
+        newest(&mut self.glibc, other.glibc.as_ref());
+        newest(&mut self.libstdcxx, other.libstdcxx.as_ref());
+        newest(&mut self.musl, other.musl.as_ref());
+        newest(&mut self.kernel, other.kernel.as_ref());
+        newest(&mut self.macos, other.macos.as_ref());
+        newest(&mut self.windows, other.windows.as_ref());
+        self.x86_level = self.x86_level.max(other.x86_level);
+        self.page_size = self.page_size.into_iter().chain(other.page_size).min();
+        for (library, versions) in &other.libraries {
+            self.libraries.entry(library.clone()).or_default().extend(versions.iter().cloned());
+        }
+        self.gpu.extend(&other.gpu);
+    }
+}
+
+/// `spare` are the files that nothing loads.
+pub(super) fn demands(
+    bundle: &Bundle<'_>,
+    processes: &[Process],
+    spare: &BTreeSet<String>,
+) -> Demands {
+    let is_used = |at: usize| !spare.contains(bundle.files[at].path);
+    let mut loaders: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut demands = Demands::default();
+    for process in processes {
+        let root = process.root();
+        for at in process.own_files() {
+            loaders.entry(at).or_default().push(root);
+            if is_used(root) {
+                demands.parts.push(part(bundle, at, &[root], loaded(bundle, process, at)));
             }
         }
+    }
+    for (at, _, native) in bundle.natives().filter(|(at, _, _)| is_used(*at)) {
+        let itself = [at];
+        let by = loaders.get(&at).map_or(&itself[..], Vec::as_slice);
+        demands.parts.push(part(bundle, at, by, marks(native)));
+        let level = is_essential(bundle, at).then(|| cpu::level(native)).flatten();
+        let used = when_used(native, level);
+        demands.parts.push(Part { stays: true, ..part(bundle, at, by, used) });
+    }
+    demands
+}
+
+fn part(bundle: &Bundle<'_>, at: usize, by: &[usize], needs: Needs) -> Part {
+    let path = |at: &usize| bundle.files[*at].path.to_owned();
+    Part {
+        file: path(&at),
+        by: by.iter().map(path).collect(),
+        stays: by.iter().any(|root| is_essential(bundle, *root)),
+        needs,
+    }
+}
+
+/// Without these nothing runs at all; of the rest, most is done without where it cannot be loaded.
+fn is_essential(bundle: &Bundle<'_>, at: usize) -> bool {
+    matches!(bundle.files[at].role, Role::Runtime | Role::Launcher | Role::Service)
+}
+
+/// What a loader must find of the system for a file, in this process.
+fn loaded(bundle: &Bundle<'_>, process: &Process, at: usize) -> Needs {
+    let mut needs = Needs::default();
+    let system = process.system.iter().map(|(file, library)| (*file, library));
+    let missing = process.missing.iter().map(|missing| (missing.file, &missing.library));
+    for (_, library) in system.chain(missing).filter(|(file, _)| *file == at) {
+        let library = match bundle.policy.os {
+            Os::Windows => library.to_ascii_lowercase(),
+            Os::Linux | Os::MacOs => library.clone(),
+        };
+        needs.libraries.entry(library).or_default();
+    }
+    if let Some(elf) = bundle.elf(at) {
+        versions(&mut needs, bundle, process, elf);
     }
     needs
 }
@@ -91,19 +178,36 @@ fn versions(needs: &mut Needs, bundle: &Bundle<'_>, process: &Process, elf: &Elf
     }
 }
 
-fn marks(needs: &mut Needs, elf: &Elf) {
-    newest(&mut needs.kernel, elf.properties.linux.as_ref());
-    needs.x86_level = needs.x86_level.max(elf.properties.x86_level);
-    needs.gpu.extend(&elf.gpu);
-    if elf.relr && elf.c_library() == Some(CLibrary::Musl) {
-        newest(&mut needs.musl, Version::parse(RELR_MUSL).as_ref());
+/// What a loader reads in a file about the machine it is for.
+fn marks(native: Native<'_>) -> Needs {
+    let mut needs = Needs::default();
+    match native {
+        Native::Elf(elf) => {
+            needs.kernel.clone_from(&elf.properties.linux);
+            if elf.relr && elf.c_library() == Some(CLibrary::Musl) {
+                needs.musl = Version::parse(RELR_MUSL);
+            }
+            let is_mapped = elf.kind == Kind::Library || elf.interpreter.is_some();
+            needs.page_size = elf.loads.iter().map(|load| load.align).min().filter(|_| is_mapped);
+        }
+        Native::MachO(slice) => needs.macos = slice.macos().cloned(),
+        Native::Pe(pe) => needs.windows = super::windows::minimum(pe),
     }
-    let is_mapped = elf.kind == Kind::Library || elf.interpreter.is_some();
-    let smallest = elf.loads.iter().map(|load| load.align).min().filter(|_| is_mapped);
-    needs.page_size = match (needs.page_size, smallest) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    };
+    needs
+}
+
+/// What a file needs after it was loaded; `level` is that of its instructions, where they are looked at.
+fn when_used(native: Native<'_>, level: Option<u8>) -> Needs {
+    let mut needs = Needs { x86_level: level, ..Needs::default() };
+    match native {
+        Native::Elf(elf) => {
+            needs.x86_level = needs.x86_level.max(elf.properties.x86_level);
+            needs.gpu.extend(&elf.gpu);
+        }
+        Native::Pe(pe) => needs.gpu.extend(&pe.gpu),
+        Native::MachO(_) => {}
+    }
+    needs
 }
 
 fn newest(slot: &mut Option<Version>, version: Option<&Version>) {
@@ -140,7 +244,8 @@ mod tests {
             .file("a.node", Role::Addon, addon)
             .file("b.so", Role::Library, other)
             .report()
-            .needs;
+            .demands
+            .all();
         assert_eq!(needs.glibc, Version::parse("2.17"));
         assert_eq!(needs.libstdcxx, Version::parse("3.4.21"));
         assert_eq!(needs.kernel, Version::parse("4.18"));
@@ -158,7 +263,8 @@ mod tests {
 
     #[test]
     fn other_systems() {
-        let needs = Bench::macos().file("a.dylib", Role::Library, macho(|_| {})).report().needs;
+        let needs =
+            Bench::macos().file("a.dylib", Role::Library, macho(|_| {})).report().demands.all();
         assert_eq!(needs.macos, Version::parse("11.0"));
         let facts = pe(|pe| {
             pe.imports = vec![PeImport {
@@ -167,8 +273,68 @@ mod tests {
                 symbols: vec![ImportedSymbol::Name("CreatePseudoConsole".into())],
             }];
         });
-        let needs = Bench::windows().file("a.dll", Role::Library, facts).report().needs;
+        let needs = Bench::windows().file("a.dll", Role::Library, facts).report().demands.all();
         assert_eq!(needs.windows, Version::parse("10.0.17763"));
         assert_eq!(Vec::from_iter(needs.libraries.into_keys()), ["kernel32.dll"]);
+    }
+
+    /// Two addons, one with a library of its own; what each needs says where it comes from.
+    fn desktop() -> Bench {
+        let with = |needed: &[&str], glibc: &str, kernel: &str| {
+            let mut facts = needing(needed, &[("libc.so.6", glibc, false)]);
+            if let crate::Facts::Elf(elf) = &mut facts {
+                elf.runpath = vec!["$ORIGIN".to_owned()];
+                elf.properties.linux = Version::parse(kernel);
+            }
+            facts
+        };
+        let own = elf(|elf| {
+            elf.soname = Some("libown.so".to_owned());
+            elf.needed = owned(&["libxi.so"]);
+            elf.properties.linux = Version::parse("5.10");
+            elf.properties.x86_level = Some(3);
+        });
+        Bench::linux()
+            .file(
+                "p/desk.node",
+                Role::Addon,
+                with(&["libx11.so", "libown.so"], "GLIBC_2.34", "4.0"),
+            )
+            .file("p/libown.so", Role::Library, own)
+            .file("q/b.node", Role::Addon, with(&["libc.so.6"], "GLIBC_2.17", "3.2"))
+    }
+
+    fn told(needs: &Needs) -> String {
+        let version = |version: &Option<Version>| {
+            version.as_ref().map_or("-".to_owned(), ToString::to_string)
+        };
+        let libraries: Vec<_> = needs.libraries.keys().map(String::as_str).collect();
+        let (glibc, kernel) = (version(&needs.glibc), version(&needs.kernel));
+        format!("{glibc} {kernel} {:?} {}", needs.x86_level, libraries.join(" "))
+    }
+
+    #[test]
+    fn what_can_be_done_without_needs_nothing() {
+        let demands = desktop().report().demands;
+        let without = |files: &[&str]| told(&demands.without(&files.iter().copied().collect()));
+        assert_eq!(without(&[]), "2.34 5.10 Some(3) libc.so.6 libx11.so libxi.so");
+        // The library is loaded for the addon alone. What a processor must have is no question of loading.
+        assert_eq!(without(&["p/desk.node"]), "2.17 3.2 Some(3) libc.so.6");
+        assert_eq!(without(&["p/libown.so"]), "2.34 4.0 Some(3) libc.so.6 libx11.so");
+        let all = ["p/desk.node", "p/libown.so", "q/b.node"];
+        assert_eq!(without(&all), "- - Some(3) ");
+    }
+
+    #[test]
+    fn nothing_goes_on_without_a_runtime() {
+        let node = elf(|elf| {
+            elf.kind = Kind::Executable;
+            elf.needed = owned(&["libown.so"]);
+            elf.runpath = vec!["$ORIGIN/../p".to_owned()];
+        });
+        let demands = desktop().file("runtime/node", Role::Runtime, node).report().demands;
+        let all = ["p/desk.node", "p/libown.so", "q/b.node", "runtime/node"];
+        let needs = demands.without(&BTreeSet::from(all));
+        assert_eq!(told(&needs), "- 5.10 Some(3) libxi.so");
     }
 }

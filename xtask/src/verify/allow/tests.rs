@@ -57,6 +57,27 @@ fn standings(verify: &str, findings: &[Finding], target_name: &str, today: &str)
 const ADDON: &str = "app/node_modules/argon2/prebuilds/linux-x64/argon2.node";
 
 #[test]
+fn what_may_fail_to_load_is_spared() {
+    let config = config(ALLOW);
+    let spared = |code, subject: &str, today: &str| {
+        let other = finding(Verdict::Broken, Code::GlibcFloor, "app/other.node", "GLIBC_2.34");
+        let findings = vec![finding(Verdict::Broken, code, ADDON, subject), other];
+        let judgement = judge(findings, &config.verify, &target("linux-x64"), day(today));
+        Vec::from_iter(judgement.spared().into_iter().map(str::to_owned))
+    };
+    assert_eq!(spared(Code::GlibcFloor, "GLIBC_2.34", "2027-06-30"), [ADDON]);
+    assert_eq!(spared(Code::GlibcFloor, "GLIBC_2.34", "2027-07-01"), [""; 0], "expired");
+    assert_eq!(spared(Code::GlibcFloor, "GLIBC_2.38", "2027-06-30"), [""; 0]);
+    // An allowance of what happens after loading spares nothing.
+    let verify = ALLOW.replace("glibc-floor", "x86-64-level").replace("GLIBC_2.34", "avx2");
+    let config = self::config(&verify);
+    let found = vec![finding(Verdict::Broken, Code::X86Level, ADDON, "avx2")];
+    let judgement = judge(found, &config.verify, &target("linux-x64"), day("2027-06-30"));
+    assert_eq!(judgement.findings[0].standing, Standing::Allowed(0));
+    assert!(judgement.spared().is_empty());
+}
+
+#[test]
 fn an_allowance_fits_in_every_part_or_not_at_all() {
     let one = |code, path: &str, subject: &str| {
         standings(
