@@ -17,8 +17,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     };
     let current = std::env::current_dir()?.try_into()?;
     let context = Context::new(std::env::vars().collect(), current, "doctor".into());
-    let mut asked = Asked::about(manifest.as_ref().map(|manifest| &manifest.contract), ".");
-    asked.python = true;
+    let asked = Asked::about(manifest.as_ref().map(|manifest| &manifest.contract), ".");
     let machine = host::detect(&context, &asked);
     let report = doctor::examine(&machine, manifest.as_ref().map(Patient::of));
     let text = match options.iter().any(|option| option == "--json") {

@@ -419,7 +419,7 @@ mod tests {
             root: &machine.root(),
             kernel: &kernel,
             has_library: &|_| None,
-            pythons: &|| Fact::Is(python.clone()),
+            pythons: &|_| Fact::Is(python.clone()),
         };
         host::read(&senses, &Asked::about([contract], "/home/me/.local/share/a"))
     }

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{
-    Contract, Cpu, Fact, Host, Libc, Os, Platform, PythonVersion, Version, is_musls,
+    Contract, Cpu, Fact, Host, Libc, Os, Platform, PythonVersion, PythonVersions, Version, is_musls,
 };
 
 use self::arch::Arch;
@@ -45,7 +45,7 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
-/// How long a Python may take to say what it is.
+/// How long all Pythons together may take to say what they are.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is to be found out besides what is always looked at.
@@ -53,8 +53,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Asked {
     /// The libraries to look for.
     pub libraries: BTreeSet<String>,
-    /// Whether there are Pythons; they have to be started, which takes a while.
-    pub python: bool,
+    /// The kinds of Python that are wanted. Some have to be started to tell which they are, which takes a while.
+    pub pythons: Vec<PythonVersions>,
     /// Where the bundle would be installed.
     pub prefix: Utf8PathBuf,
 }
@@ -118,8 +118,8 @@ pub struct Senses<'a> {
     pub kernel: &'a Kernel,
     /// Whether it has a library, where no file says so: on macOS and Windows.
     pub has_library: &'a dyn Fn(&str) -> Option<bool>,
-    /// Its Pythons.
-    pub pythons: &'a dyn Fn() -> Fact<BTreeSet<PythonVersion>>,
+    /// Its Pythons, among them those that are wanted.
+    pub pythons: &'a dyn Fn(&[PythonVersions]) -> Fact<BTreeSet<PythonVersion>>,
 }
 
 /// How a bundle's platform and the machine's go together; the best first.
@@ -144,7 +144,7 @@ impl Asked {
         let mut asked = Self { prefix: prefix.into(), ..Self::default() };
         for contract in contracts {
             asked.libraries.extend(contract.libraries.keys().cloned());
-            asked.python |= !contract.python.is_empty();
+            asked.pythons.extend(contract.python.values().map(|python| python.versions));
         }
         asked
     }
@@ -157,11 +157,14 @@ pub fn detect(context: &Context, asked: &Asked) -> Machine {
     let prefix = context.current_dir.join(&asked.prefix);
     let kernel = platform::kernel(&nearest(&prefix));
     let folders = search_path(context);
-    let pythons = || python::versions(&folders, std::env::consts::EXE_SUFFIX, answer);
+    let end = Instant::now() + PATIENCE;
+    let pythons = |wanted: &[PythonVersions]| {
+        python::versions(&folders, std::env::consts::EXE_SUFFIX, wanted, |one| answer(one, end))
+    };
     let near_python = |name: &str| folders.iter().any(|folder| is_beside(folder, name));
     // A library of Python's own lies beside it, and only what it runs asks for one.
     let has_library = |name: &str| match platform::has_library(name) {
-        Some(false) if asked.python => Some(near_python(name)),
+        Some(false) if !asked.pythons.is_empty() => Some(near_python(name)),
         other => other,
     };
     let senses =
@@ -183,7 +186,7 @@ pub fn read(senses: &Senses<'_>, asked: &Asked) -> Machine {
     machine.host.page_size = kernel.page_size.clone();
     machine.host.x86_64_level = kernel.x86_64_level.clone();
     machine.host.free = kernel.free.clone();
-    machine.host.python = if asked.python { (senses.pythons)() } else { Fact::Unknown };
+    machine.host.python = (senses.pythons)(&asked.pythons);
     machine.is_translated = kernel.is_translated;
     machine.translates = kernel.translates.clone();
     machine.prefix = asked.prefix.clone();
@@ -343,18 +346,17 @@ fn nearest(path: &Utf8Path) -> Utf8PathBuf {
     there.unwrap_or(Utf8Path::new("/")).to_owned()
 }
 
-/// What a Python answers; nothing when it takes too long.
-fn answer(program: &Utf8Path) -> Option<String> {
+/// What a Python answers until `end`; nothing when it takes longer.
+fn answer(program: &Utf8Path, end: Instant) -> Option<String> {
     const STEP: Duration = Duration::from_millis(5);
     let mut command = Command::new(program);
     command.args(["-I", "-c", python::QUESTION]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
-    let start = Instant::now();
     let has_ended = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status.success(),
-            Ok(None) if start.elapsed() < PATIENCE => std::thread::sleep(STEP),
+            Ok(None) if Instant::now() < end => std::thread::sleep(STEP),
             Ok(None) | Err(_) => {
                 // Its end is all that is left to wait for.
                 let _ = child.kill();
@@ -378,7 +380,7 @@ mod tests {
             root: &machine.root(),
             kernel,
             has_library: &|_| None,
-            pythons: &|| Fact::Absent,
+            pythons: &|_| Fact::Absent,
         };
         let libraries = libraries.iter().map(|name| (*name).to_owned()).collect();
         read(&senses, &Asked { libraries, ..Asked::default() })
