@@ -46,16 +46,26 @@ impl Machine {
     #[must_use]
     pub fn start(&self, bundle: &Utf8Path, program: &str, home: &Utf8Path) -> Command {
         let program = bundle.join("bin").join(program);
-        let Some((wrapper, options)) = self.command.split_first() else {
+        if self.command.is_empty() {
             return crate::bare(&program, home);
+        }
+        self.run(program.as_str(), &[(bundle, bundle.as_str()), (home, home.as_str())])
+    }
+
+    /// A program, which sees these folders of this machine, each at the path behind it.
+    #[must_use]
+    pub fn run(&self, program: &str, folders: &[(&Utf8Path, &str)]) -> Command {
+        let Some((wrapper, options)) = self.command.split_first() else {
+            let mut command = Command::new(program);
+            command.env_clear();
+            return command;
         };
         let mut command = Command::new(wrapper);
         command.args(options);
-        for folder in [bundle, home] {
-            command.args(["--bind", &format!("{folder}:{folder}")]);
+        for (folder, place) in folders {
+            command.args(["--bind", &format!("{folder}:{place}")]);
         }
-        command.arg("--");
-        command.arg(program);
+        command.args(["--", program]);
         // What the wrapper itself runs with; it gives the program variables of the machine's own.
         let kept = ["PATH", "HOME", "XDG_CACHE_HOME"];
         command

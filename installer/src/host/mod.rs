@@ -380,7 +380,7 @@ mod tests {
             root: &machine.root(),
             kernel,
             has_library: &|_| None,
-            pythons: &|_| Fact::Absent,
+            pythons: &|_| Fact::Unknown,
         };
         let libraries = libraries.iter().map(|name| (*name).to_owned()).collect();
         read(&senses, &Asked { libraries, ..Asked::default() })

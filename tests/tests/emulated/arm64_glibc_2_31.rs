@@ -1,8 +1,10 @@
 //! Linux on arm64 with glibc 2.31, as JetPack 5 has it, and with a Python.
 
 use camino::Utf8Path;
+use e2e::gateway::Places;
 use e2e::{Machine, archive_for, bundles, repository, scratch, unpack};
 
+use super::journey::{Journey, System};
 use super::{example, on_linux};
 
 const VARIABLE: &str = "GANGWAY_TEST_ARM64_GLIBC_2_31";
@@ -35,4 +37,17 @@ fn openclaw_for_jetpack_5() {
     let output = openclaw.arg("--version").output().expect("it starts");
     let said = e2e::text(&output);
     assert!(output.status.success() && said.contains("2026.9.6"), "{said}");
+}
+
+#[test]
+#[ignore = "needs an arm64 machine with glibc 2.31, named by GANGWAY_TEST_ARM64_GLIBC_2_31"]
+fn the_installer() {
+    let machine = Machine::named(VARIABLE);
+    let system = System {
+        suffix: "",
+        places: Places::Sockets,
+        services: &["words", "digest"],
+        has_python: true,
+    };
+    Journey::new(&machine, "linux-arm64").goes_well(&system);
 }

@@ -1,8 +1,9 @@
 //! Linux on arm64 with glibc 2.36 and with a Python.
 
-use e2e::gateway::bundles_with;
+use e2e::gateway::{Places, bundles_with};
 use e2e::{Machine, archive_for, napi, unpack};
 
+use super::journey::{Journey, System};
 use super::{example, on_linux};
 
 const VARIABLE: &str = "GANGWAY_TEST_ARM64_GLIBC_2_36";
@@ -45,4 +46,17 @@ fn works_under(runtime: &str) {
     let made = bundles_with(runtime, &["linux-arm64"]);
     let (_folder, bundle) = unpack(archive_for(&made, "linux-arm64"));
     on_linux(&Machine::named(VARIABLE), &bundle, &["words", "digest"]).works();
+}
+
+#[test]
+#[ignore = "needs an arm64 machine with glibc 2.36, named by GANGWAY_TEST_ARM64_GLIBC_2_36"]
+fn the_installer() {
+    let machine = Machine::named(VARIABLE);
+    let system = System {
+        suffix: "",
+        places: Places::Sockets,
+        services: &["words", "digest"],
+        has_python: true,
+    };
+    Journey::new(&machine, "linux-arm64").goes_well(&system);
 }

@@ -6,6 +6,7 @@
 
 mod arm64_glibc_2_31;
 mod arm64_glibc_2_36;
+mod journey;
 mod musl_x64;
 mod windows_x64;
 
@@ -21,13 +22,17 @@ const TARGETS: [&str; 5] = ["jetson", "jetson-jp5", "linux-arm64", "linux-x64-mu
 
 /// The example for one of the targets, unpacked.
 fn example(target: &str) -> (tempfile::TempDir, Utf8PathBuf) {
+    unpack(archive_for(made(), target))
+}
+
+/// The example for every target.
+fn made() -> &'static [Value] {
     static MADE: OnceLock<Vec<Value>> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
+    MADE.get_or_init(|| {
         let manifest = repository().join("examples/gateway/gangway.toml");
         let targets: Vec<_> = TARGETS.iter().flat_map(|target| ["--target", *target]).collect();
         bundles(&manifest, &scratch("bundles-emulated"), &targets)
-    });
-    unpack(archive_for(made, target))
+    })
 }
 
 /// The example with these services on a Linux machine.

@@ -1,8 +1,10 @@
 //! Windows on x86-64, without a Python.
 
-use e2e::Machine;
+use camino::Utf8Path;
 use e2e::gateway::{Gateway, Places, version};
+use e2e::{Machine, text};
 
+use super::journey::{Journey, System};
 use super::{asks_for_python, example};
 
 const VARIABLE: &str = "GANGWAY_TEST_WINDOWS_X64";
@@ -22,4 +24,55 @@ fn the_bundle_works() {
     gateway.works();
     assert_eq!(gateway.says("words", &["--version"]), (Some(0), version()));
     asks_for_python(&gateway);
+}
+
+/// `bin/*.exe` are copies of the launcher, which follow `current`: the versions they tell are those that were switched to.
+#[test]
+#[ignore = "needs Windows or wine, named by GANGWAY_TEST_WINDOWS_X64"]
+fn the_installer() {
+    let machine = Machine::named(VARIABLE);
+    let system =
+        System { suffix: ".exe", places: Places::Ports, services: &["words"], has_python: false };
+    Journey::new(&machine, "windows-x64").goes_well(&system);
+}
+
+/// The registry is not in a folder and lasts as long as one start of the machine, so all of it happens in one.
+#[test]
+#[ignore = "needs Windows or wine, named by GANGWAY_TEST_WINDOWS_X64"]
+fn the_search_path_in_the_registry() {
+    const QUERY: &str = "reg query HKCU\\Environment /v Path";
+    let machine = Machine::named(VARIABLE);
+    let journey = Journey::new(&machine, "windows-x64");
+    let installer = journey.written(&journey.installer());
+    let line = |said: &str| {
+        let words = journey.words(said);
+        words.into_iter().fold(installer.clone(), |line, word| format!("{line} \"{word}\""))
+    };
+    let lines = [
+        "@echo off".to_owned(),
+        "reg add HKCU\\Environment /v Path /t REG_EXPAND_SZ /d ^%%SystemRoot^%%\\mine /f"
+            .to_owned(),
+        line("install --force"),
+        "echo --- installed".to_owned(),
+        QUERY.to_owned(),
+        line("uninstall"),
+        "echo --- uninstalled".to_owned(),
+        QUERY.to_owned(),
+    ];
+    let script = journey.place().join("session.bat");
+    fs_err::write(&script, lines.join("\r\n")).expect("the folder is ours");
+    let mut session = journey.run("cmd.exe");
+    let output = session.args(["/c", &journey.written(&script)]).output().expect("it starts");
+    let said = text(&output);
+    let (_, after) = said.split_once("--- installed").expect(&said);
+    let (installed, uninstalled) = after.split_once("--- uninstalled").expect(&said);
+    let folder = journey.written(Utf8Path::new(&journey.place().join("bin")));
+    assert!(installed.contains(&folder) && installed.contains("\\mine"), "{said}");
+    assert!(!uninstalled.contains(&folder) && uninstalled.contains("\\mine"), "{said}");
+    // As it was: what is to be expanded still is.
+    assert!(
+        uninstalled.contains("REG_EXPAND_SZ") && uninstalled.contains("%SystemRoot%"),
+        "{said}"
+    );
+    journey.is_left_as_it_was();
 }
