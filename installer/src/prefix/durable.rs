@@ -3,7 +3,7 @@
 //! A file is replaced as a whole: its content is written beside it and is on disk before it gets the name; then the folder is written, which
 //! has the name. What a folder lost is on disk when the folder is.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,10 +11,20 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::{PrefixError, platform};
 use crate::checkpoint::{self, Step};
 
+/// Who may read a file, whatever the umask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// Everybody, as for an app that is installed for all.
+    Everyone,
+    /// Who it belongs to.
+    Owner,
+}
+
 /// Gives the file `path` this content.
-pub(super) fn write(path: &Utf8Path, content: &[u8]) -> Result<(), PrefixError> {
+pub(super) fn write(path: &Utf8Path, content: &[u8], readers: Readers) -> Result<(), PrefixError> {
     let aside = beside(path);
-    let written = File::create(&aside).and_then(|mut file| {
+    remove(&aside)?;
+    let written = platform::create(&aside, readers).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
     });

@@ -67,6 +67,18 @@ pub enum PrefixError {
         #[diagnostic_source]
         trouble: Trouble,
     },
+    #[error(
+        "version {version} is not well ({reason}), and version {back} is used again, but could not be started again"
+    )]
+    #[diagnostic(code(installer::stopped), help("start it by hand"))]
+    Stopped {
+        version: String,
+        reason: String,
+        back: String,
+        #[source]
+        #[diagnostic_source]
+        trouble: Trouble,
+    },
     #[error("not everything outside of the prefix is as it should be")]
     #[diagnostic(
         code(installer::outside),

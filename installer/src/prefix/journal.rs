@@ -6,6 +6,7 @@
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use super::durable::Readers;
 use super::state::{self, State};
 use super::{Layout, PrefixError, Slot, durable};
 use crate::checkpoint::{self, Step};
@@ -113,7 +114,11 @@ impl Journal {
     /// Says that this begins.
     pub(super) fn begin(layout: &Layout, operation: &Operation) -> Result<(), PrefixError> {
         let journal = Self { version: JOURNAL_VERSION, operation: operation.clone() };
-        durable::write(&layout.journal(), &state::text(&journal))
+        let readers = match operation {
+            Operation::Activate(activation) => activation.after.readers(),
+            _ => Readers::Everyone,
+        };
+        durable::write(&layout.journal(), &state::text(&journal), readers)
     }
 
     /// Says that nothing is going on.

@@ -30,6 +30,7 @@ pub fn recover(locked: &Locked, outside: &dyn Outside) -> Result<Option<Recovere
     let layout = locked.layout();
     let Some(operation) = Journal::read(layout)? else {
         trees::clear_remains(layout)?;
+        trees::clear_forgotten(layout)?;
         return Ok(None);
     };
     let recovered = match operation {
@@ -43,7 +44,9 @@ pub fn recover(locked: &Locked, outside: &dyn Outside) -> Result<Option<Recovere
             let (to, purpose) = (activation.to.clone(), activation.purpose);
             match transaction::go_on(locked, *activation, outside) {
                 Ok(()) => Recovered::Finished(to, purpose),
-                Err(error @ PrefixError::Unwell { .. }) => Recovered::WentBack(Box::new(error)),
+                Err(error @ (PrefixError::Unwell { .. } | PrefixError::Stopped { .. })) => {
+                    Recovered::WentBack(Box::new(error))
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -57,5 +60,6 @@ pub fn recover(locked: &Locked, outside: &dyn Outside) -> Result<Option<Recovere
         }
     };
     trees::clear_remains(layout)?;
+    trees::clear_forgotten(layout)?;
     Ok(Some(recovered))
 }

@@ -36,9 +36,39 @@ pub(super) fn slots(layout: &Layout) -> BTreeSet<Slot> {
     found
 }
 
+/// The versions that a process of this machine runs from, as far as can be told.
+#[cfg(target_os = "macos")]
+#[expect(unsafe_code, reason = "processes have no safe wrapper")]
+pub(super) fn slots(layout: &Layout) -> BTreeSet<Slot> {
+    use std::ptr;
+
+    let versions = layout.versions();
+    let real = versions.canonicalize_utf8().unwrap_or_else(|_| versions.clone());
+    // More may start meanwhile, so there is room for some.
+    // SAFETY: without a buffer it only counts.
+    let count = unsafe { libc::proc_listallpids(ptr::null_mut(), 0) };
+    let mut processes = vec![0_i32; usize::try_from(count).unwrap_or(0) + 100];
+    let size = i32::try_from(size_of_val(processes.as_slice())).unwrap_or(i32::MAX);
+    // SAFETY: the buffer has that many bytes.
+    let count = unsafe { libc::proc_listallpids(processes.as_mut_ptr().cast(), size) };
+    processes.truncate(usize::try_from(count).unwrap_or(0));
+    let path = |process: i32| {
+        let mut path = vec![0_u8; 4096];
+        // SAFETY: the buffer has that many bytes.
+        let length = unsafe { libc::proc_pidpath(process, path.as_mut_ptr().cast(), 4096) };
+        path.truncate(usize::try_from(length).ok()?);
+        String::from_utf8(path).ok()
+    };
+    let slot = |path: String| {
+        let below = path.strip_prefix(real.as_str())?.strip_prefix('/')?;
+        below.split('/').next()?.parse().ok()
+    };
+    processes.into_iter().filter_map(path).filter_map(slot).collect()
+}
+
 /// The versions that a process of this machine runs from, as far as can be told: the system is not asked. On Windows a folder that
 /// something runs from cannot be renamed, so it stays by itself.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub(super) fn slots(_: &Layout) -> BTreeSet<Slot> {
     BTreeSet::new()
 }

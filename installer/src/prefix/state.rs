@@ -10,6 +10,7 @@ use camino::Utf8PathBuf;
 use gangway_artifact::{Digest, TargetName};
 use serde::{Deserialize, Serialize};
 
+use super::durable::Readers;
 use super::{Layout, PrefixError, Slot, durable};
 
 /// The version of the format this installer reads and writes.
@@ -91,7 +92,16 @@ impl State {
 
     /// Says that this is what is installed.
     pub(super) fn write(&self, layout: &Layout) -> Result<(), PrefixError> {
-        durable::write(&layout.state(), &text(self))
+        durable::write(&layout.state(), &text(self), self.readers())
+    }
+
+    /// An address with a password in it is nobody else's affair.
+    pub(super) fn readers(&self) -> Readers {
+        let authority = self.base.split_once("://").map(|(_, rest)| rest.split('/').next());
+        match authority.flatten() {
+            Some(authority) if authority.contains('@') => Readers::Owner,
+            _ => Readers::Everyone,
+        }
     }
 
     /// The version in a folder.
@@ -262,6 +272,11 @@ pub(super) mod tests {
         assert_eq!(State::read(&layout).expect("nothing"), None);
         let state = state(&["1.0.0"]);
         state.write(&layout).expect("writable");
+        assert_eq!(state.readers(), Readers::Everyone);
+        let base = "https://me:word@host/releases".to_owned();
+        assert_eq!(State { base, ..state.clone() }.readers(), Readers::Owner);
+        let base = "https://host/@scope/releases".to_owned();
+        assert_eq!(State { base, ..state.clone() }.readers(), Readers::Everyone);
         assert_eq!(State::read(&layout).expect("its own text"), Some(state));
         for (text, expected) in [("{", "damaged"), (r#"{"version":2}"#, "newer"), ("", "damaged")] {
             fs::write(layout.state(), text).expect("writable");

@@ -188,12 +188,23 @@ fn go_back(
     let version = name(&activation.to).unwrap_or_else(|| activation.to.to_string());
     let back = activation.from.as_ref().map(|slot| name(slot).unwrap_or_else(|| slot.to_string()));
     match undo(locked, activation, outside) {
-        Ok(()) => PrefixError::Unwell { version, back, trouble },
+        Ok(None) => PrefixError::Unwell { version, back, trouble },
+        Ok(Some(stopped)) => PrefixError::Stopped {
+            version,
+            reason: trouble.to_string(),
+            back: back.unwrap_or_default(),
+            trouble: stopped,
+        },
         Err(trouble) => PrefixError::Back { version, trouble },
     }
 }
 
-fn undo(locked: &Locked, activation: &Activation, outside: &dyn Outside) -> Result<(), Trouble> {
+/// Takes every step back. That the version before cannot be started again keeps none of them from being taken: it is returned.
+fn undo(
+    locked: &Locked,
+    activation: &Activation,
+    outside: &dyn Outside,
+) -> Result<Option<Trouble>, Trouble> {
     let (layout, after) = (locked.layout(), &activation.after);
     let before = activation.before.as_ref();
     match &activation.from {
@@ -203,8 +214,9 @@ fn undo(locked: &Locked, activation: &Activation, outside: &dyn Outside) -> Resu
     checkpoint::reached(Step::SwitchedBack);
     links::change(layout, Some(after), before)?;
     outside.settle(Some(after), before)?;
+    let mut stopped = None;
     if let Some(before) = before {
-        outside.restart(before)?;
+        stopped = outside.restart(before).err();
         before.write(layout)?;
     } else {
         program::remove(layout, &after.app)?;
@@ -212,7 +224,8 @@ fn undo(locked: &Locked, activation: &Activation, outside: &dyn Outside) -> Resu
     }
     checkpoint::reached(Step::Undone);
     let slots = if activation.is_new { vec![activation.to.clone()] } else { Vec::new() };
-    Ok(remove(locked, slots)?)
+    remove(locked, slots)?;
+    Ok(stopped)
 }
 
 /// Removes folders that nobody uses, and says that nothing is going on any more.
@@ -225,8 +238,246 @@ pub(super) fn remove(locked: &Locked, slots: Vec<Slot>) -> Result<(), PrefixErro
     for slot in slots {
         // The last fence: whatever somebody wrote into the journal, what is used stays.
         if current::read(layout)?.as_ref() != Some(&slot) {
-            trees::remove(layout, &slot)?;
+            // What cannot be removed now is removed another time: the version that is used is none the worse for it.
+            let _ = trees::remove(layout, &slot);
         }
     }
     Journal::close(layout)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::fs;
+
+    use camino::Utf8PathBuf;
+
+    use super::super::journal::Purpose;
+    use super::super::recovery::{self, Recovered};
+    use super::super::state::tests::{installed, slot, state};
+    use super::super::{Layout, Waiting, present};
+    use super::*;
+
+    /// A world in which some versions are not well, and some commands fail.
+    #[derive(Default)]
+    struct Fake {
+        unwell: Vec<&'static str>,
+        cannot_restart: Vec<&'static str>,
+        cannot_settle: Vec<&'static str>,
+        did: RefCell<Vec<String>>,
+    }
+
+    impl Fake {
+        fn say(&self, what: &str, slot: &str, fails: &[&str]) -> Result<(), Trouble> {
+            self.did.borrow_mut().push(format!("{what} {slot}"));
+            if fails.contains(&slot) {
+                return Err(Box::new(miette::MietteDiagnostic::new(format!(
+                    "{what} of {slot} failed"
+                ))));
+            }
+            Ok(())
+        }
+    }
+
+    impl Outside for Fake {
+        fn settle(&self, _: Option<&State>, after: Option<&State>) -> Result<(), Trouble> {
+            self.say("settle", after.map_or("nothing", used), &self.cannot_settle)
+        }
+
+        fn restart(&self, state: &State) -> Result<(), Trouble> {
+            self.say("restart", used(state), &self.cannot_restart)
+        }
+
+        fn health(&self, state: &State, folder: &Utf8Path) -> Result<(), Trouble> {
+            assert!(folder.ends_with(used(state)));
+            self.say("health", used(state), &self.unwell)
+        }
+    }
+
+    fn used(state: &State) -> &str {
+        state.installed.last().expect("there is one").slot.as_str()
+    }
+
+    struct World {
+        _folder: tempfile::TempDir,
+        layout: Layout,
+        bin_dir: Utf8PathBuf,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let root = Utf8Path::from_path(folder.path()).expect("UTF-8").to_owned();
+            let layout = Layout::new(root.join("prefix"));
+            Self { _folder: folder, layout, bin_dir: root.join("bin") }
+        }
+
+        fn lock(&self) -> Locked {
+            Locked::take(&self.layout, Waiting::Never, "test", &|_| {}).expect("nobody has it")
+        }
+
+        fn make(&self, locked: &Locked, name: &str) {
+            let fill = |folder: &Utf8Path| {
+                fs::create_dir_all(folder.join("bin")).expect("writable");
+                fs::write(folder.join("bin/app"), name).expect("writable");
+                Ok::<_, PrefixError>(())
+            };
+            let program = self.layout.prefix().with_file_name("installer");
+            fs::write(&program, "installer").expect("writable");
+            prepare_program(locked, "app", &program, None).expect("writable");
+            make(locked, "app", &slot(name), fill, |_, ()| Ok(())).expect("nothing is wrong");
+        }
+
+        fn activation(&self, name: &str, before: Option<&State>) -> Activation {
+            let from = current::read(&self.layout).expect("it leads to a version");
+            let mut after = before.cloned().unwrap_or_else(|| state(&[]));
+            after.bin_dir.clone_from(&self.bin_dir);
+            Activation {
+                purpose: Purpose::Advance,
+                to: slot(name),
+                is_new: true,
+                before: before.cloned(),
+                after: after.using(installed(name), from.as_ref()),
+                from,
+                direction: Direction::Forward,
+                remove: Vec::new(),
+            }
+        }
+
+        fn state(&self) -> Option<State> {
+            State::read(&self.layout).expect("readable")
+        }
+
+        /// What the program in the search path is.
+        fn app(&self) -> Option<String> {
+            fs::read_to_string(self.bin_dir.join("app")).ok()
+        }
+
+        fn is_idle(&self) -> bool {
+            Journal::read(&self.layout).expect("readable").is_none()
+        }
+    }
+
+    fn version(world: &World, locked: &Locked, name: &str, fake: &Fake) -> Result<(), PrefixError> {
+        world.make(locked, name);
+        let before = world.state();
+        activate(locked, world.activation(name, before.as_ref()), fake)
+    }
+
+    #[test]
+    fn a_version_that_is_not_well_goes_back() {
+        let world = World::new();
+        let locked = world.lock();
+        version(&world, &locked, "1.0.0", &Fake::default()).expect("well");
+        let fake = Fake { unwell: vec!["2.0.0"], ..Fake::default() };
+        let error = version(&world, &locked, "2.0.0", &fake).expect_err("not well");
+        assert!(
+            matches!(&error, PrefixError::Unwell { back: Some(back), .. } if back == "1.0.0"),
+            "{error:?}"
+        );
+        assert_eq!(
+            *fake.did.borrow(),
+            ["settle 2.0.0", "restart 2.0.0", "health 2.0.0", "settle 1.0.0", "restart 1.0.0"]
+        );
+        assert_eq!(world.app().as_deref(), Some("1.0.0"));
+        assert_eq!(present(&world.layout).expect("readable"), [slot("1.0.0")]);
+        assert!(world.is_idle());
+        let state = world.state().expect("it is installed");
+        assert_eq!(used(&state), "1.0.0");
+        let refused: Vec<_> =
+            state.refused.iter().map(|one| (&one.version[..], &one.reason[..])).collect();
+        assert_eq!(refused, [("2.0.0", "health of 2.0.0 failed")]);
+        // Once it is well it is taken like any other.
+        version(&world, &locked, "2.0.0", &Fake::default()).expect("well");
+        assert_eq!(world.state().expect("it is installed").refused, []);
+    }
+
+    #[test]
+    fn a_first_version_that_is_not_well_leaves_nothing() {
+        let world = World::new();
+        let locked = world.lock();
+        let fake = Fake { unwell: vec!["1.0.0"], ..Fake::default() };
+        let error = version(&world, &locked, "1.0.0", &fake).expect_err("not well");
+        assert!(matches!(error, PrefixError::Unwell { back: None, .. }), "{error:?}");
+        super::super::uninstall::leave_nothing(&world.layout).expect("removable");
+        assert!(!world.layout.prefix().exists());
+        assert_eq!(fs::read_dir(&world.bin_dir).expect("it was made").count(), 0);
+    }
+
+    /// What cannot be taken back now is taken back by the next command.
+    #[test]
+    fn going_back_goes_on() {
+        let world = World::new();
+        let locked = world.lock();
+        version(&world, &locked, "1.0.0", &Fake::default()).expect("well");
+        let fake = Fake { unwell: vec!["2.0.0"], cannot_settle: vec!["1.0.0"], ..Fake::default() };
+        let error = version(&world, &locked, "2.0.0", &fake).expect_err("not well");
+        assert!(matches!(error, PrefixError::Back { .. }), "{error:?}");
+        assert_eq!(world.app().as_deref(), Some("1.0.0"), "it is used whatever else is wrong");
+        assert!(!world.is_idle());
+        let error = recovery::recover(&locked, &fake).expect_err("it still fails");
+        assert!(matches!(error, PrefixError::Back { .. }), "{error:?}");
+        let recovered = recovery::recover(&locked, &Fake::default()).expect("nothing fails");
+        let Some(Recovered::WentBack(error)) = recovered else { panic!("{recovered:?}") };
+        assert_eq!(error.to_string(), "version 2.0.0 is not well, and version 1.0.0 is used again");
+        assert!(world.is_idle());
+        assert_eq!(present(&world.layout).expect("readable"), [slot("1.0.0")]);
+    }
+
+    /// A command that fails does not keep everything else from being done, now or ever.
+    #[test]
+    fn what_cannot_be_started_again_is_said() {
+        let world = World::new();
+        let locked = world.lock();
+        version(&world, &locked, "1.0.0", &Fake::default()).expect("well");
+        let fake = Fake { unwell: vec!["2.0.0"], cannot_restart: vec!["1.0.0"], ..Fake::default() };
+        let error = version(&world, &locked, "2.0.0", &fake).expect_err("not well");
+        insta::assert_snapshot!(error, @"version 2.0.0 is not well (health of 2.0.0 failed), and version 1.0.0 is used again, but could not be started again");
+        assert_eq!(world.app().as_deref(), Some("1.0.0"));
+        assert!(world.is_idle());
+        assert_eq!(world.state().expect("it is installed").refused.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_made_or_tried_leaves_nothing() {
+        let world = World::new();
+        let locked = world.lock();
+        let io = || PrefixError::io("write", "x".into())(std::io::ErrorKind::StorageFull.into());
+        let fill = |fails: bool| {
+            move |folder: &Utf8Path| {
+                fs::create_dir_all(folder.join("a/b")).expect("writable");
+                if fails { Err(io()) } else { Ok(()) }
+            }
+        };
+        let slot = slot("1.0.0");
+        make(&locked, "app", &slot, fill(true), |_, ()| Ok(())).expect_err("it cannot be made");
+        make(&locked, "app", &slot, fill(false), |_, ()| Err(io())).expect_err("it does not run");
+        assert!(world.is_idle());
+        assert_eq!(present(&world.layout).expect("readable"), []);
+    }
+
+    #[test]
+    fn what_nobody_knows_of_is_removed() {
+        let world = World::new();
+        let locked = world.lock();
+        version(&world, &locked, "1.0.0", &Fake::default()).expect("well");
+        for name in ["0.9.0", "2.0.0.partial", "0.8.0.removed"] {
+            fs::create_dir_all(world.layout.versions().join(name).join("a")).expect("writable");
+        }
+        assert!(recovery::recover(&locked, &Fake::default()).expect("nothing fails").is_none());
+        let left = world.layout.versions().read_dir_utf8().expect("it is there");
+        let left: Vec<_> =
+            left.map(|entry| entry.expect("readable").file_name().to_owned()).collect();
+        assert_eq!(left, ["1.0.0"]);
+    }
+
+    /// What an update would remove and somebody made the current one again by hand, stays.
+    #[test]
+    fn what_is_used_is_never_removed() {
+        let world = World::new();
+        let locked = world.lock();
+        version(&world, &locked, "1.0.0", &Fake::default()).expect("well");
+        remove(&locked, vec![slot("1.0.0")]).expect("nothing is wrong");
+        assert_eq!(world.app().as_deref(), Some("1.0.0"));
+    }
 }

@@ -6,7 +6,8 @@ use std::io;
 use camino::Utf8Path;
 
 use super::slot::{PARTIAL, REMOVED};
-use super::{Layout, PrefixError, Slot, durable, platform};
+use super::state::State;
+use super::{Layout, PrefixError, Slot, current, durable, platform};
 use crate::checkpoint::{self, Step};
 
 /// The folders that are there, sorted by name, whether `state.json` knows of them or not.
@@ -59,6 +60,20 @@ pub(super) fn clear_remains(layout: &Layout) -> Result<(), PrefixError> {
     for name in names(layout)? {
         if name.ends_with(PARTIAL) || name.ends_with(REMOVED) {
             remove_all(&layout.versions().join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes folders of versions that nobody knows of any more: they could not be removed when they should have been, as a folder that something runs from on Windows. What cannot be
+/// removed now either stays until the next time.
+pub(super) fn clear_forgotten(layout: &Layout) -> Result<(), PrefixError> {
+    // Without its word all would be forgotten.
+    let Some(state) = State::read(layout)? else { return Ok(()) };
+    let used = current::read(layout)?;
+    for slot in present(layout)? {
+        if state.of(&slot).is_none() && used.as_ref() != Some(&slot) {
+            let _ = remove(layout, &slot);
         }
     }
     Ok(())

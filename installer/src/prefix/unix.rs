@@ -1,10 +1,12 @@
 //! What is Unix's own about a prefix.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 
 use camino::{Utf8Path, Utf8PathBuf};
+
+use super::durable::Readers;
 
 /// What `current` holds before the folder's name.
 const VERSIONS: &str = "versions/";
@@ -24,6 +26,15 @@ pub(super) fn sync_folder(folder: &Utf8Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         synced => synced,
     }
+}
+
+/// Makes a file that nobody else reads before it is said that they may.
+pub(super) fn create(path: &Utf8Path, readers: Readers) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    if readers == Readers::Everyone {
+        file.set_permissions(Permissions::from_mode(0o644))?;
+    }
+    Ok(file)
 }
 
 /// Lets everybody look into a folder, whatever the umask.

@@ -5,6 +5,8 @@ use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::durable::Readers;
+
 /// What the name of a program ends with that was running when it was replaced.
 const OLD: &str = ".old";
 
@@ -16,6 +18,11 @@ pub(super) fn is_at(_: &File, path: &Utf8Path) -> bool {
 /// Names in a folder are on disk when the file system says so: there is no asking for it.
 pub(super) fn sync_folder(_: &Utf8Path) -> io::Result<()> {
     Ok(())
+}
+
+/// Makes a file; who reads it is decided by the folder above, which is the user's own.
+pub(super) fn create(path: &Utf8Path, _: Readers) -> io::Result<File> {
+    File::create_new(path)
 }
 
 /// Folders are open to whom the one above is.
