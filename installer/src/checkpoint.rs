@@ -38,10 +38,22 @@ steps! {
     Locked = "locked",
     /// The journal says that a version is being made.
     Begun = "begun",
-    /// Its folder is there, whole.
-    Made = "made",
+    /// Some of its bytes have come.
+    Arrived = "arrived",
+    /// It is known what has to come.
+    Planned = "planned",
+    /// What it has in common with the installed one is there.
+    Kept = "kept",
+    /// Everything is there, in a folder without its name.
+    Filled = "filled",
     /// It has been tried.
     Tried = "tried",
+    /// Its folder has its name.
+    Made = "made",
+    /// What was fetched for it is gone.
+    Discarded = "discarded",
+    /// The app's data is being copied, or brought back.
+    Snapshot = "snapshot",
     /// The journal says that it is to be the current one.
     Decided = "decided",
     /// `current` leads to it.

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Installs an app on this machine, and keeps it up to date.
 #[derive(Debug, Parser)]
@@ -73,12 +73,30 @@ pub struct Origin {
     /// This version, instead of the channel's newest
     #[arg(long, value_name = "VERSION")]
     pub version: Option<String>,
+    /// The bundle for this target, instead of the one for this machine; `auto` ends that
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
     /// How many versions are kept
     #[arg(long, value_name = "N")]
     pub keep: Option<NonZeroU32>,
+    /// What of a version is tried before it is used
+    #[arg(long, value_enum, default_value_t)]
+    pub trial: Trial,
     /// Install it although this machine lacks something that it needs, or it was not well before; that is recorded
     #[arg(long)]
     pub force: bool,
+}
+
+/// How much of a version is tried before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Trial {
+    /// Nothing
+    None,
+    /// That its programs start
+    #[default]
+    Programs,
+    /// That its services become well, too
+    Everything,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,9 @@ use indicatif::{
 };
 use serde::Serialize;
 
+use crate::checkpoint::{self, Step};
+use crate::fetch::{FetchError, Meter};
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -33,7 +36,7 @@ pub enum Volume {
 }
 
 /// Where everything is said.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reporter {
     format: Format,
     volume: Volume,
@@ -97,14 +100,43 @@ impl Reporter {
         }
     }
 
-    /// Progress towards so many bytes.
+    /// Progress of a download, of which is not known yet how much it is.
     #[must_use]
-    pub fn bytes(&self, what: &'static str, total: u64) -> Progress<'_> {
+    pub fn progress(&self, what: &'static str) -> Progress {
         let template = "{prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
         let style = ProgressStyle::with_template(template).expect("the template is ours");
-        let bar = self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(what));
-        let (now, done) = (Instant::now(), AtomicU64::new(0));
-        Progress { reporter: self, what, total, bar, done, started: now, said: Mutex::new(now) }
+        let bar = self.bars.add(ProgressBar::new(0).with_style(style).with_prefix(what));
+        let now = Instant::now();
+        Progress {
+            reporter: self.clone(),
+            what,
+            total: AtomicU64::new(0),
+            present: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            bar,
+            started: now,
+            said: Mutex::new(now),
+        }
+    }
+
+    /// Asks a question that is answered with yes or no; `None` where nobody is there to answer.
+    #[must_use]
+    pub fn ask(&self, question: &str) -> Option<bool> {
+        if !self.can_ask() {
+            return None;
+        }
+        self.line(&format!("{question} [y/n]"));
+        let mut answer = String::new();
+        match std::io::stdin().read_line(&mut answer) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")),
+        }
+    }
+
+    /// Whether a person can be asked.
+    #[must_use]
+    pub fn can_ask(&self) -> bool {
+        self.is_terminal && self.format == Format::Text && std::io::stdin().is_terminal()
     }
 
     #[expect(clippy::print_stderr, reason = "this is the one place that writes to it")]
@@ -115,21 +147,34 @@ impl Reporter {
 
 /// A bar, or what stands for it; it goes away when it is dropped.
 #[derive(Debug)]
-pub struct Progress<'a> {
-    reporter: &'a Reporter,
+pub struct Progress {
+    reporter: Reporter,
     what: &'static str,
-    total: u64,
-    bar: ProgressBar,
+    total: AtomicU64,
+    /// What was there before it began.
+    present: AtomicU64,
     done: AtomicU64,
+    bar: ProgressBar,
     started: Instant,
     said: Mutex<Instant>,
 }
 
-impl Progress<'_> {
-    /// So many more are done.
-    pub fn advance(&self, count: u64) {
-        let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
-        self.bar.inc(count);
+impl Meter for Progress {
+    fn expect(&self, bytes: u64, present: u64) {
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+        self.present.fetch_add(present, Ordering::Relaxed);
+        self.done.fetch_add(present, Ordering::Relaxed);
+        self.bar.inc_length(bytes);
+        if present > 0 {
+            self.bar.inc(present);
+            self.bar.reset_eta();
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.bar.inc(bytes);
+        checkpoint::reached(Step::Arrived);
         if self.reporter.is_terminal || self.reporter.volume == Volume::Quiet {
             return;
         }
@@ -140,28 +185,44 @@ impl Progress<'_> {
         }
     }
 
-    fn text(&self, done: u64) -> String {
-        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
-        #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
-        let (speed, left) = (done as f64 / seconds, self.total.saturating_sub(done) as f64);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it is not negative, and shown with three digits"
-        )]
-        let per_second = HumanBytes(speed as u64);
-        let left = Duration::try_from_secs_f64(left / speed.max(1.0)).unwrap_or(Duration::MAX);
-        format!(
-            "{} {} of {} ({per_second}/s, {} left)",
-            self.what,
-            HumanBytes(done),
-            HumanBytes(self.total),
-            HumanDuration(left)
-        )
+    fn again(&self, bytes: u64) {
+        // More may be given back than came since: what an earlier attempt had left is no good either.
+        let less = |done: u64| Some(done.saturating_sub(bytes));
+        let _ = self.done.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.bar.set_position(self.done.load(Ordering::Relaxed));
+    }
+
+    fn pause(&self, reason: &FetchError, pause: Duration) {
+        let seconds = pause.as_secs_f64();
+        self.reporter.say(format_args!("{reason}; trying again in {seconds:.1} s"));
     }
 }
 
-impl Drop for Progress<'_> {
+impl Progress {
+    fn text(&self, done: u64) -> String {
+        let (total, present) =
+            (self.total.load(Ordering::Relaxed), self.present.load(Ordering::Relaxed));
+        progress_text(self.what, [done, total, present], self.started.elapsed())
+    }
+}
+
+fn progress_text(what: &str, [done, total, present]: [u64; 3], elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(0.001);
+    #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+    let (speed, left) =
+        (done.saturating_sub(present) as f64 / seconds, total.saturating_sub(done) as f64);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is not negative, and shown with three digits"
+    )]
+    let per_second = HumanBytes(speed as u64);
+    let left = Duration::try_from_secs_f64(left / speed.max(1.0)).unwrap_or(Duration::MAX);
+    let (done, total) = (HumanBytes(done), HumanBytes(total));
+    format!("{what} {done} of {total} ({per_second}/s, {} left)", HumanDuration(left))
+}
+
+impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
@@ -220,6 +281,15 @@ fn described(error: &dyn miette::Diagnostic) -> String {
 mod tests {
     use super::*;
     use crate::prefix::PrefixError;
+
+    #[test]
+    fn progress_is_a_line() {
+        let text =
+            progress_text("fetching", [60 << 20, 100 << 20, 20 << 20], Duration::from_secs(10));
+        insta::assert_snapshot!(text, @"fetching 60.00 MiB of 100.00 MiB (4.00 MiB/s, 10 seconds left)");
+        let text = progress_text("fetching", [0, 0, 0], Duration::ZERO);
+        insta::assert_snapshot!(text, @"fetching 0 B of 0 B (0 B/s, 0 seconds left)");
+    }
 
     #[test]
     fn failures_say_what_why_and_what_to_do() {

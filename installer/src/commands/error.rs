@@ -1,10 +1,14 @@
 //! Why a command did not do what it was given for.
 
+use std::path::PathBuf;
+
 use camino::Utf8PathBuf;
 use gangway_artifact::archive::ArchiveError;
+use gangway_artifact::delta::DeltaError;
 use gangway_artifact::trust::ChannelError;
 use miette::Diagnostic;
 
+use crate::fetch::FetchError;
 use crate::prefix::{PrefixError, Trouble};
 
 /// What can go wrong in a command.
@@ -32,18 +36,15 @@ pub enum CommandError {
         help("use the installer in the prefix, or say where that is with `--prefix DIR`")
     )]
     NotFound,
-    #[error("cannot read `{path}`")]
-    #[diagnostic(
-        code(installer::metadata),
-        help("name a folder with releases, and a channel that it has")
-    )]
-    Read { path: Utf8PathBuf, source: std::io::Error },
-    #[error("cannot use `{path}`")]
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("cannot use `{file}`")]
     #[diagnostic(
         code(installer::metadata),
         help("it is damaged, or of a newer Gangway: get the newest installer")
     )]
-    Channel { path: Utf8PathBuf, source: ChannelError },
+    Channel { file: String, source: ChannelError },
     #[error("the releases are of `{found}`, and `{expected}` is installed in `{prefix}`")]
     #[diagnostic(code(installer::other_app), help("choose another folder with `--prefix`"))]
     OtherApp { found: String, expected: String, prefix: Utf8PathBuf },
@@ -56,13 +57,21 @@ pub enum CommandError {
             "a mirror may be behind: try again later, or take another one with `--from`; `--force` takes what is there"
         )
     )]
-    Rewound { found: u64, seen: u64 },
+    Rewound { found: u64, seen: u64, source: ChannelError },
     #[error("the channel `{channel}` has no version {version}, only {}", list(there))]
     #[diagnostic(code(installer::no_version), help("name one of these, or another channel"))]
     NoVersion { channel: String, version: String, there: Vec<String> },
-    #[error("version {version} has no bundle for this machine, only for {}", list(there))]
-    #[diagnostic(code(installer::no_bundle), help("ask its publisher for one"))]
-    NoBundle { version: String, there: Vec<String> },
+    #[error("version {version} cannot be installed on this machine")]
+    #[diagnostic(
+        code(installer::machine),
+        help("`doctor` says more; `--force` installs it all the same, and that is recorded")
+    )]
+    Machine {
+        version: String,
+        #[source]
+        #[diagnostic_source]
+        refusal: Trouble,
+    },
     #[error("version {version} was not well on this machine: {reason}")]
     #[diagnostic(
         code(installer::refused),
@@ -70,8 +79,16 @@ pub enum CommandError {
     )]
     Refused { version: String, reason: String },
     #[error("cannot make version {version}")]
-    #[diagnostic(code(installer::archive), help("{}", source.help()))]
+    #[diagnostic(code(installer::archive), help("{}", advice(source)))]
     Archive { version: String, source: ArchiveError },
+    #[error(
+        "cannot make version {version}: its publisher made it in a way that cannot be followed"
+    )]
+    #[diagnostic(code(installer::archive), help("tell its publisher what is said here"))]
+    Plan { version: String, source: DeltaError },
+    #[error("`{}` has a name that is not UTF-8", path.display())]
+    #[diagnostic(code(installer::name), help("choose another folder with `--prefix`"))]
+    NotUtf8 { path: PathBuf },
     #[error("version {version} does not run on this machine")]
     #[diagnostic(code(installer::trial), help("tell its publisher what is said here"))]
     Trial {
@@ -80,6 +97,9 @@ pub enum CommandError {
         #[diagnostic_source]
         trouble: Trouble,
     },
+    #[error("`{}` cannot name a target", name.escape_debug())]
+    #[diagnostic(code(installer::target), help("name one such as `linux-x64`, or `auto`"))]
+    Target { name: String },
     #[error("version {version} is not installed, only {}", list(there))]
     #[diagnostic(code(installer::not_installed), help("name one of these"))]
     NotInstalled { version: String, there: Vec<String> },
@@ -89,6 +109,47 @@ pub enum CommandError {
         help("`install --version VERSION` installs any that is offered")
     )]
     NoPrevious,
+}
+
+impl CommandError {
+    /// The status that the program ends with; `docs/installer.md` has them all.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Machine { .. } => Status::Machine,
+            Self::Fetch(_) | Self::Channel { .. } | Self::Rewound { .. } => Status::Source,
+            Self::Archive { source, .. } if FetchError::beneath(source).is_some() => Status::Source,
+            Self::Trial { .. } | Self::Refused { .. } => Status::Unwell,
+            Self::Prefix(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }) => {
+                Status::Unwell
+            }
+            Self::Prefix(PrefixError::Busy { .. }) => Status::Busy,
+            _ => Status::Failed,
+        }
+    }
+}
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It did not do what it was given for.
+    Failed = 1,
+    /// This machine lacks something.
+    Machine = 3,
+    /// Releases cannot be had, or are not what they should be.
+    Source = 4,
+    /// The version does not run here, or was not well; the one before is used.
+    Unwell = 5,
+    /// Another installer is at work.
+    Busy = 6,
+    /// What is installed is damaged.
+    Damaged = 7,
+}
+
+/// What helps: against a bad network, or a bad archive.
+fn advice(error: &ArchiveError) -> String {
+    let fetched = FetchError::beneath(error).and_then(Diagnostic::help);
+    fetched.map_or_else(|| error.help().to_owned(), |help| help.to_string())
 }
 
 fn list(names: &[String]) -> String {

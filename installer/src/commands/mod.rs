@@ -3,12 +3,17 @@
 //! A command decides what is to be done and says what was; the changes themselves are [`prefix`](crate::prefix)'s.
 
 mod advance;
+mod choice;
+mod decision;
 mod error;
 mod list;
+mod making;
 mod place;
+mod program;
 mod releases;
 mod rollback;
 mod status;
+mod trial;
 mod uninstall;
 mod world;
 
@@ -20,7 +25,7 @@ use crate::prefix::recovery::{self, Recovered};
 use crate::prefix::{Layout, Locked, Waiting};
 use crate::report::Reporter;
 
-pub use error::CommandError;
+pub use error::{CommandError, Status};
 use world::World;
 
 /// Does what the command line says, and says how it went.
@@ -38,7 +43,7 @@ pub fn run(cli: &Cli, context: &Context, reporter: &Reporter) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             reporter.failure(&error);
-            ExitCode::FAILURE
+            ExitCode::from(error.status() as u8)
         }
     }
 }

@@ -1,20 +1,17 @@
 //! The releases that a channel offers, and where their files are.
 
-use std::fs;
-
-use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::trust::{Bundle, Channel, Release};
-use gangway_artifact::{Digest, Manifest};
+use gangway_artifact::trust::{Channel, MOST_BYTES, Release};
 
 use super::{CommandError, Run};
-use crate::prefix::PrefixError;
+use crate::fetch::{Depot, Place, Settings};
+use crate::prefix::Layout;
 use crate::prefix::state::State;
 
 /// An open channel.
 #[derive(Debug)]
 pub(super) struct Releases {
-    /// Where it is.
-    pub(super) base: Utf8PathBuf,
+    /// Where its files are.
+    pub(super) depot: Depot,
     /// What it offers.
     pub(super) channel: Channel,
 }
@@ -25,41 +22,67 @@ const USUAL_CHANNEL: &str = "stable";
 impl Run<'_> {
     /// Where releases come from: what the command line says, the environment, what is installed, or the folder that this program lies in, as
     /// on a USB stick.
-    pub(super) fn base(
-        &self,
-        named: Option<&str>,
-        state: Option<&State>,
-    ) -> Result<String, CommandError> {
+    fn place(&self, named: Option<&str>, state: Option<&State>) -> Result<Place, CommandError> {
         let variable = self.context.variable("GANGWAY_BASE_URL");
         let beside = || {
             let folder = self.context.executable.parent()?;
-            let is_release = folder.join(format!("{USUAL_CHANNEL}.json")).is_file();
-            is_release.then(|| folder.to_string())
+            folder.join(format!("{USUAL_CHANNEL}.json")).is_file().then_some(folder.as_str())
         };
-        (named.or(variable).or(state.map(|state| state.base.as_str())).map(str::to_owned))
-            .or_else(beside)
-            .ok_or(CommandError::NoBase)
+        let text = named.or(variable).or(state.map(|state| state.base.as_str())).or_else(beside);
+        let text = text.ok_or(CommandError::NoBase)?;
+        Ok(match Place::parse(text, &self.context.current_dir)? {
+            // It is kept for later, when the current folder is another one.
+            Place::Folder(path) => Place::Folder(self.absolute(&path)),
+            web @ Place::Web(_) => web,
+        })
     }
 
-    /// Reads a channel.
+    /// Opens a channel: the one that is named, or followed already.
     pub(super) fn releases(
         &self,
-        base: &str,
-        named: Option<&str>,
+        base: Option<&str>,
+        channel: Option<&str>,
         state: Option<&State>,
     ) -> Result<Releases, CommandError> {
-        let name = named.or(state.map(|state| state.channel.as_str())).unwrap_or(USUAL_CHANNEL);
-        let base = self.absolute(Utf8Path::new(base));
-        let path = base.join(format!("{name}.json"));
-        let text =
-            fs::read(&path).map_err(|source| CommandError::Read { path: path.clone(), source })?;
-        let channel =
-            Channel::from_json(&text).map_err(|source| CommandError::Channel { path, source })?;
-        Ok(Releases { base, channel })
+        let place = self.place(base, state)?;
+        let name = channel.or(state.map(|state| state.channel.as_str())).unwrap_or(USUAL_CHANNEL);
+        let depot = Depot::open(self.context, place, Settings::of(self.context))?;
+        let file = format!("{name}.json");
+        let text = depot.read(&file, MOST_BYTES, &self.reporter.progress("reading"))?;
+        let read = Channel::from_json(&text).and_then(|channel| {
+            channel.expect_name(name)?;
+            Ok(channel)
+        });
+        let channel = read.map_err(|source| CommandError::Channel { file, source })?;
+        Ok(Releases { depot, channel })
     }
 }
 
 impl Releases {
+    /// Looks whether the channel may be followed from what is installed.
+    pub(super) fn check(
+        &self,
+        before: Option<&State>,
+        layout: &Layout,
+        is_forced: bool,
+    ) -> Result<(), CommandError> {
+        let Some(before) = before else { return Ok(()) };
+        let channel = &self.channel;
+        if channel.app != before.app {
+            let (found, expected) = (channel.app.clone(), before.app.clone());
+            let prefix = layout.prefix().to_owned();
+            return Err(CommandError::OtherApp { found, expected, prefix });
+        }
+        let is_same = channel.channel == before.channel;
+        match channel.newer_than(before.sequence) {
+            Err(source) if is_same && !is_forced => {
+                let (found, seen) = (channel.sequence, before.sequence);
+                Err(CommandError::Rewound { found, seen, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A version, or the newest.
     pub(super) fn release(&self, version: Option<&str>) -> Result<&Release, CommandError> {
         let releases = &self.channel.releases;
@@ -74,37 +97,8 @@ impl Releases {
         })
     }
 
-    /// The manifest of a bundle.
-    pub(super) fn manifest(&self, bundle: &Bundle) -> Result<Manifest, CommandError> {
-        let path = self.base.join(&bundle.manifest.name);
-        let text =
-            fs::read(&path).map_err(|source| CommandError::Read { path: path.clone(), source })?;
-        let damaged = |reason: String| PrefixError::Damaged { path: path.clone(), reason };
-        let found = Digest::of(&text);
-        if found != bundle.manifest.sha256 {
-            let expected = bundle.manifest.sha256;
-            let reason = format!("its SHA-256 is {found}, and {expected} was expected");
-            return Err(damaged(reason).into());
-        }
-        Ok(Manifest::from_json(&text).map_err(|error| damaged(error.to_string()))?)
-    }
-
-    /// The bundle of a release that is for this machine.
-    pub(super) fn bundle<'a>(&self, release: &'a Release) -> Result<&'a Bundle, CommandError> {
-        let os = if cfg!(windows) {
-            "win32"
-        } else if cfg!(target_os = "macos") {
-            "darwin"
-        } else {
-            "linux"
-        };
-        let cpu = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-        let fits = |bundle: &&Bundle| {
-            bundle.platform.os.as_str() == os && bundle.platform.cpu.as_str() == cpu
-        };
-        release.bundles.iter().find(fits).ok_or_else(|| CommandError::NoBundle {
-            version: release.version.clone(),
-            there: release.bundles.iter().map(|bundle| bundle.target.to_string()).collect(),
-        })
+    /// Whether it is the newest there is.
+    pub(super) fn is_newest(&self, release: &Release) -> bool {
+        self.channel.releases.first() == Some(release)
     }
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use super::advance::{programs, read_manifest};
+use super::advance::read_manifest;
+use super::decision::programs;
 use super::{CommandError, Run};
 use crate::prefix::journal::{Activation, Direction, Purpose};
 use crate::prefix::links::{self, Foreign};
@@ -85,7 +86,7 @@ fn activation(
 ) -> Result<Activation, CommandError> {
     let manifest = read_manifest(&layout.version(&to.slot))?;
     let mut after = before.clone().using(to.clone(), from.as_ref());
-    after.programs = programs(manifest);
+    after.programs = programs(&manifest);
     links::check(layout, &after.bin_dir, &after.app, &after.programs, Foreign::Refuse)?;
     Ok(Activation {
         purpose: Purpose::Rollback,

@@ -111,6 +111,12 @@ impl Layout {
         self.prefix.join("downloads")
     }
 
+    /// Where a version is tried, for as long as that takes.
+    #[must_use]
+    pub fn trial(&self) -> Utf8PathBuf {
+        self.prefix.join("trial")
+    }
+
     /// Copies of the app's own data.
     #[must_use]
     pub fn snapshots(&self) -> Utf8PathBuf {

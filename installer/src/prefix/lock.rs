@@ -107,7 +107,7 @@ fn sign(mut file: &File, command: &str) -> io::Result<()> {
 
 /// A folder with anything else in it is nobody's prefix: it would be emptied when the app is removed.
 fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
-    const OURS: [&str; 9] = [
+    const OURS: [&str; 10] = [
         "versions",
         "current",
         "state.json",
@@ -115,6 +115,7 @@ fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
         "lock",
         "downloads",
         "snapshots",
+        "trial",
         "installer",
         "bin",
     ];

@@ -12,6 +12,7 @@
 //! journal.json       what is going on, if anything
 //! lock               held by whoever changes anything
 //! downloads/         what was fetched and may be of use when a command is given again
+//! trial/             where a version is tried, for as long as that takes
 //! snapshots/         copies of the app's own data
 //! installer/         the installer itself; on Windows it is in bin/
 //! ```
@@ -43,4 +44,4 @@ pub use error::{PrefixError, Trouble};
 pub use layout::{Layout, Scope};
 pub use lock::{Locked, Waiting};
 pub use slot::{Slot, SlotError};
-pub use trees::present;
+pub use trees::{keep_downloads, present, seal};

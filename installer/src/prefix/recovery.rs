@@ -6,6 +6,7 @@
 use super::journal::{Journal, Operation, Purpose};
 use super::transaction::{self, Outside};
 use super::{Locked, PrefixError, Slot, program, trees, uninstall};
+use crate::smoke;
 
 /// What was found, and what became of it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub enum Recovered {
 /// When that does not succeed; then nothing else can be done to the prefix.
 pub fn recover(locked: &Locked, outside: &dyn Outside) -> Result<Option<Recovered>, PrefixError> {
     let layout = locked.layout();
+    let trial = layout.trial();
+    smoke::clear(&trial).map_err(PrefixError::io("remove", &trial))?;
     let Some(operation) = Journal::read(layout)? else {
         trees::clear_remains(layout)?;
         trees::clear_forgotten(layout)?;

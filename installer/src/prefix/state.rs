@@ -30,6 +30,9 @@ pub struct State {
     pub base: String,
     /// The channel.
     pub channel: String,
+    /// The target to install, where the user named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetName>,
     /// The highest sequence number of that channel that was seen.
     pub sequence: u64,
     /// How many versions are kept.
@@ -95,11 +98,13 @@ impl State {
         durable::write(&layout.state(), &text(self), self.readers())
     }
 
-    /// An address with a password in it is nobody else's affair.
+    /// An address with a password or a signature in it is nobody else's affair.
     pub(super) fn readers(&self) -> Readers {
         let authority = self.base.split_once("://").map(|(_, rest)| rest.split('/').next());
         match authority.flatten() {
             Some(authority) if authority.contains('@') => Readers::Owner,
+            // It may be signed.
+            Some(_) if self.base.contains('?') => Readers::Owner,
             _ => Readers::Everyone,
         }
     }
@@ -209,6 +214,7 @@ pub(super) mod tests {
             app: "app".to_owned(),
             base: "/media/stick".to_owned(),
             channel: "stable".to_owned(),
+            target: None,
             sequence: 1,
             keep: USUAL_KEEP,
             bin_dir: "/bin".into(),
@@ -274,6 +280,8 @@ pub(super) mod tests {
         state.write(&layout).expect("writable");
         assert_eq!(state.readers(), Readers::Everyone);
         let base = "https://me:word@host/releases".to_owned();
+        assert_eq!(State { base, ..state.clone() }.readers(), Readers::Owner);
+        let base = "https://host/releases?signature=word".to_owned();
         assert_eq!(State { base, ..state.clone() }.readers(), Readers::Owner);
         let base = "https://host/@scope/releases".to_owned();
         assert_eq!(State { base, ..state.clone() }.readers(), Readers::Everyone);

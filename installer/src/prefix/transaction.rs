@@ -31,29 +31,42 @@ pub trait Outside {
     fn health(&self, state: &State, folder: &Utf8Path) -> Result<(), Trouble>;
 }
 
-/// Makes the folder of a version with `fill`, and tries it with `trial`. When either fails nothing is left of it.
+/// How a version is made.
+pub struct Steps<Fill, Try, Name> {
+    /// Makes everything of it, below another name than that of its folder, which is given.
+    pub fill: Fill,
+    /// Tries it.
+    pub try_out: Try,
+    /// Gives the folder its name; it is on disk before.
+    pub name: Name,
+}
+
+/// Makes the folder of a version. When any step fails nothing is left of it but what was fetched.
 ///
 /// # Errors
-/// When either does, or something cannot be written.
-pub fn make<T, E: From<PrefixError>>(
+/// When a step does, or something cannot be written.
+pub fn make<T, U, E: From<PrefixError>>(
     locked: &Locked,
     app: &str,
     slot: &Slot,
-    fill: impl FnOnce(&Utf8Path) -> Result<T, E>,
-    trial: impl FnOnce(&Utf8Path, &T) -> Result<(), E>,
-) -> Result<T, E> {
+    steps: Steps<
+        impl FnOnce(&Utf8Path) -> Result<T, E>,
+        impl FnOnce(&T) -> Result<(), E>,
+        impl FnOnce(T) -> Result<U, E>,
+    >,
+) -> Result<U, E> {
     let layout = locked.layout();
     Journal::begin(layout, &Operation::Make { slot: slot.clone() })?;
     checkpoint::reached(Step::Begun);
     let made = (|| {
         durable::create_folders(&layout.versions())?;
-        let folder = layout.version(slot);
-        let filled = fill(&folder)?;
-        trees::seal(layout, slot)?;
-        checkpoint::reached(Step::Made);
-        trial(&folder, &filled)?;
+        let filled = (steps.fill)(&layout.version(slot))?;
+        checkpoint::reached(Step::Filled);
+        (steps.try_out)(&filled)?;
         checkpoint::reached(Step::Tried);
-        Ok(filled)
+        let made = (steps.name)(filled)?;
+        checkpoint::reached(Step::Made);
+        Ok(made)
     })();
     if made.is_err() {
         // Why it failed is what counts; what is left now the next command removes.
@@ -325,7 +338,8 @@ mod tests {
             let program = self.layout.prefix().with_file_name("installer");
             fs::write(&program, "installer").expect("writable");
             prepare_program(locked, "app", &program, None).expect("writable");
-            make(locked, "app", &slot(name), fill, |_, ()| Ok(())).expect("nothing is wrong");
+            let steps = Steps { fill, try_out: |(): &()| Ok(()), name: |()| Ok(()) };
+            make(locked, "app", &slot(name), steps).expect("nothing is wrong");
         }
 
         fn activation(&self, name: &str, before: Option<&State>) -> Activation {
@@ -450,8 +464,14 @@ mod tests {
             }
         };
         let slot = slot("1.0.0");
-        make(&locked, "app", &slot, fill(true), |_, ()| Ok(())).expect_err("it cannot be made");
-        make(&locked, "app", &slot, fill(false), |_, ()| Err(io())).expect_err("it does not run");
+        let steps = Steps {
+            fill: fill(true),
+            try_out: |(): &()| Ok(()),
+            name: |()| Ok::<_, PrefixError>(()),
+        };
+        make(&locked, "app", &slot, steps).expect_err("it cannot be made");
+        let steps = Steps { fill: fill(false), try_out: |(): &()| Err(io()), name: |()| Ok(()) };
+        make(&locked, "app", &slot, steps).expect_err("it does not run");
         assert!(world.is_idle());
         assert_eq!(present(&world.layout).expect("readable"), []);
     }

@@ -21,10 +21,35 @@ pub fn present(layout: &Layout) -> Result<Vec<Slot>, PrefixError> {
     Ok(slots)
 }
 
-/// Takes the right to write from a whole folder: it is never changed any more.
-pub(super) fn seal(layout: &Layout, slot: &Slot) -> Result<(), PrefixError> {
-    let folder = layout.version(slot);
-    platform::seal(&folder).map_err(PrefixError::io("take the right to write from", &folder))
+/// Takes the right to write from the files at these paths in a folder: two versions may have one file in common, and who writes to
+/// it in one of them, by mistake, changes both. Folders stay as they are, so that whoever has only `rm` can remove them.
+///
+/// # Errors
+/// When one is not there, or belongs to somebody else.
+pub fn seal<'a>(
+    folder: &Utf8Path,
+    paths: impl IntoIterator<Item = &'a str>,
+) -> Result<(), PrefixError> {
+    for path in paths {
+        let path = folder.join(path);
+        platform::seal(&path).map_err(PrefixError::io("take the right to write from", &path))?;
+    }
+    Ok(())
+}
+
+/// Removes what was fetched but for files whose names begin with one of these.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn keep_downloads(layout: &Layout, kept: &[String]) -> Result<(), PrefixError> {
+    let folder = layout.downloads();
+    let Ok(entries) = folder.read_dir_utf8() else { return Ok(()) };
+    for entry in entries.flatten() {
+        if !kept.iter().any(|name| entry.file_name().starts_with(name.as_str())) {
+            durable::remove(entry.path())?;
+        }
+    }
+    durable::remove_empty(&folder)
 }
 
 /// Removes a version's folder, whole or not, if it is there.
@@ -84,9 +109,7 @@ pub(super) fn remove_all(folder: &Utf8Path) -> Result<(), PrefixError> {
     if folder.symlink_metadata().is_err() {
         return Ok(());
     }
-    platform::unseal(folder)
-        .and_then(|()| fs::remove_dir_all(folder))
-        .map_err(PrefixError::io("remove", folder))
+    fs::remove_dir_all(folder).map_err(PrefixError::io("remove", folder))
 }
 
 fn names(layout: &Layout) -> Result<Vec<String>, PrefixError> {

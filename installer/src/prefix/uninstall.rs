@@ -41,7 +41,7 @@ pub(super) fn go_on(
     checkpoint::reached(Step::Unset);
     trees::remove_every(layout)?;
     checkpoint::reached(Step::Emptied);
-    for folder in [layout.downloads(), layout.snapshots()] {
+    for folder in [layout.downloads(), layout.snapshots(), layout.trial()] {
         trees::remove_all(&folder)?;
     }
     durable::remove(&layout.state())?;

@@ -83,31 +83,11 @@ pub(super) fn is_ours(path: &Utf8Path, prefix: &Utf8Path) -> bool {
     fs::read_link(path).is_ok_and(|target| target.starts_with(prefix))
 }
 
-/// Takes the right to write from everything in a folder, and from the folder.
-///
-/// A file that has other names is in another version too, and has lost it there.
-pub(super) fn seal(folder: &Utf8Path) -> io::Result<()> {
-    for entry in folder.read_dir_utf8()? {
-        let entry = entry?;
-        let metadata = entry.path().symlink_metadata()?;
-        if metadata.is_dir() {
-            seal(entry.path())?;
-        } else if metadata.is_file() && metadata.nlink() == 1 {
-            let mode = metadata.mode() & 0o555;
-            fs::set_permissions(entry.path(), Permissions::from_mode(mode))?;
-        }
-    }
-    fs::set_permissions(folder, Permissions::from_mode(0o555))
-}
-
-/// Gives back what is needed to remove a folder and everything in it: only folders, which are in no other version.
-pub(super) fn unseal(folder: &Utf8Path) -> io::Result<()> {
-    fs::set_permissions(folder, Permissions::from_mode(0o755))?;
-    for entry in folder.read_dir_utf8()? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            unseal(entry.path())?;
-        }
+/// Takes the right to write from a file. One that has other names is in another version too, and has lost it there.
+pub(super) fn seal(file: &Utf8Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(file)?;
+    if metadata.is_file() && metadata.nlink() == 1 {
+        fs::set_permissions(file, Permissions::from_mode(metadata.mode() & 0o555))?;
     }
     Ok(())
 }

@@ -79,13 +79,8 @@ pub(super) fn is_ours(path: &Utf8Path, prefix: &Utf8Path) -> bool {
     path.starts_with(prefix)
 }
 
-/// Nothing: who may write is decided by the folder above.
+/// Nothing: a file that nobody may write to could not be removed either.
 pub(super) fn seal(_: &Utf8Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Nothing.
-pub(super) fn unseal(_: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -246,9 +246,8 @@ impl Hands<'_> {
     fn mode(&mut self, path: &str, found: &Metadata, expected: Mode) {
         use std::os::unix::fs::PermissionsExt as _;
         let found = found.permissions().mode() & 0o7777;
-        let expected = expected.bits();
-        if found != expected {
-            self.differs(path, mode_differs(expected, found));
+        if !installed::is_mode(found, expected) {
+            self.differs(path, mode_differs(expected.bits(), found));
         }
     }
 

@@ -37,6 +37,12 @@ impl Near<'_> {
     }
 }
 
+/// Whether a file with these bits has the mode: whoever installed it may have taken the right to write from everybody.
+#[cfg(unix)]
+pub(super) fn is_mode(bits: u32, mode: crate::Mode) -> bool {
+    bits == mode.bits() || bits == mode.bits() & 0o555
+}
+
 /// The digest of a file's first `size` bytes, each part of which is also given to `each`.
 pub(super) fn digest(
     file: &File,

@@ -84,7 +84,7 @@ impl Folder {
     }
 
     pub(super) fn is_ours(&self, found: &Metadata, mode: Mode) -> bool {
-        found.uid() == self.owner && found.mode() & 0o7777 == mode.bits()
+        found.uid() == self.owner && super::super::installed::is_mode(found.mode() & 0o7777, mode)
     }
 
     pub(super) fn remove(&self, path: &str) -> io::Result<()> {

@@ -1,0 +1,269 @@
+//! What `install`, `update` and `repair` are to do, with everything that it takes. Nothing is changed yet.
+
+use std::num::NonZeroU32;
+
+use camino::Utf8PathBuf;
+use gangway_artifact::trust::{Bundle, Release};
+use gangway_artifact::{Digest, Manifest, TargetName};
+
+use super::choice::{Choice, Question};
+use super::making::{Old, Recipe};
+use super::releases::Releases;
+use super::{CommandError, Run};
+use crate::cli::{Origin, Trial};
+use crate::prefix::journal::Purpose;
+use crate::prefix::links::{self, Foreign};
+use crate::prefix::state::{Installed, STATE_VERSION, State, USUAL_KEEP};
+use crate::prefix::{self, Layout, PrefixError, Slot, current};
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) layout: Layout,
+    pub(super) releases: Releases,
+    pub(super) release: Release,
+    pub(super) bundle: Bundle,
+    pub(super) purpose: Purpose,
+    /// What is installed.
+    pub(super) before: Option<State>,
+    /// The version that is used.
+    pub(super) from: Option<Slot>,
+    pub(super) to: Target,
+    pub(super) is_forced: bool,
+    pub(super) trial: Trial,
+    bin_dir: Utf8PathBuf,
+    keep: NonZeroU32,
+    target: Option<TargetName>,
+    forced: Vec<String>,
+}
+
+/// How the version comes to be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// It is.
+    Used,
+    /// It is installed already, in this folder.
+    There(Slot),
+    /// It is made, in this folder.
+    Made(Slot),
+}
+
+impl Run<'_> {
+    /// Decides what `install` and `update` do.
+    pub(super) fn decide(
+        &self,
+        layout: &Layout,
+        origin: &Origin,
+        bin_dir: Option<Utf8PathBuf>,
+    ) -> Result<Decision, CommandError> {
+        let before = State::read(layout)?;
+        let base = origin.from.as_deref();
+        let releases = self.releases(base, origin.channel.as_deref(), before.as_ref())?;
+        releases.check(before.as_ref(), layout, origin.force)?;
+        let release = releases.release(origin.version.as_deref())?.clone();
+        let target = target(origin, before.as_ref())?;
+        let from = current::read(layout)?;
+        let used = before.as_ref().zip(from.as_ref()).and_then(|(state, slot)| state.of(slot));
+        let (release_ref, is_forced) = (&release, origin.force);
+        let question =
+            Question { layout, release: release_ref, target: target.as_ref(), is_forced, used };
+        let Choice { bundle, forced } = self.choose(question)?;
+        check_refused(before.as_ref(), &bundle, &release, origin)?;
+        let same = |one: &&Installed| one.manifest == bundle.manifest.sha256 && !one.superseded;
+        let there = before.iter().flat_map(|state| &state.installed).find(same);
+        let to = match there {
+            Some(there) if Some(&there.slot) == from.as_ref() => Target::Used,
+            Some(there) => Target::There(there.slot.clone()),
+            None => Target::Made(free_slot(layout, &release.version)?),
+        };
+        let usual = || layout.usual_bin_dir(self.context, self.scope()).ok_or(CommandError::NoHome);
+        let bin_dir = match (bin_dir, &before) {
+            (Some(named), _) => named,
+            (None, Some(before)) => before.bin_dir.clone(),
+            (None, None) => usual()?,
+        };
+        let keep = origin.keep.or(before.as_ref().map(|state| state.keep)).unwrap_or(USUAL_KEEP);
+        let (layout, purpose) = (layout.clone(), Purpose::Advance);
+        Ok(Decision {
+            layout,
+            releases,
+            release,
+            bundle,
+            purpose,
+            before,
+            from,
+            to,
+            is_forced,
+            trial: origin.trial,
+            bin_dir,
+            keep,
+            target,
+            forced,
+        })
+    }
+}
+
+/// The first name for a version's folder that is not taken.
+pub(super) fn free_slot(layout: &Layout, version: &str) -> Result<Slot, CommandError> {
+    let present = prefix::present(layout)?;
+    let slot = Slot::free(version, |slot| present.contains(slot));
+    Ok(slot.map_err(PrefixError::Version)?)
+}
+
+/// The target that the user wants: named now, or before.
+fn target(origin: &Origin, before: Option<&State>) -> Result<Option<TargetName>, CommandError> {
+    match origin.target.as_deref() {
+        None => Ok(before.and_then(|before| before.target.clone())),
+        Some("auto") => Ok(None),
+        Some(name) => match name.parse() {
+            Ok(target) => Ok(Some(target)),
+            Err(_) => Err(CommandError::Target { name: name.to_owned() }),
+        },
+    }
+}
+
+/// A version that was not well is not taken again by itself.
+fn check_refused(
+    before: Option<&State>,
+    bundle: &Bundle,
+    release: &Release,
+    origin: &Origin,
+) -> Result<(), CommandError> {
+    let mut refused = before.iter().flat_map(|state| &state.refused);
+    match refused.find(|refused| refused.manifest == bundle.manifest.sha256) {
+        Some(refused) if !origin.force => Err(CommandError::Refused {
+            version: release.version.clone(),
+            reason: refused.reason.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+impl Decision {
+    /// Whether anything is changed.
+    pub(super) fn is_change(&self) -> bool {
+        let same_places = self.before.as_ref().is_some_and(|before| {
+            before.bin_dir == self.bin_dir
+                && before.keep == self.keep
+                && before.target == self.target
+                && before.base == self.releases.depot.place().with_secrets()
+                && before.channel == self.releases.channel.channel
+                && before.sequence == self.releases.channel.sequence
+        });
+        self.to != Target::Used || !same_places
+    }
+
+    /// The folder of the version.
+    pub(super) fn slot(&self) -> &Slot {
+        match (&self.to, &self.from) {
+            (Target::There(slot) | Target::Made(slot), _) => slot,
+            (Target::Used, from) => from.as_ref().expect("what is used is somewhere"),
+        }
+    }
+
+    /// The version that is used, as it was installed.
+    pub(super) fn used(&self) -> Option<&Installed> {
+        self.before.as_ref()?.of(self.from.as_ref()?)
+    }
+
+    /// The version that is used, to take files from.
+    pub(super) fn old(&self) -> Option<Old> {
+        let used = self.used()?;
+        Old::read(self.layout.version(&used.slot), used.manifest)
+    }
+
+    /// What is fetched for it.
+    pub(super) fn downloads(&self) -> Vec<String> {
+        let patches = self.bundle.patches.iter().map(|file| file.name.clone());
+        let app = &self.releases.channel.app;
+        let version = format!("{app}-{}-", self.release.version);
+        let programs = format!("{app}-installer-{}-", self.release.version);
+        patches.chain([self.bundle.archive.name.clone(), version, programs]).collect()
+    }
+
+    /// What it needs, is not there, and was overruled.
+    pub(super) fn forced(&self) -> &[String] {
+        &self.forced
+    }
+
+    /// The manifest, for whoever only wants to know what is in it.
+    pub(super) fn read_manifest(&self) -> Result<Manifest, CommandError> {
+        let file = &self.bundle.manifest;
+        let text = self.releases.depot.read(&file.name, file.size, &())?;
+        let (found, expected) = (Digest::of(&text), file.sha256);
+        let reason = match Manifest::from_json(&text) {
+            Ok(manifest) if found == expected => return Ok(manifest),
+            Err(error) if found == expected => error.to_string(),
+            _ => format!("its SHA-256 is {found}, and {expected} was expected"),
+        };
+        Err(PrefixError::Damaged { path: file.name.clone().into(), reason }.into())
+    }
+
+    /// How the version is made.
+    pub(super) fn recipe<'a>(
+        &'a self,
+        old: Option<&'a Old>,
+        downloads: &'a camino::Utf8Path,
+    ) -> Recipe<'a> {
+        let (depot, version) = (&self.releases.depot, self.release.version.as_str());
+        Recipe { depot, version, bundle: &self.bundle, old, downloads }
+    }
+
+    /// Looks whether there is room for the version's programs, and says which names somebody else's files have.
+    pub(super) fn check_links(&self, manifest: &Manifest) -> Result<Vec<String>, CommandError> {
+        let foreign = if self.is_forced { Foreign::MoveAside } else { Foreign::Refuse };
+        let (app, programs) = (&self.releases.channel.app, programs(manifest));
+        Ok(links::check(&self.layout, &self.bin_dir, app, &programs, foreign)?)
+    }
+
+    /// What is installed when it is done.
+    pub(super) fn after(&self, manifest: &Manifest) -> Result<State, CommandError> {
+        let replaced = self.check_links(manifest)?;
+        let channel = &self.releases.channel;
+        let installed = Installed {
+            slot: self.slot().clone(),
+            version: self.release.version.clone(),
+            target: self.bundle.target.clone(),
+            manifest: self.bundle.manifest.sha256,
+            forced: self.forced.clone(),
+            superseded: false,
+        };
+        let mut state = self.before.clone().unwrap_or_else(|| State {
+            version: STATE_VERSION,
+            app: channel.app.clone(),
+            base: String::new(),
+            channel: String::new(),
+            target: None,
+            sequence: 0,
+            keep: self.keep,
+            bin_dir: Utf8PathBuf::new(),
+            programs: Vec::new(),
+            replaced: Vec::new(),
+            previous: None,
+            installed: Vec::new(),
+            refused: Vec::new(),
+        });
+        state.base = self.releases.depot.place().with_secrets();
+        state.channel.clone_from(&channel.channel);
+        state.target.clone_from(&self.target);
+        state.sequence = channel.sequence;
+        state.keep = self.keep;
+        state.bin_dir.clone_from(&self.bin_dir);
+        state.programs = programs(manifest);
+        state.replaced.retain(|name| !replaced.contains(name));
+        state.replaced.extend(replaced);
+        if self.purpose == Purpose::Repair {
+            let same = |one: &&mut Installed| one.manifest == self.bundle.manifest.sha256;
+            state.installed.iter_mut().filter(same).for_each(|one| one.superseded = true);
+        }
+        Ok(state.using(installed, self.from.as_ref()))
+    }
+}
+
+/// The names of a version's programs, sorted.
+pub(super) fn programs(manifest: &Manifest) -> Vec<String> {
+    let mut programs: Vec<String> =
+        manifest.entrypoints.iter().map(|program| program.name.clone()).collect();
+    programs.sort();
+    programs
+}
