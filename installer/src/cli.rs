@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// Installs an app on this machine, and keeps it up to date.
 #[derive(Debug, Parser)]
@@ -53,6 +54,14 @@ pub enum Command {
     Update(Update),
     /// Use an earlier version again
     Rollback(Rollback),
+    /// Compare every byte that is installed with what was published
+    Verify(Verify),
+    /// Make anew what is damaged
+    Repair(Repair),
+    /// Say what this machine is, and what the app needs of it
+    Doctor(Doctor),
+    /// Write the script with which a shell completes this program's command line
+    Completions(Completions),
     /// List the versions that are installed
     List,
     /// Say what is installed, and whether anything is going on
@@ -82,6 +91,12 @@ pub struct Origin {
     /// What of a version is tried before it is used
     #[arg(long, value_enum, default_value_t)]
     pub trial: Trial,
+    /// What starts again what is running, as `systemctl --user restart APP`; an empty one: nothing
+    #[arg(long, value_name = "COMMAND")]
+    pub restart_command: Option<String>,
+    /// Whether the app's own data is copied before, so that a rollback can bring it back
+    #[arg(long, value_enum, default_value_t)]
+    pub snapshot: Choice,
     /// Install it although this machine lacks something that it needs, or it was not well before; that is recorded
     #[arg(long)]
     pub force: bool,
@@ -97,6 +112,18 @@ pub enum Trial {
     Programs,
     /// That its services become well, too
     Everything,
+}
+
+/// What is done if nobody is asked, or who decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Choice {
+    /// Always
+    Yes,
+    /// Never
+    No,
+    /// A person at a terminal is asked
+    #[default]
+    Ask,
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +151,39 @@ pub struct Update {
 pub struct Rollback {
     /// The version; otherwise the one that was used before
     pub version: Option<String>,
+    /// Whether the app's own data is brought back as that version left it, if there is a copy
+    #[arg(long, value_enum, default_value_t)]
+    pub restore: Choice,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the fields' texts are those of --help")]
+pub struct Verify {
+    /// All versions, not only the one that is used
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the fields' texts are those of --help")]
+pub struct Repair {
+    /// The address or folder with the releases
+    #[arg(long, value_name = "BASE")]
+    pub from: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the fields' texts are those of --help")]
+pub struct Doctor {
+    #[command(flatten)]
+    pub origin: Origin,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the fields' texts are those of --help")]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
 }
 
 #[derive(Debug, Args)]

@@ -119,7 +119,10 @@ fn what_is_there_is_not_made_again() {
 fn a_dry_run_changes_nothing() {
     let mut world = World::new(&["1.0.0"]);
     let output = well(world.first(&["--dry-run"]));
-    assert_eq!(world.text(&output.stdout), "app 1.0.0 would be installed\n");
+    assert_eq!(
+        world.text(&output.stdout),
+        "app 1.0.0 would be installed in `TMP/home/.local/share/app`\n"
+    );
     assert_eq!(Machine::names(&world.machine.home), [] as [&str; 0]);
     well(world.first(&[]));
     world.releases.publish("2.0.0");
@@ -162,7 +165,7 @@ fn what_runs_stays() {
     sample.file("app/version", b"2.0.0\n");
     sample.parts(
         "bin/app",
-        b"#!/bin/sh\necho \"${1-2.0.0}\"\nread -r _\n",
+        b"#!/bin/sh\necho 2.0.0\n[ \"$1\" = --version ] || read -r _\n",
         Mode::Executable,
         1 << 20,
     );
@@ -197,10 +200,10 @@ fn a_version_that_was_published_anew() {
     let mut world = World::new(&["1.0.0"]);
     well(world.first(&[]));
     let mut sample = Sample::default();
-    sample.parts("bin/app", b"#!/bin/sh\necho again\n", Mode::Executable, 1 << 20);
+    sample.parts("bin/app", b"#!/bin/sh\necho 1.0.0 again\n", Mode::Executable, 1 << 20);
     world.releases.publish_sample("1.0.0", sample);
     well(world.then(&["update"]));
-    assert_eq!(world.machine.app().as_deref(), Some("again"));
+    assert_eq!(world.machine.app().as_deref(), Some("1.0.0 again"));
     assert_eq!(world.slots(), ["1.0.0", "1.0.0_2"]);
     well(world.then(&["rollback"]));
     assert_eq!(world.machine.app().as_deref(), Some("1.0.0"));

@@ -8,12 +8,12 @@ use gangway_artifact::archive::Made;
 use gangway_artifact::{MANIFEST_FILE, Manifest};
 use serde::Serialize;
 
-use super::decision::{Decision, Target};
+use super::decision::{Decision, Places, SearchPath, Target};
 use super::making::Filled;
 use super::{CommandError, Run};
 use crate::checkpoint::{self, Step};
 use crate::cli::{Install, Origin};
-use crate::prefix::journal::{Activation, Direction};
+use crate::prefix::journal::{Activation, Direction, Purpose};
 use crate::prefix::state::State;
 use crate::prefix::transaction::{self, Steps};
 use crate::prefix::{self, Layout, Locked, PrefixError, uninstall};
@@ -71,25 +71,27 @@ pub(super) fn install(run: &Run<'_>, options: &Install) -> Result<ExitCode, Comm
         run.releases(origin.from.as_deref(), origin.channel.as_deref(), known.as_ref())?;
     let layout = run.prefix_for(&releases.channel.app)?;
     let bin_dir = options.bin_dir.as_deref().map(|path| run.absolute(path));
-    advance(run, &layout, origin, bin_dir, "install")
+    let search_path = if options.no_modify_path { SearchPath::Leave } else { SearchPath::Edit };
+    advance(run, &layout, origin, Places { bin_dir, search_path }, "install")
 }
 
 /// Installs the newest version over the one that is used.
 pub(super) fn update(run: &Run<'_>, origin: &Origin) -> Result<ExitCode, CommandError> {
     let layout = run.found()?;
-    advance(run, &layout, origin, None, "update")
+    let places = Places { bin_dir: None, search_path: SearchPath::Keep };
+    advance(run, &layout, origin, places, "update")
 }
 
 fn advance(
     run: &Run<'_>,
     layout: &Layout,
     origin: &Origin,
-    bin_dir: Option<Utf8PathBuf>,
+    places: Places,
     command: &str,
 ) -> Result<ExitCode, CommandError> {
     let locked = if run.global.dry_run { None } else { Some(run.lock(layout, command)?.0) };
     let started = Instant::now();
-    let done = run.decide(layout, origin, bin_dir).and_then(|decision| match &locked {
+    let done = run.decide(layout, origin, places).and_then(|decision| match &locked {
         Some(locked) if decision.is_change() => carry_out(run, locked, &decision, started),
         Some(_) => Ok(decision.report(None, started)),
         None => rehearse(&decision, started),
@@ -137,12 +139,25 @@ pub(super) fn carry_out(
         from: decision.from.clone(),
         direction: Direction::Forward,
         before: decision.before.clone(),
-        after: decision.after(&manifest)?,
+        after: decision.after(run, &manifest)?,
         remove: Vec::new(),
     };
-    drop(manifest);
     transaction::prune(locked, &mut activation);
-    transaction::activate(locked, activation, &run.world())?;
+    let mut world = run.world(layout);
+    match decision.used() {
+        Some(used) if decision.to != Target::Used => {
+            if decision.purpose == Purpose::Advance {
+                run.keep_data(layout, &decision.data(), &used.version, decision.snapshot)?;
+            }
+            world = world.asked(manifest.health.as_ref());
+        }
+        Some(_) => world = world.quiet(),
+        None => {}
+    }
+    drop(manifest);
+    let after = activation.after.clone();
+    transaction::activate(locked, activation, &world)?;
+    run.prune_data(layout, &after);
     Ok(decision.report(made.as_ref(), started))
 }
 

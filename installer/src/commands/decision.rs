@@ -1,20 +1,22 @@
 //! What `install`, `update` and `repair` are to do, with everything that it takes. Nothing is changed yet.
 
+use std::cell::OnceCell;
 use std::num::NonZeroU32;
 
 use camino::Utf8PathBuf;
 use gangway_artifact::trust::{Bundle, Release};
-use gangway_artifact::{Digest, Manifest, TargetName};
+use gangway_artifact::{self as artifact, Digest, Manifest, TargetName};
 
 use super::choice::{Choice, Question};
 use super::making::{Old, Recipe};
 use super::releases::Releases;
 use super::{CommandError, Run};
-use crate::cli::{Origin, Trial};
+use crate::cli::{self, Origin, Trial};
 use crate::prefix::journal::Purpose;
 use crate::prefix::links::{self, Foreign};
 use crate::prefix::state::{Installed, STATE_VERSION, State, USUAL_KEEP};
 use crate::prefix::{self, Layout, PrefixError, Slot, current};
+use crate::{restart, search_path};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -35,6 +37,29 @@ pub(super) struct Decision {
     keep: NonZeroU32,
     target: Option<TargetName>,
     forced: Vec<String>,
+    search_path: SearchPath,
+    restart: Option<Vec<String>>,
+    pub(super) snapshot: cli::Choice,
+    /// Where the version that is used has the app's own data, as soon as somebody has looked.
+    data: OnceCell<Vec<artifact::State>>,
+}
+
+/// Where programs are, and what is done so that shells find them.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    pub(super) bin_dir: Option<Utf8PathBuf>,
+    pub(super) search_path: SearchPath,
+}
+
+/// What is done so that shells find the programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SearchPath {
+    /// What is needed.
+    Edit,
+    /// Nothing, and what was done before is undone.
+    Leave,
+    /// What was done before stays.
+    Keep,
 }
 
 /// How the version comes to be used.
@@ -54,8 +79,13 @@ impl Run<'_> {
         &self,
         layout: &Layout,
         origin: &Origin,
-        bin_dir: Option<Utf8PathBuf>,
+        places: Places,
     ) -> Result<Decision, CommandError> {
+        let restart = match origin.restart_command.as_deref() {
+            Some("") => Some(Vec::new()),
+            Some(line) => Some(restart::words(line)?),
+            None => None,
+        };
         let before = State::read(layout)?;
         let base = origin.from.as_deref();
         let releases = self.releases(base, origin.channel.as_deref(), before.as_ref())?;
@@ -77,7 +107,7 @@ impl Run<'_> {
             None => Target::Made(free_slot(layout, &release.version)?),
         };
         let usual = || layout.usual_bin_dir(self.context, self.scope()).ok_or(CommandError::NoHome);
-        let bin_dir = match (bin_dir, &before) {
+        let bin_dir = match (places.bin_dir, &before) {
             (Some(named), _) => named,
             (None, Some(before)) => before.bin_dir.clone(),
             (None, None) => usual()?,
@@ -99,6 +129,10 @@ impl Run<'_> {
             keep,
             target,
             forced,
+            search_path: places.search_path,
+            restart,
+            snapshot: origin.snapshot,
+            data: OnceCell::new(),
         })
     }
 }
@@ -146,11 +180,18 @@ impl Decision {
             before.bin_dir == self.bin_dir
                 && before.keep == self.keep
                 && before.target == self.target
+                && self.restart.as_ref().is_none_or(|restart| before.restart == *restart)
+                && (self.search_path != SearchPath::Leave || before.search_path.is_none())
                 && before.base == self.releases.depot.place().with_secrets()
                 && before.channel == self.releases.channel.channel
                 && before.sequence == self.releases.channel.sequence
         });
         self.to != Target::Used || !same_places
+    }
+
+    /// The bundle was named, but the user wants this.
+    pub(super) fn forget_target(&mut self, target: Option<TargetName>) {
+        self.target = target;
     }
 
     /// The folder of the version.
@@ -169,7 +210,17 @@ impl Decision {
     /// The version that is used, to take files from.
     pub(super) fn old(&self) -> Option<Old> {
         let used = self.used()?;
-        Old::read(self.layout.version(&used.slot), used.manifest)
+        let old = Old::read(self.layout.version(&used.slot), used.manifest);
+        if let Some(manifest) = &old.manifest {
+            let _ = self.data.set(manifest.state.clone());
+        }
+        Some(old)
+    }
+
+    /// Where the version that is used has the app's own data.
+    pub(super) fn data(&self) -> Vec<artifact::State> {
+        let read = || self.old().and_then(|old| old.manifest).map(|manifest| manifest.state);
+        self.data.get().cloned().or_else(read).unwrap_or_default()
     }
 
     /// What is fetched for it.
@@ -217,7 +268,7 @@ impl Decision {
     }
 
     /// What is installed when it is done.
-    pub(super) fn after(&self, manifest: &Manifest) -> Result<State, CommandError> {
+    pub(super) fn after(&self, run: &Run<'_>, manifest: &Manifest) -> Result<State, CommandError> {
         let replaced = self.check_links(manifest)?;
         let channel = &self.releases.channel;
         let installed = Installed {
@@ -238,6 +289,8 @@ impl Decision {
             keep: self.keep,
             bin_dir: Utf8PathBuf::new(),
             programs: Vec::new(),
+            search_path: None,
+            restart: Vec::new(),
             replaced: Vec::new(),
             previous: None,
             installed: Vec::new(),
@@ -252,11 +305,35 @@ impl Decision {
         state.programs = programs(manifest);
         state.replaced.retain(|name| !replaced.contains(name));
         state.replaced.extend(replaced);
+        state.search_path = self.search_path(run);
+        state.restart = self.restart.clone().unwrap_or(state.restart);
         if self.purpose == Purpose::Repair {
             let same = |one: &&mut Installed| one.manifest == self.bundle.manifest.sha256;
             state.installed.iter_mut().filter(same).for_each(|one| one.superseded = true);
         }
         Ok(state.using(installed, self.from.as_ref()))
+    }
+}
+
+impl Decision {
+    /// What is changed so that shells find the programs, before now or now.
+    fn search_path(&self, run: &Run<'_>) -> Option<search_path::Record> {
+        let before = self.before.as_ref().and_then(|before| before.search_path.as_ref());
+        match (self.search_path, before) {
+            (SearchPath::Leave, _) => return None,
+            (SearchPath::Keep, before) => return before.cloned(),
+            (SearchPath::Edit, Some(before)) if before.folder == self.bin_dir => {
+                return Some(before.clone());
+            }
+            (SearchPath::Edit, _) => {}
+        }
+        let (app, is_for_all) = (&self.releases.channel.app, run.global.system);
+        let plan = search_path::plan(run.context, app, &self.bin_dir, is_for_all);
+        if let search_path::Plan::ByHand(reason) = &plan {
+            let folder = &self.bin_dir;
+            run.reporter.warn(format_args!("`{folder}` is not on PATH, and stays so: {reason}"));
+        }
+        plan.record().cloned()
     }
 }
 

@@ -10,6 +10,8 @@ use miette::Diagnostic;
 
 use crate::fetch::FetchError;
 use crate::prefix::{PrefixError, Trouble};
+use crate::restart::WordsError;
+use crate::snapshot::SnapshotError;
 
 /// What can go wrong in a command.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -39,6 +41,15 @@ pub enum CommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Restart(#[from] WordsError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Check(#[from] CheckError),
     #[error("cannot use `{file}`")]
     #[diagnostic(
         code(installer::metadata),
@@ -57,7 +68,7 @@ pub enum CommandError {
             "a mirror may be behind: try again later, or take another one with `--from`; `--force` takes what is there"
         )
     )]
-    Rewound { found: u64, seen: u64, source: ChannelError },
+    Rewound { found: u64, seen: u64 },
     #[error("the channel `{channel}` has no version {version}, only {}", list(there))]
     #[diagnostic(code(installer::no_version), help("name one of these, or another channel"))]
     NoVersion { channel: String, version: String, there: Vec<String> },
@@ -97,6 +108,9 @@ pub enum CommandError {
         #[diagnostic_source]
         trouble: Trouble,
     },
+    #[error("the channel has another build of version {version} than the one that is installed")]
+    #[diagnostic(code(installer::other_build), help("`update` installs that one"))]
+    OtherBuild { version: String },
     #[error("`{}` cannot name a target", name.escape_debug())]
     #[diagnostic(code(installer::target), help("name one such as `linux-x64`, or `auto`"))]
     Target { name: String },
@@ -128,6 +142,12 @@ impl CommandError {
         }
     }
 }
+
+/// A version that cannot be looked at.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error(transparent)]
+#[diagnostic(code(installer::check), help("{}", self.0.help()))]
+pub struct CheckError(#[from] pub ArchiveError);
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

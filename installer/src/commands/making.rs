@@ -42,8 +42,9 @@ pub(super) struct Recipe<'a> {
 pub(super) struct Old {
     /// Its folder.
     pub(super) folder: Utf8PathBuf,
-    /// Its manifest, and that one's digest.
-    pub(super) manifest: Manifest,
+    /// Its manifest; none: that is damaged, or the same as that of the version that is made.
+    pub(super) manifest: Option<Manifest>,
+    /// The digest that the manifest should have.
     pub(super) digest: Digest,
 }
 
@@ -60,11 +61,12 @@ pub(super) struct Filled {
 type Check<'a> = &'a dyn Fn(&Manifest) -> Result<(), CommandError>;
 
 impl Old {
-    /// The version in a folder; nothing where its manifest is not the one that was installed.
-    pub(super) fn read(folder: Utf8PathBuf, digest: Digest) -> Option<Self> {
-        let text = std::fs::read(folder.join(MANIFEST_FILE)).ok()?;
-        let manifest = (Digest::of(&text) == digest).then(|| Manifest::from_json(&text).ok());
-        manifest.flatten().map(|manifest| Self { folder, manifest, digest })
+    /// The version in a folder.
+    pub(super) fn read(folder: Utf8PathBuf, digest: Digest) -> Self {
+        let text = std::fs::read(folder.join(MANIFEST_FILE)).unwrap_or_default();
+        let is_right = Digest::of(&text) == digest;
+        let manifest = is_right.then(|| Manifest::from_json(&text).ok()).flatten();
+        Self { folder, manifest, digest }
     }
 }
 
@@ -229,7 +231,10 @@ impl Recipe<'_> {
     ) -> Result<Update<'a>, CommandError> {
         let costs = Costs::default();
         let plan = match self.old {
-            Some(old) => delta::plan_without(&old.manifest, new, lost, costs),
+            // What is not as in the new version is found when it is looked at.
+            Some(old) => {
+                delta::plan_without(old.manifest.as_ref().unwrap_or(new), new, lost, costs)
+            }
             None => delta::whole(new, costs),
         };
         let plan = match plan {

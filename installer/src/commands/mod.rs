@@ -4,7 +4,10 @@
 
 mod advance;
 mod choice;
+mod completions;
+mod data;
 mod decision;
+mod doctor;
 mod error;
 mod list;
 mod making;
@@ -15,6 +18,7 @@ mod rollback;
 mod status;
 mod trial;
 mod uninstall;
+mod verify;
 mod world;
 
 use std::process::ExitCode;
@@ -34,7 +38,11 @@ pub fn run(cli: &Cli, context: &Context, reporter: &Reporter) -> ExitCode {
     let done = match &cli.command {
         Command::Install(install) => advance::install(&run, install),
         Command::Update(update) => advance::update(&run, &update.origin),
-        Command::Rollback(rollback) => rollback::rollback(&run, rollback.version.as_deref()),
+        Command::Rollback(rollback) => rollback::rollback(&run, rollback),
+        Command::Verify(options) => verify::verify(&run, options),
+        Command::Repair(options) => verify::repair(&run, options),
+        Command::Doctor(options) => doctor::doctor(&run, options),
+        Command::Completions(options) => completions::completions(&run, options.shell),
         Command::List => list::list(&run),
         Command::Status => status::status(&run),
         Command::Uninstall(options) => uninstall::uninstall(&run, options),
@@ -69,10 +77,11 @@ impl Run<'_> {
             self.reporter.say(format_args!("waiting for `{holder}`, which is at work here"));
         };
         let locked = Locked::take(layout, waiting, command, &tell)?;
-        let recovered = recovery::recover(&locked, &self.world())?;
+        let recovered = recovery::recover(&locked, &self.world(layout))?;
         if let Some(recovered) = &recovered {
             self.tell(recovered);
         }
+        self.finish_data(layout)?;
         Ok((locked, recovered))
     }
 
@@ -91,7 +100,7 @@ impl Run<'_> {
         }
     }
 
-    fn world(&self) -> World<'_> {
-        World::new(self)
+    fn world<'a>(&'a self, layout: &'a Layout) -> World<'a> {
+        World::new(self, layout)
     }
 }

@@ -74,13 +74,11 @@ impl Releases {
             return Err(CommandError::OtherApp { found, expected, prefix });
         }
         let is_same = channel.channel == before.channel;
-        match channel.newer_than(before.sequence) {
-            Err(source) if is_same && !is_forced => {
-                let (found, seen) = (channel.sequence, before.sequence);
-                Err(CommandError::Rewound { found, seen, source })
-            }
-            _ => Ok(()),
+        if is_same && !is_forced && channel.newer_than(before.sequence).is_err() {
+            let (found, seen) = (channel.sequence, before.sequence);
+            return Err(CommandError::Rewound { found, seen });
         }
+        Ok(())
     }
 
     /// A version, or the newest.

@@ -8,11 +8,13 @@ use serde::Serialize;
 use super::advance::read_manifest;
 use super::decision::programs;
 use super::{CommandError, Run};
+use crate::cli::Rollback;
 use crate::prefix::journal::{Activation, Direction, Purpose};
 use crate::prefix::links::{self, Foreign};
 use crate::prefix::recovery::Recovered;
 use crate::prefix::state::{Installed, State};
 use crate::prefix::{Layout, Slot, current, transaction};
+use crate::snapshot::Restored;
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -21,11 +23,15 @@ struct Report {
     version: String,
     from: Option<String>,
     prefix: Utf8PathBuf,
+    /// What became of the app's own data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored: Option<Restored>,
     dry_run: bool,
 }
 
 /// Goes back to `version`, or to the one that was used before.
-pub(super) fn rollback(run: &Run<'_>, version: Option<&str>) -> Result<ExitCode, CommandError> {
+pub(super) fn rollback(run: &Run<'_>, options: &Rollback) -> Result<ExitCode, CommandError> {
+    let version = options.version.as_deref();
     let layout = run.found()?;
     let locked = if run.global.dry_run { None } else { Some(run.lock(&layout, "rollback")?) };
     let state = run.installed(&layout)?;
@@ -42,16 +48,22 @@ pub(super) fn rollback(run: &Run<'_>, version: Option<&str>) -> Result<ExitCode,
         Some(used) => used.clone(),
         None => target(&state, from.as_ref(), version)?.clone(),
     };
-    let report = Report {
+    let mut report = Report {
         app: state.app.clone(),
         version: to.version.clone(),
         from: from.as_ref().and_then(|slot| state.of(slot)).map(|one| one.version.clone()),
         prefix: layout.prefix().to_owned(),
+        restored: None,
         dry_run: run.global.dry_run,
     };
     if let Some((locked, _)) = locked.as_ref().filter(|_| !is_there) {
-        let activation = activation(&layout, state, to, from)?;
-        transaction::activate(locked, activation, &run.world())?;
+        let folder = from.as_ref().map(|slot| layout.version(slot));
+        let health = folder.and_then(|folder| read_manifest(&folder).ok()?.health);
+        let world = run.world(&layout).asked(health.as_ref());
+        let version = to.version.clone();
+        let activation = activation(&layout, state.clone(), to, from)?;
+        report.restored = run.restore_data(&layout, &state, &version, options.restore)?;
+        transaction::activate(locked, activation, &world)?;
     }
     let would = if report.dry_run && !is_there { "would be" } else { "is" };
     let text = format!("{} {} {would} used again", report.app, report.version);

@@ -5,21 +5,25 @@ use std::process::ExitCode;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
+use super::advance::read_manifest;
 use super::{CommandError, Run};
 use crate::cli::Uninstall;
 use crate::prefix::state::State;
-use crate::prefix::uninstall as removal;
+use crate::prefix::{Layout, current, uninstall as removal};
 
 /// What came of it.
 #[derive(Debug, Serialize)]
 struct Report {
     app: String,
     prefix: Utf8PathBuf,
+    /// Folders of the app's own data.
+    data_removed: Vec<Utf8PathBuf>,
+    data_kept: Vec<Utf8PathBuf>,
     dry_run: bool,
 }
 
 /// Removes the app.
-pub(super) fn uninstall(run: &Run<'_>, _: &Uninstall) -> Result<ExitCode, CommandError> {
+pub(super) fn uninstall(run: &Run<'_>, options: &Uninstall) -> Result<ExitCode, CommandError> {
     let layout = run.found()?;
     let locked = if run.global.dry_run { None } else { Some(run.lock(&layout, "uninstall")?.0) };
     let Some(state) = State::read(&layout)? else {
@@ -27,13 +31,29 @@ pub(super) fn uninstall(run: &Run<'_>, _: &Uninstall) -> Result<ExitCode, Comman
         removal::leave_nothing(&layout)?;
         return Ok(ExitCode::SUCCESS);
     };
+    let data = own_data(run, &layout)?;
+    let (removed, kept) = if options.purge { (data, Vec::new()) } else { (Vec::new(), data) };
     if let Some(locked) = &locked {
-        removal::uninstall(locked, &state, &run.world())?;
+        removal::uninstall(locked, &state, removed.clone(), &run.world(&layout))?;
     }
     let prefix = layout.prefix().to_owned();
-    let report = Report { app: state.app, prefix, dry_run: run.global.dry_run };
+    let (app, dry_run) = (state.app, run.global.dry_run);
+    let report = Report { app, prefix, data_removed: removed, data_kept: kept, dry_run };
     let would = if report.dry_run { "would be" } else { "is" };
-    run.reporter
-        .result(&report, &format!("{} {would} removed from `{}`", report.app, report.prefix));
+    let mut text = format!("{} {would} removed from `{}`", report.app, report.prefix);
+    let kept =
+        report.data_kept.iter().map(|path| format!("\n  `{path}` stays: it is its own data"));
+    let removed =
+        report.data_removed.iter().map(|path| format!("\n  and its own data in `{path}`"));
+    text.extend(kept.chain(removed));
+    run.reporter.result(&report, &text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the app's own data is, by the word of the version that is used.
+fn own_data(run: &Run<'_>, layout: &Layout) -> Result<Vec<Utf8PathBuf>, CommandError> {
+    let Some(slot) = current::read(layout)? else { return Ok(Vec::new()) };
+    // A damaged version can be removed all the same.
+    let Ok(manifest) = read_manifest(&layout.version(&slot)) else { return Ok(Vec::new()) };
+    run.data_folders(layout, &manifest.state)
 }

@@ -99,6 +99,9 @@ pub struct Leaving {
     pub programs: Vec<String>,
     /// What gets its name back.
     pub replaced: Vec<String>,
+    /// Folders of the app's own data, if they are to go too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<Utf8PathBuf>,
 }
 
 impl Journal {

@@ -48,6 +48,22 @@ pub fn check(
     Ok(found)
 }
 
+/// Programs that are not there, or are not ours.
+#[must_use]
+pub fn wrong(layout: &Layout, state: &State) -> Vec<Utf8PathBuf> {
+    let programs = state.programs.iter().map(|name| {
+        let file = program_file(name);
+        (state.bin_dir.join(&file), layout.current().join("bin").join(&file))
+    });
+    let own = layout.program(&state.app);
+    let own_link = state.bin_dir.join(program_file(&program_name(&state.app)));
+    let own_link = (own_link != own).then_some((own_link, own));
+    let is_wrong = |(path, target): &(Utf8PathBuf, Utf8PathBuf)| {
+        !platform::starts(path, target, &launcher(layout, target))
+    };
+    programs.chain(own_link).filter(is_wrong).map(|(path, _)| path).collect()
+}
+
 /// Makes the links be those of `to` and no others of `from`.
 pub(super) fn change(
     layout: &Layout,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::durable::Readers;
 use super::{Layout, PrefixError, Slot, durable};
+use crate::search_path::Record;
 
 /// The version of the format this installer reads and writes.
 pub const STATE_VERSION: u32 = 1;
@@ -41,6 +42,12 @@ pub struct State {
     pub bin_dir: Utf8PathBuf,
     /// The names of the app's programs there, sorted. The installer is there too.
     pub programs: Vec<String>,
+    /// What was changed so that shells find them; nothing where they did already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_path: Option<Record>,
+    /// The command that starts again what is running; nothing where nobody said one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restart: Vec<String>,
     /// What was there before under such a name, and lies beside it now as `<name>.replaced`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<String>,
@@ -219,6 +226,8 @@ pub(super) mod tests {
             keep: USUAL_KEEP,
             bin_dir: "/bin".into(),
             programs: vec!["app".to_owned()],
+            search_path: None,
+            restart: Vec::new(),
             replaced: Vec::new(),
             previous: None,
             installed: names.iter().map(|name| installed(name)).collect(),

@@ -2,6 +2,8 @@
 //!
 //! The app's programs go first, so none of them leads nowhere; the installer goes last, so that it can go on with it.
 
+use camino::Utf8PathBuf;
+
 use super::journal::{Journal, Leaving, Operation};
 use super::layout::program_name;
 use super::state::State;
@@ -9,16 +11,22 @@ use super::transaction::Outside;
 use super::{Layout, Locked, PrefixError, current, durable, links, program, trees};
 use crate::checkpoint::{self, Step};
 
-/// Removes everything of what is installed.
+/// Removes everything of what is installed, and these folders of the app's own data.
 ///
 /// # Errors
 /// When something cannot be removed; then the next command goes on with it.
-pub fn uninstall(locked: &Locked, state: &State, outside: &dyn Outside) -> Result<(), PrefixError> {
+pub fn uninstall(
+    locked: &Locked,
+    state: &State,
+    data: Vec<Utf8PathBuf>,
+    outside: &dyn Outside,
+) -> Result<(), PrefixError> {
     let leaving = Leaving {
         app: state.app.clone(),
         bin_dir: state.bin_dir.clone(),
         programs: state.programs.clone(),
         replaced: state.replaced.clone(),
+        data,
     };
     Journal::begin(locked.layout(), &Operation::Uninstall(leaving.clone()))?;
     checkpoint::reached(Step::Leaving);
@@ -32,7 +40,7 @@ pub(super) fn go_on(
     outside: &dyn Outside,
 ) -> Result<(), PrefixError> {
     let layout = locked.layout();
-    let Leaving { app, bin_dir, programs, replaced } = leaving;
+    let Leaving { app, bin_dir, programs, replaced, data } = leaving;
     links::remove(layout, bin_dir, programs, replaced)?;
     checkpoint::reached(Step::Unlinked);
     let state = State::read(layout)?;
@@ -43,6 +51,9 @@ pub(super) fn go_on(
     checkpoint::reached(Step::Emptied);
     for folder in [layout.downloads(), layout.snapshots(), layout.trial()] {
         trees::remove_all(&folder)?;
+    }
+    for folder in data {
+        trees::remove_all(folder)?;
     }
     durable::remove(&layout.state())?;
     checkpoint::reached(Step::Forgotten);

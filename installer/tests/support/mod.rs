@@ -69,6 +69,7 @@ impl Releases {
         };
         let (version, bundles) = (version.to_owned(), vec![bundle]);
         self.manifests.insert(version.clone(), json);
+        self.releases.retain(|release| release.version != version);
         self.releases.insert(0, Release { version, bundles, installers: Vec::new() });
         self.sequence += 1;
         self.write_channel();
