@@ -336,3 +336,157 @@ fn what_is_damaged_is_said() {
       help: a newer installer was here: use the one in the prefix, or get the newest
     ");
 }
+
+#[test]
+fn what_two_versions_have_in_common_is_one_file() {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    world.releases.publish("2.0.0");
+    let report = json(&well(world.then(&["update", "--json"])));
+    let files = &report["files"];
+    assert_eq!(
+        (files["all"].as_u64(), files["linked"].as_u64()),
+        (Some(67), Some(64)),
+        "the version's two files and the manifest are others: {report}"
+    );
+    let versions = world.machine.prefix().join("versions");
+    let inode = |version: &str, path: &str| {
+        versions.join(version).join(path).metadata().expect("it is there").ino()
+    };
+    assert_eq!(inode("1.0.0", "runtime/run"), inode("2.0.0", "runtime/run"));
+    assert_ne!(inode("1.0.0", "app/main.js"), inode("2.0.0", "app/main.js"));
+    assert_eq!(world.current().as_deref(), Some("2.0.0"));
+}
+
+#[test]
+fn what_is_damaged_is_found_and_made_anew() {
+    let world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    assert_eq!(json(&well(world.then(&["verify", "--json"])))["passes"], true);
+    let folder = world.machine.prefix().join("versions/1.0.0");
+    fs::set_permissions(folder.join("app/main.js"), PermissionsExt::from_mode(0o644))
+        .expect("ours");
+    fs::write(folder.join("app/main.js"), "// mine").expect("ours");
+    fs::remove_file(folder.join("app/lib/007.js")).expect("ours");
+    fs::write(folder.join("app/new.js"), "").expect("ours");
+    fs::remove_file(world.machine.bin_dir().join("app")).expect("ours");
+    let output = world.then(&["verify", "--quiet"]);
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    insta::assert_snapshot!(world.text(&output.stdout), @r"
+    app 1.0.0: 3 things are damaged
+      `app/lib/007.js` is missing
+      `app/main.js` was changed
+      `app/new.js` is not part of it
+      `TMP/home/.local/bin/app` does not lead to it
+    `repair` makes it anew
+    ");
+    well(world.then(&["repair"]));
+    assert_eq!(world.current().as_deref(), Some("1.0.0"));
+    assert_eq!(world.slots(), ["1.0.0_2"]);
+    well(world.then(&["verify"]));
+    let text = well(world.then(&["repair", "--quiet"]));
+    assert_eq!(world.text(&text.stdout), "nothing of app 1.0.0 is damaged\n");
+}
+
+#[test]
+fn a_version_that_does_not_start_is_not_switched_to() {
+    let mut world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    let mut sample = Sample::default();
+    sample.parts("bin/app", b"#!/bin/sh\necho no memory >&2\nexit 3\n", Mode::Executable, 1 << 20);
+    world.releases.publish_sample("2.0.0", sample);
+    let output = world.then(&["update", "--quiet"]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(world.text(&output.stderr).contains("| no memory"), "{}", said(&output));
+    assert_eq!(
+        (world.current().as_deref(), world.slots()),
+        (Some("1.0.0"), vec!["1.0.0".to_owned()])
+    );
+}
+
+/// A service that cannot be started again with the new version: the one before is used, and the new one is not taken again.
+#[test]
+fn a_version_that_cannot_be_started_again_goes_back() {
+    let mut world = World::new(&[]);
+    let mut sample = Sample::default();
+    let program = b"#!/bin/sh\necho 1.0.0\n[ \"$1\" = --version ] || read -r _\n";
+    sample.parts("bin/app", program, Mode::Executable, 1 << 20);
+    world.releases.publish_sample("1.0.0", sample);
+    // It is well with the first version only.
+    let command =
+        format!("/bin/sh -c 'grep -q 1.0.0 {}/current/manifest.json'", world.machine.prefix());
+    well(world.first(&["--restart-command", &command]));
+    // The kernel tells of a script only who runs it, so one that is no script has to run.
+    let sleeper = world.machine.prefix().join("versions/1.0.0/sleep");
+    fs::copy("/bin/sleep", &sleeper).expect("writable");
+    let mut running = Command::new(&sleeper).arg("600").spawn().expect("it starts");
+    world.releases.publish("2.0.0");
+    let output = world.then(&["update", "--quiet"]);
+    running.kill().and_then(|()| running.wait()).expect("our child");
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert_eq!(world.machine.app().as_deref(), Some("1.0.0"));
+    assert_eq!(world.slots(), ["1.0.0"]);
+    let output = world.then(&["update"]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    well(world.then(&["update", "--force"]));
+    assert_eq!(world.machine.app().as_deref(), Some("2.0.0"), "nothing runs any more");
+}
+
+#[test]
+fn data_comes_back_with_a_rollback() {
+    let mut world = World::new(&["1.0.0"]);
+    let notes = world.machine.data().join("notes");
+    fs::create_dir(world.machine.data()).expect("writable");
+    fs::write(&notes, "of 1.0.0").expect("writable");
+    well(world.first(&[]));
+    world.releases.publish("2.0.0");
+    well(world.then(&["update"]));
+    fs::write(&notes, "of 2.0.0").expect("writable");
+    well(world.then(&["rollback"]));
+    assert_eq!(fs::read(&notes).expect("it is there"), b"of 2.0.0", "nobody said so");
+    well(world.then(&["rollback"]));
+    let report = json(&well(world.then(&["rollback", "--restore", "yes", "--json"])));
+    assert_eq!(fs::read(&notes).expect("it is there"), b"of 1.0.0");
+    let aside = report["restored"]["folders"][0]["aside"].as_str().expect("it was there");
+    assert_eq!(fs::read(format!("{aside}/notes")).expect("it stays"), b"of 2.0.0");
+    well(world.then(&["uninstall", "--purge"]));
+    assert!(!world.machine.data().exists());
+}
+
+#[test]
+fn shells_find_it_until_it_is_removed() {
+    let world = World::new(&["1.0.0"]);
+    let profile = world.machine.home.join(".profile");
+    fs::write(&profile, "# mine").expect("writable");
+    well(world.first(&[]));
+    let shell = |command: &str| {
+        let mut shell = Command::new("/bin/sh");
+        shell.env_clear().env("HOME", &world.machine.home).env("PATH", "/usr/bin:/bin");
+        well(run(shell.args(["-c", &format!(". ~/.profile; {command}")])))
+    };
+    assert_eq!(world.text(&shell("app --version").stdout).trim(), "1.0.0");
+    well(world.then(&["uninstall"]));
+    assert_eq!(fs::read_to_string(&profile).expect("it stays"), "# mine");
+    well(world.first(&["--no-modify-path"]));
+    assert_eq!(fs::read_to_string(&profile).expect("it stays"), "# mine");
+}
+
+#[test]
+fn completions_are_for_the_name_people_use() {
+    let world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    let output = well(world.then(&["completions", "bash"]));
+    assert!(world.text(&output.stdout).contains("app-installer"), "{}", said(&output));
+}
+
+#[test]
+fn the_doctor_knows_what_is_installed() {
+    let world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    let report = json(&world.then(&["doctor", "--json"]));
+    assert_eq!(
+        (report["app"]["name"].as_str(), report["app"]["version"].as_str()),
+        (Some("app"), Some("1.0.0"))
+    );
+}

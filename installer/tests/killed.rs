@@ -8,6 +8,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ impl Act {
         match self {
             Self::Install => command.args(["install", "--from", world.old.folder.as_str()]),
             Self::Update => command.args(["update", "--from", world.new.folder.as_str()]),
-            Self::Rollback => command.args(["rollback", "1.0.0"]),
+            Self::Rollback => command.args(["rollback", "1.0.0", "--restore", "yes"]),
             Self::RollbackAgain => command.arg("rollback"),
             Self::Uninstall => command.arg("uninstall"),
         };
@@ -84,7 +85,10 @@ impl World {
         let mut new = Releases::new(root.join("new"));
         new.publish("1.0.0");
         new.publish("2.0.0");
-        Self { _folder: folder, old, new, machine: Machine::new(root.join("home")) }
+        let machine = Machine::new(root.join("home"));
+        fs::create_dir(machine.data()).expect("writable");
+        fs::write(machine.data().join("notes"), "mine").expect("writable");
+        Self { _folder: folder, old, new, machine }
     }
 
     /// What holds whenever somebody was killed.
@@ -122,13 +126,18 @@ impl World {
     /// Nothing is left that should not be.
     fn check_tidy(&self, act: Act, what: &str) {
         let machine = &self.machine;
+        let notes = fs::read_to_string(machine.data().join("notes"));
+        assert_eq!(notes.expect("it is never lost"), "mine", "{act:?}, {what}");
         let prefix = Machine::names(&machine.prefix());
         let bin = Machine::names(&machine.bin_dir());
         if act == Act::Uninstall {
             assert_eq!((prefix.len(), bin.len()), (0, 0), "{what}: {prefix:?}, {bin:?}");
             return;
         }
-        let expected = ["current", "installer", "lock", "state.json", "versions"];
+        let mut expected = vec!["current", "installer", "lock", "state.json", "versions"];
+        if act != Act::Install {
+            expected.insert(3, "snapshots");
+        }
         assert_eq!(prefix, expected, "{act:?}, {what}");
         assert_eq!(bin, ["app", "app-installer"], "{act:?}, {what}");
         assert_eq!(Machine::names(&machine.prefix().join("installer")), ["app-installer"]);

@@ -8,6 +8,7 @@ use gangway_artifact::delta::DeltaError;
 use gangway_artifact::trust::ChannelError;
 use miette::Diagnostic;
 
+use super::making::is_about_the_disk;
 use crate::fetch::FetchError;
 use crate::prefix::{PrefixError, Trouble};
 use crate::restart::WordsError;
@@ -132,7 +133,8 @@ impl CommandError {
         match self {
             Self::Machine { .. } => Status::Machine,
             Self::Fetch(_) | Self::Channel { .. } | Self::Rewound { .. } => Status::Source,
-            Self::Archive { source, .. } if FetchError::beneath(source).is_some() => Status::Source,
+            Self::Plan { .. } | Self::OtherBuild { .. } => Status::Source,
+            Self::Archive { source, .. } if !is_about_the_disk(source) => Status::Source,
             Self::Trial { .. } | Self::Refused { .. } => Status::Unwell,
             Self::Prefix(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }) => {
                 Status::Unwell

@@ -267,7 +267,7 @@ impl Recipe<'_> {
 }
 
 /// Whether nothing else would do better, as what fails is writing.
-fn is_about_the_disk(error: &ArchiveError) -> bool {
+pub(super) fn is_about_the_disk(error: &ArchiveError) -> bool {
     matches!(
         *error.fault,
         Fault::Write { .. } | Fault::Exists { .. } | Fault::Busy { .. } | Fault::Occupied { .. }

@@ -56,10 +56,20 @@ pub struct Proxies {
 /// The variable that allows plain HTTP.
 pub const ALLOW_HTTP: &str = "GANGWAY_ALLOW_HTTP";
 
+/// The variable with the seconds for which nothing may come.
+pub const TIMEOUT: &str = "GANGWAY_TIMEOUT";
+
+/// The variable that says how often a request is tried again.
+pub const RETRIES: &str = "GANGWAY_RETRIES";
+
 impl Settings {
     /// What the environment says, and for the rest what is usual.
     #[must_use]
     pub fn of(context: &Context) -> Self {
+        let number = |name| context.variable(name).and_then(|value| value.parse::<u32>().ok());
+        let usual = Self::default();
+        let silence = number(TIMEOUT)
+            .map_or(usual.silence, |seconds| Duration::from_secs(u64::from(seconds.max(1))));
         let files = ["SSL_CERT_FILE", "CURL_CA_BUNDLE"].into_iter().filter_map(|variable| {
             let path = context.variable(variable)?;
             Some((variable, context.current_dir.join(path)))
@@ -69,7 +79,10 @@ impl Settings {
             proxies: Proxies::of(context),
             authorities: files.collect(),
             plain_http: if is_allowed { PlainHttp::Allowed } else { PlainHttp::Refused },
-            ..Self::default()
+            retries: number(RETRIES).unwrap_or(usual.retries),
+            connecting: usual.connecting.min(silence),
+            silence,
+            ..usual
         }
     }
 }
@@ -150,5 +163,8 @@ mod tests {
         assert_eq!(some.plain_http, PlainHttp::Allowed);
         assert_eq!(settings(&[(ALLOW_HTTP, "0")]).plain_http, PlainHttp::Refused);
         assert_eq!(settings(&[]).plain_http, PlainHttp::Refused);
+        let patient = settings(&[(TIMEOUT, "90"), (RETRIES, "many")]);
+        assert_eq!((patient.silence.as_secs(), patient.retries), (90, 5));
+        assert_eq!(patient.connecting, Settings::default().connecting);
     }
 }

@@ -1,5 +1,8 @@
 //! Releases of a small app, made for a test, and a machine that it is installed on.
 
+#![expect(clippy::allow_attributes, reason = "each test uses another part of it")]
+#![allow(dead_code, reason = "each test uses another part of it")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -8,7 +11,7 @@ use std::process::{Command, Output};
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::archive::sample::Sample;
 use gangway_artifact::trust::{Bundle, CHANNEL_VERSION, Channel, NamedFile, Release};
-use gangway_artifact::{BundlePath, Digest, Entrypoint, MANIFEST_FILE, Manifest, Mode};
+use gangway_artifact::{BundlePath, Digest, Entrypoint, MANIFEST_FILE, Manifest, Mode, State};
 
 /// What the runtime of the app is: it prints the version, which is read from the app's files.
 const RUNTIME: &str = "#!/bin/sh\nread -r version < \"${1%/*}/version\"\necho \"$version\"\n";
@@ -33,6 +36,11 @@ impl Releases {
 
     /// A further version, which is the newest, and different from others in a few files.
     pub(crate) fn publish(&mut self, version: &str) {
+        self.publish_sample(version, Self::sample(version));
+    }
+
+    /// What is published of a version.
+    pub(crate) fn sample(version: &str) -> Sample {
         let mut sample = Sample::default();
         let launcher = fs::read(env!("CARGO_BIN_EXE_launcher")).expect("cargo built it");
         sample.file("app/main.js", format!("// {version}\n").as_bytes());
@@ -45,7 +53,7 @@ impl Releases {
         sample.file("launch.json", LAUNCH.as_bytes());
         sample.parts("runtime/run", RUNTIME.as_bytes(), Mode::Executable, 1 << 20);
         sample.link("app/latest", "lib/059.js");
-        self.publish_sample(version, sample);
+        sample
     }
 
     pub(crate) fn publish_sample(&mut self, version: &str, mut sample: Sample) {
@@ -54,6 +62,9 @@ impl Releases {
         let script = Some(BundlePath::new("app/main.js").expect("plain"));
         let (name, program) = ("app".to_owned(), None);
         manifest.entrypoints = vec![Entrypoint { name, script, program }];
+        let path = "~/.app".parse().expect("a place for data");
+        let (variable, exclude) = (None, Vec::new());
+        manifest.state = vec![State { path, variable, exclude, limit_mb: State::LIMIT_MB }];
         let archive = sample.zst();
         let (_, manifest) = sample.frames();
         let json = manifest.to_json();
@@ -128,6 +139,11 @@ impl Machine {
         command.env_clear().env("HOME", &self.home).env("PATH", "/usr/bin:/bin");
         command.current_dir(&self.home);
         command
+    }
+
+    /// Its data, which the app has in the home folder.
+    pub(crate) fn data(&self) -> Utf8PathBuf {
+        self.home.join(".app")
     }
 
     /// What the app says; `None` if it is not there.
