@@ -347,7 +347,7 @@ fn what_two_versions_have_in_common_is_one_file() {
     let files = &report["files"];
     assert_eq!(
         (files["all"].as_u64(), files["linked"].as_u64()),
-        (Some(67), Some(64)),
+        (Some(66), Some(63)),
         "the version's two files and the manifest are others: {report}"
     );
     let versions = world.machine.prefix().join("versions");
@@ -365,7 +365,7 @@ fn what_is_damaged_is_found_and_made_anew() {
     well(world.first(&[]));
     assert_eq!(json(&well(world.then(&["verify", "--json"])))["passes"], true);
     let folder = world.machine.prefix().join("versions/1.0.0");
-    fs::set_permissions(folder.join("app/main.js"), PermissionsExt::from_mode(0o644))
+    fs::set_permissions(folder.join("app/main.js"), fs::Permissions::from_mode(0o644))
         .expect("ours");
     fs::write(folder.join("app/main.js"), "// mine").expect("ours");
     fs::remove_file(folder.join("app/lib/007.js")).expect("ours");
@@ -410,8 +410,7 @@ fn a_version_that_does_not_start_is_not_switched_to() {
 fn a_version_that_cannot_be_started_again_goes_back() {
     let mut world = World::new(&[]);
     let mut sample = Sample::default();
-    let program = b"#!/bin/sh\necho 1.0.0\n[ \"$1\" = --version ] || read -r _\n";
-    sample.parts("bin/app", program, Mode::Executable, 1 << 20);
+    sample.parts("bin/app", b"#!/bin/sh\necho 1.0.0\n", Mode::Executable, 1 << 20);
     world.releases.publish_sample("1.0.0", sample);
     // It is well with the first version only.
     let command =
