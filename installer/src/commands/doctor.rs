@@ -32,8 +32,7 @@ pub(super) fn doctor(run: &Run<'_>, options: &Doctor) -> Result<ExitCode, Comman
     let contract: Option<&Contract> = (installed.as_ref().map(|manifest| &manifest.contract))
         .or(offered.as_ref().map(|(_, _, bundle)| &bundle.contract));
     let prefix = layout.as_ref().map_or(run.context.current_dir.as_path(), Layout::prefix);
-    let mut asked = Asked::about(contract, prefix);
-    asked.python = true;
+    let asked = Asked::about(contract, prefix);
     let machine = host::detect(run.context, &asked);
     let app = offered.as_ref().map(|(name, version, _)| gangway_artifact::App {
         name: name.clone(),

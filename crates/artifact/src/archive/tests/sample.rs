@@ -303,6 +303,7 @@ pub fn compress(plain: &[u8]) -> Vec<u8> {
 }
 
 /// A frame whose content is `length` zeros, and says or does not say so.
+#[cfg(test)]
 pub(super) fn zeros(length: u64, said: Option<u64>) -> Vec<u8> {
     const BLOCK: u64 = 128 << 10;
     let mut frame = 0xFD2F_B528_u32.to_le_bytes().to_vec();
