@@ -296,7 +296,8 @@ fn the_second_waits_or_says_so() {
 fn the_installer_finds_what_lies_beside_it() {
     let world = World::new(&["1.0.0"]);
     let program = world.releases.folder.join("app-installer-for-this-machine");
-    fs::copy(env!("CARGO_BIN_EXE_installer"), &program).expect("writable");
+    // By a process of its own: what another test starts meanwhile would have the copy open for writing, and then it cannot be started.
+    well(run(Command::new("cp").args([env!("CARGO_BIN_EXE_installer"), program.as_str()])));
     let mut command = Command::new(&program);
     well(run(command.env_clear().env("HOME", &world.machine.home).arg("install")));
     assert_eq!(world.current().as_deref(), Some("1.0.0"));
@@ -418,7 +419,7 @@ fn a_version_that_cannot_be_started_again_goes_back() {
     well(world.first(&["--restart-command", &command]));
     // The kernel tells of a script only who runs it, so one that is no script has to run.
     let sleeper = world.machine.prefix().join("versions/1.0.0/sleep");
-    fs::copy("/bin/sleep", &sleeper).expect("writable");
+    well(run(Command::new("cp").args(["/bin/sleep", sleeper.as_str()])));
     let mut running = Command::new(&sleeper).arg("600").spawn().expect("it starts");
     world.releases.publish("2.0.0");
     let output = world.then(&["update", "--quiet"]);
