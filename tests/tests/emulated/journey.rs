@@ -125,15 +125,18 @@ impl<'a> Journey<'a> {
     /// All of it.
     pub(crate) fn goes_well(&self, system: &System<'_>) {
         let place = self.place();
-        let gateway = Gateway {
+        let within = |bundle| Gateway {
             machine: self.machine,
-            bundle: &place,
+            bundle,
             suffix: system.suffix,
             places: system.places,
             services: system.services,
         };
+        // Services are started by whoever looks after the gateway; only its own programs are where people find them.
+        let tree = self.prefix().join("versions").join(version());
+        let gateway = within(&tree);
         let is = |expected: &str| {
-            let said = gateway.says("echo-gateway", &["--version"]);
+            let said = within(&place).says("echo-gateway", &["--version"]);
             assert_eq!(said, (Some(0), expected.to_owned()));
         };
         if system.has_python {
@@ -143,6 +146,7 @@ impl<'a> Journey<'a> {
             self.refuses_without_python();
             self.does("install --force");
         }
+        is(&version());
         gateway.works();
         self.publish(archive_for(next(), self.target));
         // What was overruled need not be overruled again.
