@@ -6,9 +6,9 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-/// Installs an app on this machine, and keeps it up to date.
+/// Installs an app on this machine, keeps it up to date, and removes it.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100, disable_help_subcommand = true)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(flatten)]
     #[expect(missing_docs, reason = "it would be shown")]

@@ -1,6 +1,5 @@
 //! Releases of a small app, made for a test, and a machine that it is installed on.
 
-#![expect(clippy::allow_attributes, reason = "each test uses another part of it")]
 #![allow(dead_code, reason = "each test uses another part of it")]
 
 use std::collections::BTreeMap;

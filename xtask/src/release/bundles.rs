@@ -65,7 +65,7 @@ fn check_one(path: &Utf8Path, unverified: Unverified) -> Result<Checked, Release
     archive::manifest(path.as_std_path()).map_err(|error| ReleaseError::Archive { error })?;
     let Bundle { manifest, text, .. } = Bundle::open(path)?;
     let copy = Utf8PathBuf::from(format!("{stem}.manifest.json"));
-    if fs_err::read(&copy).map_err(|source| read(&copy, source.into()))? != text {
+    if fs_err::read(&copy).map_err(|source| read(&copy, source))? != text {
         return Err(ReleaseError::Copy { archive: path.to_owned(), copy });
     }
     if manifest.verification.status == VerificationStatus::Unverified

@@ -277,15 +277,14 @@ fn what_is_refused() {
     let second = releases.bundle("2.0.0", "linux-arm64", "x");
     let mut said =
         vec![refused(&[good.clone(), second.clone()]), refused(&[good.clone(), good.clone()])];
-    said.push(
-        releases.refused(&Options { sequence: Some(1), ..releases.options(&[second.clone()]) }),
-    );
-    said.push(
-        releases.refused(&Options {
-            channel: "../x".to_owned(),
-            ..releases.options(&[second.clone()])
-        }),
-    );
+    said.push(releases.refused(&Options {
+        sequence: Some(1),
+        ..releases.options(std::slice::from_ref(&second))
+    }));
+    said.push(releases.refused(&Options {
+        channel: "../x".to_owned(),
+        ..releases.options(std::slice::from_ref(&second))
+    }));
     // A manifest of another bundle.
     let copy = Utf8PathBuf::from(second.as_str().replace(".tar.zst", ".manifest.json"));
     fs_err::write(&copy, testing::MANIFEST).expect("it is ours");

@@ -203,8 +203,8 @@ fn installer(folder: &Utf8Path) -> Result<Utf8PathBuf, BenchError> {
     let channel =
         Channel::from_json(&bytes).map_err(|error| prepare(std::io::Error::other(error)))?;
     let triple = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    let programs = channel.releases.iter().flat_map(|release| &release.installers);
-    let program = programs.filter(|program| program.triple == triple).next();
+    let mut programs = channel.releases.iter().flat_map(|release| &release.installers);
+    let program = programs.find(|program| program.triple == triple);
     let program = program.ok_or_else(|| prepare(std::io::ErrorKind::NotFound.into()))?;
     Ok(folder.join(&program.file.name))
 }
@@ -241,6 +241,11 @@ mod tests {
             sent,
         };
         let rows = [row("installer install", 1.5, Some(142_000_000)), row("npm", 6.0, None)];
-        insta::assert_snapshot!(render("Installing it", &rows), @"");
+        insta::assert_snapshot!(render("Installing it", &rows), @r"
+
+        Installing it
+          installer install     1.500 s      1.00 s CPU    1.00x    50.00 MB of memory  142.00 MB sent
+          npm                   6.000 s      1.00 s CPU    4.00x    50.00 MB of memory
+        ");
     }
 }

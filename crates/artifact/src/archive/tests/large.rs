@@ -123,7 +123,7 @@ fn the_manifest_needs_no_large_window() {
     let mut manifest = entry(&manifest.to_json());
     manifest.resize(17 * MIB, 0);
     let last = [far(&manifest, 27, true), compress(&[0; 1024])];
-    let said = refused(&assemble_all(&frames, last, |_| {}));
+    let said = refused(&assemble_all(&frames, &last, |_| {}));
     let (frame, found, most) = (frames.len(), 17 * MIB, 16 * MIB);
     assert_eq!(
         said,
@@ -160,6 +160,7 @@ fn memory_is_bounded_whatever_the_windows() {
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "a process of its own, which another test starts"]
+#[expect(clippy::print_stdout, reason = "it answers who started it")]
 fn alone() {
     let path = |name| PathBuf::from(std::env::var_os(name).expect("who starts it says so"));
     let (archive, to) = (path("GANGWAY_TEST_ARCHIVE"), path("GANGWAY_TEST_TO"));

@@ -266,16 +266,16 @@ pub fn assemble(
     manifest: &[u8],
     table: impl FnOnce(&mut Vec<[u32; 3]>),
 ) -> Vec<u8> {
-    assemble_all(frames, [compress(&entry(manifest)), compress(&[0; 1024])], table)
+    assemble_all(frames, &[compress(&entry(manifest)), compress(&[0; 1024])], table)
 }
 
 /// The archive of these frames and the two last ones.
 pub(super) fn assemble_all(
     frames: &[Vec<u8>],
-    last: [Vec<u8>; 2],
+    last: &[Vec<u8>; 2],
     table: impl FnOnce(&mut Vec<[u32; 3]>),
 ) -> Vec<u8> {
-    let frames: Vec<&Vec<u8>> = frames.iter().chain(&last).collect();
+    let frames: Vec<&Vec<u8>> = frames.iter().chain(last).collect();
     let small = |number: usize| u32::try_from(number).expect("small");
     let mut entries = Vec::new();
     for frame in &frames {
