@@ -1,7 +1,7 @@
 //! The programs of the app that run while it is updated.
 //!
 //! A program that runs keeps the version it was started from. Who supervises it (systemd, launchd, a container) is the user's choice,
-//! so the user says once how it is restarted: `--restart-command "systemctl --user restart claw"`. No shell reads that; [`words`] takes it
+//! so the user says once how it is restarted: `--restart-command "systemctl --user restart claw"`. No shell reads that; [`words()`] takes it
 //! apart. Where nothing of the app runs, nothing is restarted: what was stopped stays stopped.
 
 pub mod processes;

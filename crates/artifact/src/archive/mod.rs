@@ -1,5 +1,5 @@
 //! Archives of bundles, read and unpacked: `docs/format.md` is what they are, `docs/unpack.md` what is made of them. [`Making`] makes a
-//! version of parts: of an installed one, of frames that were fetched, of a patch; [`check`] compares an installed one with its manifest.
+//! version of parts: of an installed one, of frames that were fetched, of a patch; [`check()`] compares an installed one with its manifest.
 //!
 //! Whoever made an archive is a stranger. So nothing in it is believed before it was compared with something else: the seek
 //! table with the manifest, each frame's bytes with their digest before they are decompressed, each header of tar with
