@@ -41,6 +41,7 @@ fn packed(context: &Context, sandbox: &Sandbox, version: &str, files: &Files) ->
     let settings = Settings {
         frame_size: size(8000),
         large_file_size: size(4000),
+        large_code_size: size(4000),
         large_frame_size: size(8000),
         level: 3,
         ..Settings::new(Format::TarZst)

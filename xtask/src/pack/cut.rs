@@ -164,7 +164,12 @@ mod tests {
     use crate::tree::{Node, Source, Tree};
 
     const FRAME: u64 = 64 << 10;
-    const SIZES: Sizes = Sizes { frame: FRAME, large_file: FRAME / 2, large_frame: 3 * FRAME };
+    const SIZES: Sizes = Sizes {
+        frame: FRAME,
+        large_file: FRAME / 2,
+        large_code: FRAME / 2,
+        large_frame: 3 * FRAME,
+    };
 
     fn tree(files: &[(&str, u64)]) -> Tree {
         let mut tree = Tree::default();

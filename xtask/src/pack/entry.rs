@@ -130,6 +130,13 @@ impl<'tree> NativeCode<'tree> {
         Ok(found)
     }
 
+    /// The size of a large file.
+    fn large_size(&self, path: &BundlePath, node: &Node, sizes: Sizes) -> Option<u64> {
+        let Node::File(source) = node else { return None };
+        let is_code = self.files.contains(path.as_str());
+        Some(source.size).filter(|size| sizes.is_large(*size, is_code))
+    }
+
     fn part(&self, path: &str) -> Part {
         match group(path) {
             root if root == path => Part::Description,
@@ -143,10 +150,7 @@ impl<'tree> NativeCode<'tree> {
     /// Part, group, whether it is native code, the size of a large file, the largest of them first, extension, name, path. A leading
     /// dot begins a name, not an extension.
     fn place(&self, path: &'tree BundlePath, node: &Node, sizes: Sizes) -> Place<'tree> {
-        let size = match node {
-            Node::File(source) if sizes.is_large(source.size) => source.size,
-            Node::File(_) | Node::Link(_) => 0,
-        };
+        let size = self.large_size(path, node, sizes).unwrap_or(0);
         let (text, name) = (path.as_str(), path.name());
         let dot = name.rfind('.').filter(|dot| *dot > 0);
         let extension = dot.map_or("", |dot| &name[dot..]);
@@ -177,7 +181,6 @@ pub(super) fn list<'tree>(
     entries.push(Entry { name, folder: folder.len(), ..Entry::new("", "", part, Kind::Folder) });
     let mut folders = HashSet::new();
     let mut nodes: Vec<_> = tree.iter().collect();
-    let is_large = |node: &Node| matches!(node, Node::File(source) if sizes.is_large(source.size));
     nodes.sort_by_cached_key(|&(path, node)| native_code.place(path, node, sizes));
     for (path, node) in nodes {
         let part = native_code.part(path.as_str());
@@ -196,7 +199,7 @@ pub(super) fn list<'tree>(
             }
         };
         entries.push(Entry {
-            is_large: is_large(node),
+            is_large: native_code.large_size(path, node, sizes).is_some(),
             is_code: native_code.files.contains(path.as_str()),
             ..Entry::new(folder, path.as_str(), part, kind)
         });
@@ -236,7 +239,7 @@ fn stays_inside(path: &BundlePath, target: &str) -> bool {
 mod tests {
     use super::*;
 
-    const SIZES: Sizes = Sizes { frame: 1000, large_file: 500, large_frame: 1000 };
+    const SIZES: Sizes = Sizes { frame: 1000, large_file: 500, large_code: 500, large_frame: 1000 };
 
     fn link(tree: &mut Tree, path: &str, target: &str) {
         let path = BundlePath::new(path).expect("plain");

@@ -67,6 +67,8 @@ pub struct Settings {
     pub frame_size: NonZeroU32,
     /// From how many bytes on a file is not compressed together with small ones.
     pub large_file_size: NonZeroU32,
+    /// The same for native code, which has nothing in common with anything else.
+    pub large_code_size: NonZeroU32,
     /// What `frame_size` is for large files. A multiple of a tar block.
     pub large_frame_size: NonZeroU32,
 }
@@ -84,24 +86,23 @@ impl Settings {
         const MIB: u32 = 1 << 20;
         // Measured on OpenClaw's tree: docs/decisions/frames-and-level.md has the tables. A frame is what is cached, fetched
         // and decompressed at once, so it should be small; but what two frames have in common is compressed twice.
-        let (level, code_level, frame_size, large_file_size, large_frame_size) =
-            match (format, compression) {
-                // For text 10 is where the curve bends, for machine code it is 7.
-                (Format::TarZst, Compression::Fast) => (10, 7, 16 * MIB, 8 * MIB, 16 * MIB),
-                // Everything that is small is compressed in smaller frames, so that an update fetches less; the large files, which are
-                // patched, in frames as large as every decoder takes.
-                (Format::TarZst, Compression::Best) => (22, 22, 8 * MIB, 2 * MIB, 128 * MIB),
-                // 6 is where zlib's own curve bends.
-                (Format::TarGz | Format::Zip, _) => (6, 6, 16 * MIB, 8 * MIB, 16 * MIB),
-            };
+        let (level, code_level, frame, large_file, large_frame) = match (format, compression) {
+            // For text 10 is where the curve bends, for machine code it is 7.
+            (Format::TarZst, Compression::Fast) => (10, 7, 16 * MIB, 8 * MIB, 16 * MIB),
+            // Large files in frames as large as every decoder takes; the others in frames of which an update fetches few.
+            (Format::TarZst, Compression::Best) => (22, 22, 16 * MIB, 2 * MIB, 128 * MIB),
+            // 6 is where zlib's own curve bends.
+            (Format::TarGz | Format::Zip, _) => (6, 6, 16 * MIB, 8 * MIB, 16 * MIB),
+        };
         let size = |bytes| NonZeroU32::new(bytes).expect("it is not zero");
         Self {
             format,
             level,
             code_level,
-            frame_size: size(frame_size),
-            large_file_size: size(large_file_size),
-            large_frame_size: size(large_frame_size),
+            frame_size: size(frame),
+            large_file_size: size(large_file),
+            large_code_size: size(8 * MIB),
+            large_frame_size: size(large_frame),
         }
     }
 
@@ -114,6 +115,7 @@ impl Settings {
         Sizes {
             frame: self.frame_size.get().into(),
             large_file: self.large_file_size.get().into(),
+            large_code: self.large_code_size.get().into(),
             large_frame: self.large_frame_size.get().into(),
         }
     }
@@ -126,13 +128,15 @@ pub(super) struct Sizes {
     pub(super) frame: u64,
     /// The least bytes of a large file.
     pub(super) large_file: u64,
+    /// The same if it is native code.
+    pub(super) large_code: u64,
     /// The most bytes of a frame with large files only.
     pub(super) large_frame: u64,
 }
 
 impl Sizes {
     /// Whether a file of so many bytes is large.
-    pub(super) fn is_large(self, file: u64) -> bool {
-        file >= self.large_file
+    pub(super) fn is_large(self, file: u64, is_code: bool) -> bool {
+        file >= if is_code { self.large_code } else { self.large_file }
     }
 }

@@ -103,6 +103,7 @@ fn small(format: Format) -> Settings {
     Settings {
         frame_size: size(10_000),
         large_file_size: size(5000),
+        large_code_size: size(5000),
         large_frame_size: size(10_000),
         level: 3,
         code_level: 2,

@@ -6,7 +6,7 @@
 //! keeps what is given back to it: one that grew with its frames would take several times its size.
 //!
 //! A frame may need a larger window, up to 128 MiB. Its content goes into a file then, which is the window: one such
-//! frame at a time.
+//! frame at a time, and none beside it unless more memory is allowed than usual.
 
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -24,10 +24,15 @@ const LEAST_LOG: u32 = 20;
 /// What a decoder takes besides its window.
 const OVERHEAD: u64 = 512 << 10;
 
-/// What the largest decoder takes, and what one counts for whose window is a file.
+/// What the largest decoder takes whose window is in memory.
 pub(super) const LARGEST: u64 = (1 << WINDOW_LOG) + OVERHEAD;
-/// How much is written into a file before its pages are given back. Some of those before are needed again, and come back.
-const LET_GO: usize = 4 << 20;
+/// What one takes whose window is a file: of that, too, some is resident. A block of 128 KiB may refer to hundreds of places, and
+/// Linux makes the 64 KiB around each of them resident.
+const LARGE: u64 = (40 << 20) + OVERHEAD;
+/// How much is written into a file before its pages are given back: a block.
+const LET_GO: usize = 128 << 10;
+/// What most decoders take: there are few frames of more than 8 MiB.
+const USUAL: u64 = (8 << 20) + OVERHEAD;
 /// How many bytes a decoder wants first.
 const FIRST: usize = 5;
 
@@ -51,6 +56,8 @@ struct State {
     idle: Vec<Decoder>,
     /// Whether a frame is in the file.
     is_scratch_taken: bool,
+    /// Whether there is no memory for others while one is.
+    is_large_alone: bool,
 }
 
 impl State {
@@ -147,8 +154,23 @@ impl Decoders {
 
     /// Allows frames whose windows are too large for memory: they go there.
     pub(super) fn allow_large(&self, scratch: Scratch) {
-        // There is one already where it comes to that, and one is enough.
-        drop(self.scratch.set(scratch));
+        if self.scratch.set(scratch).is_err() {
+            // It is the second one.
+            return;
+        }
+        let mut state = self.lock();
+        // What is idle would be in the way, and has not grown to the usual size.
+        state.idle.clear();
+        state.used = 0;
+        state.is_large_alone = state.most < LARGE + USUAL;
+        if !state.is_large_alone {
+            state.most -= LARGE;
+        }
+    }
+
+    /// Whether the frames with such windows must be done when nothing else is.
+    pub(super) fn is_large_alone(&self) -> bool {
+        self.lock().is_large_alone
     }
 
     /// Lets them take `most` bytes from now on.
@@ -205,7 +227,7 @@ impl Decoders {
 
     fn take_large(&self, frame: usize, scratch: &Scratch, plain: u64) -> Result<Decoder, Fault> {
         let mut state = self.lock();
-        while state.is_scratch_taken || !state.make_room(LARGEST) {
+        while state.is_scratch_taken {
             state = self.wait(state);
         }
         state.is_scratch_taken = true;
@@ -219,7 +241,7 @@ impl Decoders {
                     .and_then(|_| context.set_parameter(DParameter::StableOutBuffer(true)))
                     .map_err(|code| failure(frame, code))?;
                 let large = Large { content, made: 0, resident: 0, wanted: FIRST };
-                Ok(Decoder { context, size: LARGEST, large: Some(large) })
+                Ok(Decoder { context, size: 0, large: Some(large) })
             });
         if made.is_err() {
             self.is_rid_of_large();
@@ -230,7 +252,6 @@ impl Decoders {
     fn is_rid_of_large(&self) {
         let mut state = self.lock();
         state.is_scratch_taken = false;
-        state.used -= LARGEST;
         self.freed.notify_all();
     }
 

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
@@ -85,7 +85,7 @@ pub(super) fn write_lacking(task: &Task<'_>, threads: usize) -> Result<usize, Fa
 }
 
 /// Frames that nobody works on yet, in the order they are wanted. Of those that are decompressed into a file there is one at a time, and
-/// meanwhile the other threads do the others.
+/// meanwhile the other threads do the others, if there is memory for them.
 struct Queue(Mutex<Waiting>);
 
 struct Waiting {
@@ -100,9 +100,19 @@ impl Queue {
 
     /// The first that need not wait, if there is one. Whoever has one that others wait for does those as well.
     fn next(&self) -> Option<Job> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.first(|_| true)
+    }
+
+    /// The first of those that are decompressed into a file.
+    fn next_alone(&self) -> Option<Job> {
+        self.first(Job::is_alone)
+    }
+
+    fn first(&self, is_wanted: impl Fn(&Job) -> bool) -> Option<Job> {
+        let mut waiting = self.lock();
         let must_wait = waiting.is_one_under_way;
-        let place = waiting.jobs.iter().position(|job| !(must_wait && job.is_alone()))?;
+        let may_begin = |job: &Job| is_wanted(job) && !(must_wait && job.is_alone());
+        let place = waiting.jobs.iter().position(may_begin)?;
         let job = waiting.jobs.remove(place)?;
         waiting.is_one_under_way |= job.is_alone();
         Some(job)
@@ -110,8 +120,12 @@ impl Queue {
 
     fn done(&self, job: &Job) {
         if job.is_alone() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).is_one_under_way = false;
+            self.lock().is_one_under_way = false;
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,6 +206,13 @@ impl Work<'_> {
         let threads = threads.min(jobs.len()).min(decoders.for_windows_of(USUAL_WINDOW)).max(1);
         let queue = Queue::new(jobs);
         let hands = || Hands { buffers: Buffers::new(), read_back: vec![0; READ_BACK] };
+        if decoders.is_large_alone() {
+            let mut hands = hands();
+            while let Some(job) = queue.next_alone() {
+                self.write_frame(&job, &mut hands, &AtomicBool::new(false))?;
+                queue.done(&job);
+            }
+        }
         threads::share(threads, threads, hands, |hands, _, is_over| {
             while !is_over.load(Ordering::Relaxed)
                 && let Some(job) = queue.next()

@@ -122,7 +122,7 @@ mod tests {
 
         The archive's size (the same tree; Gangway's time is that of the whole command, nothing packed before)
           zstd -19 --long=27   113.08 MB   1.000x     400.0 s     399.5 s CPU
-          xz -6                not installed
+          xz -6               not installed
           gangway bundle       142.10 MB   1.257x      12.3 s      20.0 s CPU
         ");
     }

@@ -24,13 +24,16 @@ fn far(plain: &[u8], window_log: u32, tells_size: bool) -> Vec<u8> {
 
 /// Noise, and then pieces of it from everywhere.
 fn repeated(noise_length: usize, length: usize) -> Vec<u8> {
-    const PIECE: usize = 64 << 10;
+    repeated_in(64 << 10, noise_length, length)
+}
+
+fn repeated_in(piece: usize, noise_length: usize, length: usize) -> Vec<u8> {
     let mut bytes = noise(noise_length);
     let mut state = 1_usize;
     while bytes.len() < length {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let from = (state >> 33) % (noise_length - PIECE);
-        bytes.extend_from_within(from..from + PIECE);
+        let from = (state >> 33) % (noise_length - piece);
+        bytes.extend_from_within(from..from + piece);
     }
     bytes.truncate(length);
     bytes
@@ -136,7 +139,7 @@ fn the_manifest_needs_no_large_window() {
 #[test]
 fn memory_is_bounded_whatever_the_windows() {
     let mut sample = Sample::default();
-    sample.parts("a", &repeated(16 * MIB, 200 * MIB), Mode::Plain, 120 * MIB);
+    sample.parts("a", &repeated_in(256, 90 * MIB, 180 * MIB), Mode::Plain, 120 * MIB);
     for index in 0..200 {
         sample.cut();
         sample.file(&format!("b/{index}"), &noise(100_000 + index));
@@ -144,27 +147,32 @@ fn memory_is_bounded_whatever_the_windows() {
     let sample = with_large_windows(sample);
     let place = Place::new(&sample.zst());
     drop(sample);
-    let output = Command::new(std::env::current_exe().expect("it runs"))
-        .args(["--exact", "archive::tests::large::alone", "--ignored", "--nocapture"])
-        .env("GANGWAY_TEST_ARCHIVE", &place.archive)
-        .env("GANGWAY_TEST_TO", &place.to)
-        .output()
-        .expect("it runs again");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
-    let peak = said.lines().find_map(|line| line.strip_prefix("peak ")).expect("it says so");
-    let peak: u64 = peak.trim().parse().expect("a number");
-    assert!(peak < 64 << 10, "{peak} KiB");
+    for threads in ["1", "6"] {
+        let output = Command::new(std::env::current_exe().expect("it runs"))
+            .args(["--exact", "archive::tests::large::alone", "--ignored", "--nocapture"])
+            .env("GANGWAY_TEST_ARCHIVE", &place.archive)
+            .env("GANGWAY_TEST_TO", &place.to)
+            .env("GANGWAY_TEST_THREADS", threads)
+            .output()
+            .expect("it runs again");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        let peak = said.lines().find_map(|line| line.strip_prefix("peak ")).expect("it says so");
+        let peak: u64 = peak.trim().parse().expect("a number");
+        assert!(peak < 64 << 10, "{threads} threads: {peak} KiB");
+        place.clear();
+    }
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "a process of its own, which another test starts"]
-#[expect(clippy::print_stdout, reason = "it answers who started it")]
+#[expect(clippy::print_stdout, reason = "so it tells the other")]
 fn alone() {
-    let path = |name| PathBuf::from(std::env::var_os(name).expect("who starts it says so"));
-    let (archive, to) = (path("GANGWAY_TEST_ARCHIVE"), path("GANGWAY_TEST_TO"));
-    unpack(&archive, &to, &options(4)).expect("it is as it should be");
+    let told = |name| std::env::var(name).expect("who starts it says so");
+    let (archive, to) = (told("GANGWAY_TEST_ARCHIVE"), told("GANGWAY_TEST_TO"));
+    let threads = told("GANGWAY_TEST_THREADS").parse().expect("a number");
+    unpack(Path::new(&archive), Path::new(&to), &options(threads)).expect("as it should be");
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has it");
     println!("\npeak {}", peak.trim().trim_end_matches("kB"));
