@@ -327,7 +327,7 @@ fn what_is_damaged_is_said() {
     let output = world.then(&["status"]);
     insta::assert_snapshot!(world.text(&output.stderr), @"
     error: `TMP/home/.local/share/app/state.json` is damaged: EOF while parsing an object at line 1 column 1
-      help: `repair` makes it anew of what is there; if that fails too, install again
+      help: move it away and `install` again: what is used goes on being used until that is done
     ");
     let state = world.machine.prefix().join("state.json");
     fs::write(&state, r#"{"version": 2}"#).expect("writable");

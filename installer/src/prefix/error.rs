@@ -20,7 +20,9 @@ pub enum PrefixError {
     #[error("`{path}` is damaged: {reason}")]
     #[diagnostic(
         code(installer::damaged),
-        help("`repair` makes it anew of what is there; if that fails too, install again")
+        help(
+            "move it away and `install` again: what is used goes on being used until that is done"
+        )
     )]
     Damaged { path: Utf8PathBuf, reason: String },
     #[error("`{path}` is of version {found} of its format, and this installer knows {known}")]
