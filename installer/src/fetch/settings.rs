@@ -137,7 +137,7 @@ mod tests {
     fn settings(variables: &[(&str, &str)]) -> Settings {
         let pair = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
         let environment = variables.iter().map(pair).collect();
-        Settings::of(&Context::new(environment, "/work".into(), "/bin/installer".into()))
+        Settings::of(&Context::new(environment, "/here".into(), "/bin/installer".into()))
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn files_and_plain_http() {
         let some = settings(&[("SSL_CERT_FILE", "ca.pem"), (ALLOW_HTTP, "1")]);
-        assert_eq!(some.authorities, [("SSL_CERT_FILE", "/work/ca.pem".into())]);
+        assert_eq!(some.authorities, [("SSL_CERT_FILE", "/here/ca.pem".into())]);
         assert_eq!(some.plain_http, PlainHttp::Allowed);
         assert_eq!(settings(&[(ALLOW_HTTP, "0")]).plain_http, PlainHttp::Refused);
         assert_eq!(settings(&[]).plain_http, PlainHttp::Refused);
