@@ -5,7 +5,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Layout, PrefixError, durable, platform};
 use crate::checkpoint::{self, Step};
@@ -14,7 +14,20 @@ use crate::checkpoint::{self, Step};
 #[derive(Debug)]
 pub struct Locked {
     layout: Layout,
+    // In this order: it is unlocked and closed, and then its folder may go.
     _file: File,
+    _folder: Emptied,
+}
+
+/// A folder that goes at the end if nothing is in it. On Windows a file that is open keeps its name, so the lock's own folder cannot go before.
+#[derive(Debug)]
+struct Emptied(Utf8PathBuf);
+
+impl Drop for Emptied {
+    fn drop(&mut self) {
+        // An empty folder harms nobody, and somebody else may have begun to use it.
+        let _ = durable::remove_empty(&self.0);
+    }
 }
 
 /// What is done while somebody else has the lock.
@@ -54,7 +67,8 @@ impl Locked {
                 // Only for messages, so it does not matter whether it succeeds.
                 let _ = sign(&file, command);
                 checkpoint::reached(Step::Locked);
-                return Ok(Self { layout: layout.clone(), _file: file });
+                let folder = Emptied(layout.prefix().to_owned());
+                return Ok(Self { layout: layout.clone(), _file: file, _folder: folder });
             }
         }
     }
