@@ -131,7 +131,7 @@ pub enum Choice {
 pub struct Install {
     #[command(flatten)]
     pub origin: Origin,
-    /// The folder that programs are linked into
+    /// The folder that programs are linked into; on Windows they are in the prefix
     #[arg(long, value_name = "DIR")]
     pub bin_dir: Option<Utf8PathBuf>,
     /// Leave the search path as it is

@@ -87,6 +87,7 @@ impl Run<'_> {
             None => None,
         };
         let before = State::read(layout)?;
+        let bin_dir = self.bin_dir(layout, places.bin_dir, before.as_ref())?;
         let base = origin.from.as_deref();
         let releases = self.releases(base, origin.channel.as_deref(), before.as_ref())?;
         releases.check(before.as_ref(), layout, origin.force)?;
@@ -105,12 +106,6 @@ impl Run<'_> {
             Some(there) if Some(&there.slot) == from.as_ref() => Target::Used,
             Some(there) => Target::There(there.slot.clone()),
             None => Target::Made(free_slot(layout, &release.version)?),
-        };
-        let usual = || layout.usual_bin_dir(self.context, self.scope()).ok_or(CommandError::NoHome);
-        let bin_dir = match (places.bin_dir, &before) {
-            (Some(named), _) => named,
-            (None, Some(before)) => before.bin_dir.clone(),
-            (None, None) => usual()?,
         };
         let keep = origin.keep.or(before.as_ref().map(|state| state.keep)).unwrap_or(USUAL_KEEP);
         let (layout, purpose) = (layout.clone(), Purpose::Advance);

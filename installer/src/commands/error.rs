@@ -33,6 +33,14 @@ pub enum CommandError {
         help("name the folder with `--prefix DIR`, or use `--system`")
     )]
     NoHome,
+    #[error("programs cannot be put into `{named}`: on Windows they are in `{usual}`")]
+    #[diagnostic(
+        code(installer::bin_dir),
+        help(
+            "each finds the version that is used beside its own folder; leave `--bin-dir` out, or choose where all of it is with `--prefix DIR`"
+        )
+    )]
+    BinDir { named: Utf8PathBuf, usual: Utf8PathBuf },
     #[error("nothing is installed that this command could be about")]
     #[diagnostic(
         code(installer::nothing),

@@ -43,6 +43,25 @@ impl Run<'_> {
         if self.global.system { Scope::System } else { Scope::User }
     }
 
+    /// The folder for programs: the one that is named, else the one they are in, else the usual one.
+    pub(super) fn bin_dir(
+        &self,
+        layout: &Layout,
+        named: Option<Utf8PathBuf>,
+        before: Option<&State>,
+    ) -> Result<Utf8PathBuf, CommandError> {
+        let usual = || layout.usual_bin_dir(self.context, self.scope()).ok_or(CommandError::NoHome);
+        match (named, before) {
+            (Some(named), _) if cfg!(windows) => {
+                let usual = usual()?;
+                if named == usual { Ok(usual) } else { Err(CommandError::BinDir { named, usual }) }
+            }
+            (Some(named), _) => Ok(named),
+            (None, Some(before)) => Ok(before.bin_dir.clone()),
+            (None, None) => usual(),
+        }
+    }
+
     /// What is installed in a prefix.
     pub(super) fn installed(&self, layout: &Layout) -> Result<State, CommandError> {
         State::read(layout)?.ok_or(CommandError::NotFound)

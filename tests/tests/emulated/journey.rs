@@ -52,13 +52,18 @@ impl<'a> Journey<'a> {
         Utf8Path::from_path(self.folder.path()).expect("UTF-8")
     }
 
-    /// What is installed, and the programs' folder.
+    /// What is installed, and whatever else is to be told apart from the releases.
     pub(crate) fn place(&self) -> Utf8PathBuf {
         self.folder().join("place")
     }
 
     fn prefix(&self) -> Utf8PathBuf {
         self.place().join("app")
+    }
+
+    /// The folder for programs; on Windows there is no choosing it.
+    pub(crate) fn bin_dir(&self) -> Utf8PathBuf {
+        if self.is_windows() { self.prefix().join("bin") } else { self.place().join("bin") }
     }
 
     fn is_windows(&self) -> bool {
@@ -92,7 +97,9 @@ impl<'a> Journey<'a> {
         words.extend(["--prefix".to_owned(), self.written(&self.prefix()), "--yes".to_owned()]);
         if said.starts_with("install") {
             words.extend(["--from".to_owned(), self.written(&self.folder().join("site"))]);
-            words.extend(["--bin-dir".to_owned(), self.written(&self.place().join("bin"))]);
+            if !self.is_windows() {
+                words.extend(["--bin-dir".to_owned(), self.written(&self.bin_dir())]);
+            }
         }
         words
     }
@@ -124,7 +131,8 @@ impl<'a> Journey<'a> {
 
     /// All of it.
     pub(crate) fn goes_well(&self, system: &System<'_>) {
-        let place = self.place();
+        let bin_dir = self.bin_dir();
+        let found = bin_dir.parent().expect("it is in a folder");
         let within = |bundle| Gateway {
             machine: self.machine,
             bundle,
@@ -136,7 +144,7 @@ impl<'a> Journey<'a> {
         let tree = self.prefix().join("versions").join(version());
         let gateway = within(&tree);
         let is = |expected: &str| {
-            let said = within(&place).says("echo-gateway", &["--version"]);
+            let said = within(found).says("echo-gateway", &["--version"]);
             assert_eq!(said, (Some(0), expected.to_owned()));
         };
         if system.has_python {
@@ -156,6 +164,19 @@ impl<'a> Journey<'a> {
         is(&version());
         gateway.works();
         self.does("uninstall");
+        self.is_left_as_it_was();
+    }
+
+    /// Windows has links for few, and a copy of the launcher elsewhere would not find the version that is used.
+    pub(crate) fn refuses_another_folder_for_programs(&self) {
+        let folder = self.written(&self.place().join("elsewhere"));
+        let output = self.installs(&format!("install --force --bin-dir {folder}"));
+        let said = e2e::unwrapped(&text(&output));
+        assert!(!output.status.success(), "{said}");
+        let usual = self.written(&self.bin_dir());
+        for part in [&*folder, &*usual, "leave `--bin-dir` out"] {
+            assert!(said.contains(part), "`{part}` is not in: {said}");
+        }
         self.is_left_as_it_was();
     }
 
@@ -180,7 +201,7 @@ impl<'a> Journey<'a> {
     pub(crate) fn is_left_as_it_was(&self) {
         let prefix = self.prefix();
         assert!(!prefix.exists(), "`{prefix}` is left: {:?}", names(&prefix));
-        for folder in [self.place().join("bin"), self.folder().join("home")] {
+        for folder in [self.bin_dir(), self.folder().join("home")] {
             // Folders that hold nothing are nobody's.
             assert_eq!(names(&folder), [""; 0], "in `{folder}`");
         }

@@ -1,6 +1,5 @@
 //! Windows on x86-64, without a Python.
 
-use camino::Utf8Path;
 use e2e::gateway::{Gateway, Places, version};
 use e2e::{Machine, text};
 
@@ -33,7 +32,9 @@ fn the_installer() {
     let machine = Machine::named(VARIABLE);
     let system =
         System { suffix: ".exe", places: Places::Ports, services: &["words"], has_python: false };
-    Journey::new(&machine, "windows-x64").goes_well(&system);
+    let journey = Journey::new(&machine, "windows-x64");
+    journey.refuses_another_folder_for_programs();
+    journey.goes_well(&system);
 }
 
 /// The registry is not in a folder and lasts as long as one start of the machine, so all of it happens in one.
@@ -66,7 +67,7 @@ fn the_search_path_in_the_registry() {
     let said = text(&output);
     let (_, after) = said.split_once("--- installed").expect(&said);
     let (installed, uninstalled) = after.split_once("--- uninstalled").expect(&said);
-    let folder = journey.written(Utf8Path::new(&journey.place().join("bin")));
+    let folder = journey.written(&journey.bin_dir());
     assert!(installed.contains(&folder) && installed.contains("\\mine"), "{said}");
     assert!(!uninstalled.contains(&folder) && uninstalled.contains("\\mine"), "{said}");
     // As it was: what is to be expanded still is.
