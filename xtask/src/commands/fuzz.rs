@@ -20,6 +20,9 @@ const RESIDENT: u32 = 512;
 /// The targets that make folders of archives and patches, and the folders of their seeds.
 const ARCHIVES: [&str; 2] = ["unpack", "update"];
 
+/// Not `cargo +nightly`: where another cargo than rustup's comes first in the search path, that is no option.
+const NIGHTLY: [&str; 4] = ["rustup", "run", "nightly", "cargo"];
+
 const INSTALL: &str = "run `rustup toolchain install nightly --profile minimal` and `cargo install cargo-fuzz --locked`";
 
 /// Why nothing was fuzzed, or what was found.
@@ -44,7 +47,7 @@ pub enum FuzzError {
     /// An input was found.
     #[error("`{command}` ended with {status}")]
     #[diagnostic(help(
-        "the input is in `fuzz/artifacts/{name}`; `cargo +nightly fuzz run {name} FILE` reads it again"
+        "the input is in `fuzz/artifacts/{name}`; `rustup run nightly cargo fuzz run {name} FILE` reads it again"
     ))]
     Found { name: String, command: String, status: ExitStatus },
     /// A damaged copy of a file was not survived.
@@ -84,13 +87,13 @@ fn targets(checkout: &Utf8Path) -> Result<Vec<String>, FuzzError> {
 }
 
 fn is_guided(checkout: &Utf8Path) -> bool {
-    let asked = Command::new("cargo")
-        .args(["+nightly", "fuzz", "--version"])
+    let [program, arguments @ ..] = NIGHTLY;
+    let asked = Command::new(program)
+        .args(arguments)
+        .args(["fuzz", "--version"])
         .current_dir(checkout)
         .output();
-    let compiler = Command::new("rustc").args(["+nightly", "--version"]).output();
     asked.is_ok_and(|output| output.status.success())
-        && compiler.is_ok_and(|output| output.status.success())
 }
 
 fn guided(
@@ -109,9 +112,10 @@ fn guided(
     let seeds = folders.into_iter().chain([more.to_owned()]);
     fs_err::create_dir_all(checkout.join("fuzz/corpus").join(name))
         .map_err(|source| FuzzError::Folder { source })?;
-    let arguments: Vec<String> = ["+nightly", "fuzz", "run", name]
-        .map(str::to_owned)
+    let arguments: Vec<String> = NIGHTLY
         .into_iter()
+        .chain(["fuzz", "run", name])
+        .map(str::to_owned)
         .chain(seeds.filter(|folder| checkout.join(folder).is_dir()))
         .chain([
             "--".to_owned(),
@@ -124,7 +128,7 @@ fn guided(
         .collect();
     // The sanitizer keeps what was freed, to notice who uses it: less of it is enough for inputs of this size.
     let environment = [("ASAN_OPTIONS", "quarantine_size_mb=64")];
-    let (command, status) = cargo(checkout, &arguments, &environment)?;
+    let (command, status) = start(checkout, &arguments, &environment)?;
     match status.success() {
         true => Ok(()),
         false => Err(FuzzError::Found { name: name.to_owned(), command, status }),
@@ -157,14 +161,15 @@ fn damaged(context: &Context, checkout: &Utf8Path, seconds: u32) -> Result<(), F
         (["gangway-artifact", "damage"], &[unpacking.to_string()], archives),
     ] {
         let [package, example] = example;
-        let arguments: Vec<String> = ["run", "--profile", "xtask", "--all-features", "--package"]
-            .into_iter()
-            .chain([package, "--example", example, "--"])
-            .map(str::to_owned)
-            .chain(numbers.iter().cloned())
-            .chain(seeds.into_iter().map(Utf8PathBuf::into_string))
-            .collect();
-        let (command, status) = cargo(checkout, &arguments, &[])?;
+        let arguments: Vec<String> =
+            ["cargo", "run", "--profile", "xtask", "--all-features", "--package"]
+                .into_iter()
+                .chain([package, "--example", example, "--"])
+                .map(str::to_owned)
+                .chain(numbers.iter().cloned())
+                .chain(seeds.into_iter().map(Utf8PathBuf::into_string))
+                .collect();
+        let (command, status) = start(checkout, &arguments, &[])?;
         if !status.success() {
             return Err(FuzzError::Damaged { command, status });
         }
@@ -185,14 +190,15 @@ fn files(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, FuzzError> {
     Ok(files)
 }
 
-/// Runs cargo with this terminal's output; the command as one can repeat it, and how it ended.
-fn cargo(
+/// Runs a command with this terminal's output; the command as one can repeat it, and how it ended.
+fn start(
     checkout: &Utf8Path,
-    arguments: &[String],
+    words: &[String],
     environment: &[(&str, &str)],
 ) -> Result<(String, ExitStatus), FuzzError> {
-    let command = format!("cargo {}", arguments.join(" "));
-    let status = Command::new("cargo")
+    let command = words.join(" ");
+    let [program, arguments @ ..] = words else { unreachable!("every command has a program") };
+    let status = Command::new(program)
         .args(arguments)
         .current_dir(checkout)
         .envs(environment.iter().copied())
