@@ -112,7 +112,8 @@ const CHECKS: &[Check<'_>] = &[
     },
 ];
 
-/// Where the installer can be killed, and what serves it badly.
+/// Where the installer can be killed, and what serves it badly. Every check that compiles names them, and the whole workspace: with other features
+/// the builder would be compiled once more.
 const FOR_TESTS: &str = "installer/checkpoints,installer/testing";
 
 /// Bundles that are tried at the other end of ssh.
@@ -120,10 +121,11 @@ const DEVICE: Check<'_> = Check {
     purpose: "bundles on a device",
     arguments: &[
         "test",
+        "--workspace",
+        "--features",
+        FOR_TESTS,
         "--profile",
         "xtask",
-        "--package",
-        "e2e",
         "--test",
         "smoke",
         "--",
@@ -138,11 +140,10 @@ const CROSS: Check<'_> = Check {
     purpose: "tests that compile for other platforms",
     arguments: &[
         "test",
+        "--workspace",
+        "--features",
+        FOR_TESTS,
         "--profile",
-        "xtask",
-        "--package",
-        "e2e",
-        "--package",
         "xtask",
         "--test",
         "services",
@@ -198,10 +199,11 @@ const SHELLS: Check<'_> = Check {
     purpose: "the installation script in five shells",
     arguments: &[
         "test",
+        "--workspace",
+        "--features",
+        FOR_TESTS,
         "--profile",
         "xtask",
-        "--package",
-        "e2e",
         "--test",
         "install_script",
         "--",
@@ -216,10 +218,11 @@ const SCRIPTS: Check<'_> = Check {
     purpose: "the scripts of a release by shellcheck and a grammar of PowerShell",
     arguments: &[
         "test",
+        "--workspace",
+        "--features",
+        FOR_TESTS,
         "--profile",
         "xtask",
-        "--package",
-        "e2e",
         "--test",
         "scripts",
         "--",
@@ -328,10 +331,15 @@ fn shared_cache(context: &Context, checkout: &Utf8Path, server: &Server) -> Resu
         context.reporter.warn(format!("NOT CHECKED: {purpose}; `{variable}` names no such server"));
         return Ok(());
     }
-    let package = ["test", "--profile", "xtask", "--package", "e2e", "--test", "shared_cache"];
-    let arguments = [&package[..], &["--", "--ignored", tests]].concat();
+    let arguments = only("shared_cache", tests);
     let help = "the failed tests are named above; CONTRIBUTING.md says what they need";
     start(context, checkout, &Check { purpose, arguments: &arguments, environment: &[], help })
+}
+
+/// The ignored tests of one module of a test.
+fn only<'a>(test: &'a str, module: &'a str) -> Vec<&'a str> {
+    let compiled = ["test", "--workspace", "--features", FOR_TESTS, "--profile", "xtask"];
+    [&compiled[..], &["--test", test, "--", "--ignored", module]].concat()
 }
 
 /// zig, cargo-zigbuild and Rust's standard libraries are not everybody's; `.ci/run` brings them.
@@ -358,8 +366,7 @@ fn emulated(context: &Context, checkout: &Utf8Path, machine: &Machine) -> Result
         context.reporter.warn(format!("NOT CHECKED: {purpose}; `{variable}` names no such system"));
         return Ok(());
     }
-    let package = ["test", "--profile", "xtask", "--package", "e2e", "--test", "emulated"];
-    let arguments = [&package[..], &["--", "--ignored", tests]].concat();
+    let arguments = only("emulated", tests);
     let help = "the failed tests are named above; CONTRIBUTING.md says what they need";
     start(context, checkout, &Check { purpose, arguments: &arguments, environment: &[], help })
 }
