@@ -118,6 +118,7 @@ pub fn run(
 
     tell(&format!("{} {}, {} runs each, medians\n", config.app.name, config.app.version, runs));
     let few = runs.min(3);
+    let copy = updates::copy(context, config, host, &peers, &store)?;
     for (title, what, runs, contenders) in [
         (
             "Closure layout (warm caches, no scripts, production only)",
@@ -138,10 +139,10 @@ pub fn run(
             peers.targets(context, config, host),
         ),
         (
-            "Bundle again, nothing changed",
+            "Bundle again",
             "bundling again",
             runs,
-            vec![peers.again(context, config)],
+            vec![peers.again(context, config), peers.changed(context, config, &copy)],
         ),
     ] {
         let measured = measure::compare(&context.reporter, what, runs, &contenders)?;

@@ -174,7 +174,7 @@ impl Peers {
         compression: &str,
     ) -> Contender {
         let out = folder.join(compression);
-        let mut contender = self.bundle(context, config, &out);
+        let mut contender = self.bundle(context, &config.path, &out);
         contender.steps[0].push(format!("--compression={compression}"));
         let name = self.archive(config, host);
         let product = Some(out.join(name.file_name().unwrap_or_default()));
@@ -188,15 +188,24 @@ impl Peers {
 
     /// The bundle of the run before, still there.
     pub(super) fn again(&self, context: &Context, config: &Config) -> Contender {
-        self.bundle(context, config, &self.folder.join("out"))
+        self.bundle(context, &config.path, &self.folder.join("out"))
     }
 
-    fn bundle(&self, context: &Context, config: &Config, out: &Utf8Path) -> Contender {
+    /// The same of a copy of the gateway's project, whose package.json is another one each time.
+    pub(super) fn changed(&self, context: &Context, config: &Config, copy: &Utf8Path) -> Contender {
+        let manifest = copy.join(config.path.file_name().unwrap_or_default());
+        let longer = ["sh", "-c", "echo >> package.json"].map(str::to_owned).to_vec();
+        let name = "gangway bundle, package.json changed".to_owned();
+        let (before, folder) = (vec![longer], copy.to_owned());
+        Contender { name, before, folder, ..self.bundle(context, &manifest, &copy.join("out")) }
+    }
+
+    fn bundle(&self, context: &Context, manifest: &Utf8Path, out: &Utf8Path) -> Contender {
         let step = vec![
             context.executable.to_string(),
             "bundle".to_owned(),
             "--offline".to_owned(),
-            format!("--manifest={}", config.path),
+            format!("--manifest={manifest}"),
             format!("--out={out}"),
         ];
         Contender { steps: vec![step], ..self.contender(context, "gangway", "gangway bundle") }

@@ -75,6 +75,17 @@ pub(super) fn two_versions(
     Ok([old, new])
 }
 
+/// A copy of the gateway's project, to be changed.
+pub(super) fn copy(
+    context: &Context,
+    config: &Config,
+    host: &Target,
+    peers: &Peers,
+    store: &Store,
+) -> Result<Utf8PathBuf, BenchError> {
+    Bench { context, config, host, peers, store }.project("changed", |_| Ok(()))
+}
+
 struct Bench<'a> {
     context: &'a Context,
     config: &'a Config,
