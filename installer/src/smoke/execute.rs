@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::trial::probe::{self, Address, End};
-use gangway_artifact::trial::{Action, Probe, Start, Step, filled};
+use gangway_artifact::trial::{Action, Ending, Probe, Start, Step, filled};
 
 use super::running::{self, Running, STEP};
 use super::{Outcome, Tried, surroundings};
@@ -55,7 +55,7 @@ impl Taken<'_> {
             Err(outcome) => return outcome,
         };
         match running.wait(start.timeout) {
-            Ok(Some(ending)) if ending.is_success() => Outcome::Passed,
+            Ok(Some(Ending::Exit(0))) => Outcome::Passed,
             Ok(Some(ending)) => failed(ending.to_string(), &running),
             Ok(None) => {
                 failed(format!("it did not end within {} s", start.timeout.as_secs()), &running)
@@ -115,7 +115,7 @@ impl Taken<'_> {
                 .start(program, args, None, &log)
                 .map_err(|_| "its health command does not start".to_owned())?;
             match asking.wait(timeout) {
-                Ok(Some(ending)) if ending.is_success() => Ok(()),
+                Ok(Some(Ending::Exit(0))) => Ok(()),
                 Ok(Some(ending)) => Err(format!("its health command: {ending}")),
                 _ => Err("its health command does not end".to_owned()),
             }

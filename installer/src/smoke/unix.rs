@@ -5,9 +5,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 
 use camino::Utf8Path;
+use gangway_artifact::trial::Ending;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
-
-use super::Ending;
 
 /// A program and what it started.
 #[derive(Debug)]

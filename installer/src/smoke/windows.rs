@@ -6,14 +6,13 @@ use std::process::{Child, Command};
 use std::ptr;
 
 use camino::Utf8Path;
+use gangway_artifact::trial::Ending;
 use windows_sys::Win32::Foundation::{CloseHandle, HANDLE};
 use windows_sys::Win32::System::JobObjects::{
     AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectExtendedLimitInformation,
     SetInformationJobObject, TerminateJobObject,
 };
-
-use super::Ending;
 
 /// A program and what it started.
 #[derive(Debug)]

@@ -77,6 +77,15 @@ impl std::fmt::Display for Ending {
     }
 }
 
+impl From<Ending> for gangway_artifact::trial::Ending {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Exit(code) => Self::Exit(code),
+            Ending::Signal(number) => Self::Signal(number),
+        }
+    }
+}
+
 /// The part of a message that shows what the program said.
 fn said(output: &str, log: Option<&Utf8Path>) -> String {
     let lines: Vec<&str> = output.lines().collect();

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::trial::probe::{self, Address, End};
-use gangway_artifact::trial::{Probe, Start, filled};
+use gangway_artifact::trial::{Ending, Probe, Start, filled};
 use serde::Serialize;
 
 use super::place::{Place, Program};
 use super::plan::{Action, Step};
 use super::running::{self, Running, STEP, TERM};
-use crate::process::Ending;
 
 /// How long a program may take to end after it was asked to.
 const GOODBYE: Duration = Duration::from_secs(30);
@@ -137,7 +136,7 @@ impl Taken<'_> {
     fn ends_well(self, mut running: Running, timeout: Duration) -> Outcome {
         match running.wait(timeout) {
             Ok(Some(Ending::Exit(0))) => Outcome::Passed { note: None },
-            Ok(Some(ending)) => self.failed(running::told(&ending), &running),
+            Ok(Some(ending)) => self.failed(ending.to_string(), &running),
             Ok(None) => {
                 self.failed(format!("it did not end within {} s", timeout.as_secs()), &running)
             }
@@ -191,10 +190,7 @@ impl Taken<'_> {
             // Who does not care about the signal ends by it, and that is an end.
             Ok(Some(Ending::Exit(0) | Ending::Signal(TERM))) => Outcome::Passed { note: None },
             Ok(Some(ending)) => {
-                let reason = format!(
-                    "it was well, and SIGTERM did not end it cleanly: {}",
-                    running::told(&ending)
-                );
+                let reason = format!("it was well, and SIGTERM did not end it cleanly: {ending}");
                 self.failed(reason, &running)
             }
             Ok(None) => {
@@ -224,7 +220,7 @@ impl Taken<'_> {
             };
             match asking.wait(timeout) {
                 Ok(Some(Ending::Exit(0))) => Ok(()),
-                Ok(Some(ending)) => Err(format!("its health command: {}", running::told(&ending))),
+                Ok(Some(ending)) => Err(format!("its health command: {ending}")),
                 _ => Err("its health command does not end".to_owned()),
             }
         });
@@ -309,7 +305,7 @@ fn becomes_well(
         let answer = ask();
         match running.ended() {
             Ok(Some(ending)) => {
-                return Err(format!("{} before it was well", running::told(&ending)));
+                return Err(format!("{ending} before it was well"));
             }
             Err(error) => return Err(format!("it was lost ({error})")),
             Ok(None) => {}

@@ -5,31 +5,13 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::trial::{self, Ending};
 
 use super::place::{Place, Program};
-use crate::process::{self, Ending};
+use crate::process;
 
 /// How often is looked whether something has happened.
 pub(super) const STEP: Duration = Duration::from_millis(30);
-
-/// How many lines of what a program said a report shows.
-const SHOWN_LINES: usize = 20;
-
-/// Longer lines are cut.
-const SHOWN_WIDTH: usize = 400;
-
-/// Signals that have the same number everywhere.
-const SIGNALS: [(i32, &str); 9] = [
-    (1, "SIGHUP"),
-    (4, "SIGILL"),
-    (5, "SIGTRAP"),
-    (6, "SIGABRT"),
-    (8, "SIGFPE"),
-    (9, "SIGKILL"),
-    (11, "SIGSEGV"),
-    (13, "SIGPIPE"),
-    (15, "SIGTERM"),
-];
 
 /// The signal that asks a program to end.
 pub(super) const TERM: i32 = 15;
@@ -80,15 +62,11 @@ impl Running {
 
     /// The last lines of what it said.
     pub(super) fn said(&self) -> Vec<String> {
-        let bytes = fs_err::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
-        last.iter().map(|line| line.chars().take(SHOWN_WIDTH).collect()).collect()
+        trial::last_lines(self.log.as_std_path())
     }
 
     fn ending(&self, status: ExitStatus) -> Ending {
-        match process::ending(status) {
+        match process::ending(status).into() {
             Ending::Exit(code) if self.is_told_by_a_shell && (129..160).contains(&code) => {
                 Ending::Signal(code - 128)
             }
@@ -105,18 +83,6 @@ impl Drop for Running {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
-    }
-}
-
-/// How a program ended, for people.
-pub(super) fn told(ending: &Ending) -> String {
-    match ending {
-        Ending::Exit(code) => format!("it ended with status {code}"),
-        Ending::Signal(number) => {
-            let name = SIGNALS.iter().find(|(signal, _)| signal == number);
-            let name = name.map_or(String::new(), |(_, name)| format!(" ({name})"));
-            format!("it was killed by signal {number}{name}")
-        }
     }
 }
 
@@ -204,11 +170,11 @@ mod tests {
         let sandbox = Sandbox::new();
         let mut running = start(&sandbox, "echo one; echo two >&2; kill -SEGV $$");
         let ending = running.wait(Duration::from_secs(60)).expect("ours").expect("it ends");
-        assert_eq!(told(&ending), "it was killed by signal 11 (SIGSEGV)");
+        assert_eq!(ending.to_string(), "it was killed by signal 11 (SIGSEGV)");
         assert_eq!(running.said(), ["one", "two"]);
         let mut running = start(&sandbox, "exit 3");
         let ending = running.wait(Duration::from_secs(60)).expect("ours").expect("it ends");
-        assert_eq!(told(&ending), "it ended with status 3");
+        assert_eq!(ending.to_string(), "it ended with status 3");
     }
 
     #[test]
@@ -219,11 +185,11 @@ mod tests {
         while running.said().is_empty() {
             std::thread::sleep(STEP);
         }
-        assert_eq!(running.wait(Duration::ZERO).expect("ours").map(|ending| told(&ending)), None);
+        assert_eq!(running.wait(Duration::ZERO).expect("ours"), None);
         running.ask_to_end().expect("it runs");
         let ending = running.wait(Duration::from_secs(60)).expect("ours").expect("it ends");
         assert_eq!(
-            (told(&ending).as_str(), running.said().as_slice()),
+            (&*ending.to_string(), running.said().as_slice()),
             ("it ended with status 0", &["up".to_owned(), "bye".to_owned()][..])
         );
     }

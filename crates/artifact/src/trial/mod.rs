@@ -4,10 +4,13 @@
 //! steps, with the same words for what is filled in, and ask in the same way ([`probe`]). Here nothing is started.
 //! A step that cannot be taken is there all the same, with the reason: nothing is left out in silence.
 
+mod ending;
 pub mod probe;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+pub use ending::{Ending, last_lines};
 
 use crate::{Manifest, Os, ServiceHealth};
 
