@@ -1,9 +1,10 @@
 //! The command line: what can be said, and nothing of what it does.
 
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use gangway_artifact::delta::ranges::Costs;
 
+use crate::commands::bench::Table;
 use crate::config::Choice;
 use crate::pack::{Compression, Format};
 use crate::upkeep::measure::{Age, Size};
@@ -365,6 +366,9 @@ pub struct Bench {
     /// How often each thing is measured
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
+    /// The tables, separated by commas [default: all of them; `sizes` takes longest]
+    #[arg(long, value_name = "TABLES", value_enum, value_delimiter = ',', hide_default_value = true, default_values_t = Table::value_variants().to_vec(), conflicts_with = "scale")]
+    pub tables: Vec<Table>,
     /// Bundle and unpack gateways of 25,000 to 200,000 files instead, and write docs/scale.md; takes 15 GB of disk
     #[arg(long)]
     pub scale: bool,

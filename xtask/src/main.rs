@@ -81,8 +81,10 @@ fn run(cli: &Cli) -> miette::Result<ExitCode> {
             }
             let manifest = manifest(&context, &arguments.manifest, "openclaw")?;
             let config = config::load(&manifest)?;
+            let tables = arguments.tables.clone();
+            let options = bench::Options { runs: arguments.runs, tables };
             let mut printed = Ok(());
-            bench::run(&context, &config, &host, arguments.runs, |table| {
+            bench::run(&context, &config, &host, &options, |table| {
                 printed =
                     std::mem::replace(&mut printed, Ok(())).and_then(|()| print(table.trim_end()));
             })?;

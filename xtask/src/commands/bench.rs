@@ -95,7 +95,32 @@ pub enum BenchError {
     },
 }
 
-/// Measures everything `runs` times and gives each table to `tell` as soon as it is whole.
+/// One comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[expect(missing_docs, reason = "each is a title of `Bench::table`")]
+pub enum Table {
+    Layout,
+    Bundle,
+    Targets,
+    Again,
+    Verify,
+    Updates,
+    Unpacking,
+    Installing,
+    Launcher,
+    Sizes,
+}
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How often.
+    pub runs: u32,
+    /// Which tables are made, in which order.
+    pub tables: Vec<Table>,
+}
+
+/// Measures what is asked for and gives each table to `tell` as soon as it is whole.
 ///
 /// # Errors
 /// When a contender cannot be prepared or fails.
@@ -103,7 +128,7 @@ pub fn run(
     context: &Context,
     config: &Config,
     host: &Target,
-    runs: u32,
+    options: &Options,
     mut tell: impl FnMut(&str),
 ) -> Result<(), BenchError> {
     let Some(dependencies) = &config.dependencies else {
@@ -115,49 +140,70 @@ pub fn run(
     let lockfile = config.folder.join(&dependencies.lockfile.value);
     let node = node(context, config, &store, host)?;
     let peers = Peers::prepare(context, &store, config, host, &node, &lockfile, folder)?;
+    let runs = options.runs;
+    tell(&format!("{} {}, {runs} runs each, medians\n", config.app.name, config.app.version));
+    // Most tables are about this bundle.
+    measure::once(&peers.again(context, config))?;
+    let bench = Bench { context, config, host, store: &store, node: &node, peers: &peers, runs };
+    options.tables.iter().try_for_each(|table| bench.table(*table).map(|text| tell(&text)))
+}
 
-    tell(&format!("{} {}, {} runs each, medians\n", config.app.name, config.app.version, runs));
-    let few = runs.min(3);
-    let copy = updates::copy(context, config, host, &peers, &store)?;
-    for (title, what, runs, contenders) in [
-        (
-            "Closure layout (warm caches, no scripts, production only)",
-            "laying out",
-            runs,
-            peers.layouts(context, config),
-        ),
-        (
-            "Whole bundle (downloads cached, nothing packed before)",
-            "bundling",
-            few,
-            peers.bundles(context, config, host),
-        ),
-        (
-            "Every target (downloads cached, nothing packed before)",
-            "bundling for every target",
-            few,
-            peers.targets(context, config, host),
-        ),
-        (
-            "Bundle again",
-            "bundling again",
-            runs,
-            vec![peers.again(context, config), peers.changed(context, config, &copy)],
-        ),
-    ] {
-        let measured = measure::compare(&context.reporter, what, runs, &contenders)?;
-        tell(&table::render(title, &measured));
+struct Bench<'a> {
+    context: &'a Context,
+    config: &'a Config,
+    host: &'a Target,
+    store: &'a Store,
+    node: &'a Utf8Path,
+    peers: &'a Peers,
+    runs: u32,
+}
+
+impl Bench<'_> {
+    fn table(&self, table: Table) -> Result<String, BenchError> {
+        let Self { context, config, host, store, node, peers, runs } = *self;
+        let few = runs.min(3);
+        let compare = |title: &str, what, runs, contenders: &[Contender]| {
+            let measured = measure::compare(&context.reporter, what, runs, contenders)?;
+            Ok(table::render(title, &measured))
+        };
+        match table {
+            Table::Layout => compare(
+                "Closure layout (warm caches, no scripts, production only)",
+                "laying out",
+                runs,
+                &peers.layouts(context, config),
+            ),
+            Table::Bundle => compare(
+                "Whole bundle (downloads cached, nothing packed before)",
+                "bundling",
+                few,
+                &peers.bundles(context, config, host),
+            ),
+            Table::Targets => compare(
+                "Every target (downloads cached, nothing packed before)",
+                "bundling for every target",
+                few,
+                &peers.targets(context, config, host),
+            ),
+            Table::Again => {
+                let copy = updates::copy(context, config, host, peers, store)?;
+                let changed = peers.changed(context, config, &copy);
+                let again = peers.again(context, config);
+                compare("Bundle again", "bundling again", runs, &[again, changed])
+            }
+            Table::Verify => compare(
+                "Checking the bundle, unpacked (all in the page cache)",
+                "verifying",
+                runs,
+                &checks::contenders(context, config, host, peers)?,
+            ),
+            Table::Updates => updates::run(context, config, host, peers, store),
+            Table::Unpacking => unpacking::run(context, config, host, peers, runs),
+            Table::Installing => installing::run(context, config, host, peers, store, runs),
+            Table::Launcher => launcher::run(context, host, node, peers.folder(), runs * 20),
+            Table::Sizes => sizes::run(context, config, host, peers),
+        }
     }
-    let contenders = checks::contenders(context, config, host, &peers)?;
-    let measured = measure::compare(&context.reporter, "verifying", runs, &contenders)?;
-    tell(&table::render("Checking the bundle, unpacked (all in the page cache)", &measured));
-    tell(&updates::run(context, config, host, &peers, &store)?);
-    tell(&unpacking::run(context, config, host, &peers, runs)?);
-    tell(&installing::run(context, config, host, &peers, &store, runs)?);
-    tell(&launcher::run(context, host, &node, folder, runs * 20)?);
-    // Last: it takes longer than all others together.
-    tell(&sizes::run(context, config, host, &peers)?);
-    Ok(())
 }
 
 /// The pinned runtime's executable; every peer that is a script runs under it.

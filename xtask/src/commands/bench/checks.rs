@@ -14,7 +14,7 @@ use crate::toolchain;
 /// What auditwheel is asked for. `uv` brings it, at the version that is named in there.
 const AUDITWHEEL: &str = include_str!("read_with_auditwheel.py");
 
-/// Unpacks the bundle that was measured before. Without `uv` there is no auditwheel to compare with.
+/// Unpacks the bundle. Without `uv` there is no auditwheel to compare with.
 pub(super) fn contenders(
     context: &Context,
     config: &Config,
