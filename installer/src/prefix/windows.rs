@@ -92,14 +92,24 @@ pub(super) fn replace_program(new: &Utf8Path, program: &Utf8Path) -> io::Result<
     fs::rename(new, program)
 }
 
-/// Removes a program; if it is running it only loses its name.
+/// Removes a program. If it is this one it goes to the folder for temporary files, and from there when it ends; if it is another that is running it only
+/// loses its name.
 pub(super) fn remove_program(program: &Utf8Path) -> io::Result<()> {
     match fs::remove_file(program) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_this(program) => {
+            let prefix = program.parent().and_then(Utf8Path::parent).ok_or(error)?;
+            self_replace::self_delete_outside_path(prefix)
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             fs::rename(program, aside(program))
         }
         removed => removed,
     }
+}
+
+fn is_this(program: &Utf8Path) -> bool {
+    let this = std::env::current_exe().and_then(fs::canonicalize);
+    this.is_ok_and(|this| fs::canonicalize(program).is_ok_and(|program| program == this))
 }
 
 /// What is left of programs that were running when they were replaced or removed.

@@ -116,6 +116,48 @@ impl<'a> Journey<'a> {
         command.args(self.words(said)).output().expect("it starts")
     }
 
+    /// The installer that was installed.
+    fn installed(&self, system: &System<'_>) -> Utf8PathBuf {
+        let folder = if self.is_windows() { "bin" } else { "installer" };
+        self.prefix().join(folder).join(format!("echo-gateway-installer{}", system.suffix))
+    }
+
+    /// What people do: the installer that was installed removes itself with all the rest.
+    fn uninstalls_itself(&self, system: &System<'_>) {
+        let installed = self.installed(system);
+        let output = if self.is_windows() {
+            // A running file is removed by another program, after it has ended; the machine must last that long.
+            let rest = self.written(&self.place().join(".*.exe"));
+            let wait =
+                format!("for /l %%n in (1,1,600) do if exist \"{rest}\" ping -n 2 127.0.0.1 >nul");
+            self.session(&[self.line(&installed, "uninstall"), wait])
+        } else {
+            self.run(installed.as_str()).args(self.words("uninstall")).output().expect("it starts")
+        };
+        assert!(output.status.success(), "{}", text(&output));
+        self.is_left_as_it_was();
+        assert_eq!(names(&self.place()), [""; 0], "{}", text(&output));
+    }
+
+    /// A line of a batch file: a program of the installer's, and what is said to it.
+    pub(crate) fn line(&self, program: &Utf8Path, said: &str) -> String {
+        let words = self.words(said);
+        words.into_iter().fold(self.written(program), |line, word| format!("{line} \"{word}\""))
+    }
+
+    /// Runs a batch file: what happens in it, happens in one start of the machine.
+    pub(crate) fn session(&self, lines: &[String]) -> Output {
+        let script = self.script();
+        let lines = [&["@echo off".to_owned()], lines].concat();
+        fs_err::write(&script, lines.join("\r\n")).expect("the folder is ours");
+        let mut session = self.run("cmd.exe");
+        session.args(["/c", &self.written(&script)]).output().expect("it starts")
+    }
+
+    fn script(&self) -> Utf8PathBuf {
+        self.folder().join("session.bat")
+    }
+
     /// Runs the installer, which must do it.
     #[track_caller]
     fn does(&self, said: &str) {
@@ -163,8 +205,7 @@ impl<'a> Journey<'a> {
         self.does("rollback");
         is(&version());
         gateway.works();
-        self.does("uninstall");
-        self.is_left_as_it_was();
+        self.uninstalls_itself(system);
     }
 
     /// Windows has links for few, and a copy of the launcher elsewhere would not find the version that is used.

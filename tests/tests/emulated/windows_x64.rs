@@ -44,26 +44,17 @@ fn the_search_path_in_the_registry() {
     const QUERY: &str = "reg query HKCU\\Environment /v Path";
     let machine = Machine::named(VARIABLE);
     let journey = Journey::new(&machine, "windows-x64");
-    let installer = journey.written(&journey.installer());
-    let line = |said: &str| {
-        let words = journey.words(said);
-        words.into_iter().fold(installer.clone(), |line, word| format!("{line} \"{word}\""))
-    };
-    let lines = [
-        "@echo off".to_owned(),
+    let installer = journey.installer();
+    let output = journey.session(&[
         "reg add HKCU\\Environment /v Path /t REG_EXPAND_SZ /d ^%%SystemRoot^%%\\mine /f"
             .to_owned(),
-        line("install --force"),
+        journey.line(&installer, "install --force"),
         "echo --- installed".to_owned(),
         QUERY.to_owned(),
-        line("uninstall"),
+        journey.line(&installer, "uninstall"),
         "echo --- uninstalled".to_owned(),
         QUERY.to_owned(),
-    ];
-    let script = journey.place().join("session.bat");
-    fs_err::write(&script, lines.join("\r\n")).expect("the folder is ours");
-    let mut session = journey.run("cmd.exe");
-    let output = session.args(["/c", &journey.written(&script)]).output().expect("it starts");
+    ]);
     let said = text(&output);
     let (_, after) = said.split_once("--- installed").expect(&said);
     let (installed, uninstalled) = after.split_once("--- uninstalled").expect(&said);
