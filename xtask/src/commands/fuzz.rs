@@ -20,9 +20,6 @@ const RESIDENT: u32 = 512;
 /// The targets that make folders of archives and patches, and the folders of their seeds.
 const ARCHIVES: [&str; 2] = ["unpack", "update"];
 
-/// Not `cargo +nightly`: where another cargo than rustup's comes first in the search path, that is no option.
-const NIGHTLY: [&str; 4] = ["rustup", "run", "nightly", "cargo"];
-
 const INSTALL: &str = "run `rustup toolchain install nightly --profile minimal` and `cargo install cargo-fuzz --locked`";
 
 /// Why nothing was fuzzed, or what was found.
@@ -47,7 +44,7 @@ pub enum FuzzError {
     /// An input was found.
     #[error("`{command}` ended with {status}")]
     #[diagnostic(help(
-        "the input is in `fuzz/artifacts/{name}`; `rustup run nightly cargo fuzz run {name} FILE` reads it again"
+        "the input is in `fuzz/artifacts/{name}`; `cargo +nightly fuzz run {name} FILE` reads it again"
     ))]
     Found { name: String, command: String, status: ExitStatus },
     /// A damaged copy of a file was not survived.
@@ -69,15 +66,16 @@ pub fn run(context: &Context, target: Option<&str>, seconds: u32) -> Result<(), 
         let known = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         return Err(FuzzError::Target { name: name.to_owned(), known });
     }
-    if !is_guided(checkout) {
+    let Some(path) = nightly(context, checkout) else {
         context.reporter.warn(format!(
             "NOT GUIDED BY COVERAGE: there is no nightly compiler with cargo-fuzz; damaged copies of real files are \
              read instead, which finds less. To fuzz, {INSTALL}"
         ));
         let all = u32::try_from(chosen.len()).unwrap_or(1).saturating_mul(seconds);
         return damaged(context, checkout, all);
-    }
-    chosen.iter().try_for_each(|name| guided(context, checkout, name, seconds))
+    };
+    let fuzzer = Fuzzer { context, checkout, path, seconds };
+    chosen.iter().try_for_each(|name| fuzzer.run(name))
 }
 
 /// The names of all targets: each is a file.
@@ -86,52 +84,63 @@ fn targets(checkout: &Utf8Path) -> Result<Vec<String>, FuzzError> {
     Ok(files.iter().filter_map(|file| file.file_stem().map(str::to_owned)).collect())
 }
 
-fn is_guided(checkout: &Utf8Path) -> bool {
-    let [program, arguments @ ..] = NIGHTLY;
-    let asked = Command::new(program)
-        .args(arguments)
+/// The search path with the nightly compiler first, if cargo-fuzz can be run with it. Not `cargo +nightly`: where other tools than rustup's
+/// come first, that is no option, and `rustup run` leaves them there.
+fn nightly(context: &Context, checkout: &Utf8Path) -> Option<String> {
+    let asked =
+        Command::new("rustup").args(["which", "--toolchain", "nightly", "cargo"]).output().ok()?;
+    let cargo = String::from_utf8(asked.stdout).ok().filter(|_| asked.status.success())?;
+    let folder = Utf8Path::new(cargo.trim()).parent()?;
+    let path = format!("{folder}:{}", context.variable("PATH").unwrap_or_default());
+    let fuzz = Command::new(cargo.trim())
         .args(["fuzz", "--version"])
         .current_dir(checkout)
+        .env("PATH", &path)
         .output();
-    asked.is_ok_and(|output| output.status.success())
+    fuzz.is_ok_and(|output| output.status.success()).then_some(path)
 }
 
-fn guided(
-    context: &Context,
-    checkout: &Utf8Path,
-    name: &str,
+/// What is guided by coverage.
+struct Fuzzer<'a> {
+    context: &'a Context,
+    checkout: &'a Utf8Path,
+    path: String,
     seconds: u32,
-) -> Result<(), FuzzError> {
-    context.reporter.done("Fuzzing", format!("`{name}` for {seconds} s"));
-    // What is found to be worth keeping goes to the first folder, which is this machine's own.
-    let folders = [format!("fuzz/corpus/{name}"), format!("fuzz/seeds/{name}")];
-    let more = match ARCHIVES.contains(&name) {
-        true => "crates/artifact/testdata/hostile",
-        false => "crates/abi/testdata",
-    };
-    let seeds = folders.into_iter().chain([more.to_owned()]);
-    fs_err::create_dir_all(checkout.join("fuzz/corpus").join(name))
-        .map_err(|source| FuzzError::Folder { source })?;
-    let arguments: Vec<String> = NIGHTLY
-        .into_iter()
-        .chain(["fuzz", "run", name])
-        .map(str::to_owned)
-        .chain(seeds.filter(|folder| checkout.join(folder).is_dir()))
-        .chain([
-            "--".to_owned(),
-            format!("-max_total_time={seconds}"),
-            format!("-malloc_limit_mb={ALLOCATION}"),
-            format!("-rss_limit_mb={RESIDENT}"),
-            "-print_final_stats=1".to_owned(),
-            "-verbosity=0".to_owned(),
-        ])
-        .collect();
-    // The sanitizer keeps what was freed, to notice who uses it: less of it is enough for inputs of this size.
-    let environment = [("ASAN_OPTIONS", "quarantine_size_mb=64")];
-    let (command, status) = start(checkout, &arguments, &environment)?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(FuzzError::Found { name: name.to_owned(), command, status }),
+}
+
+impl Fuzzer<'_> {
+    fn run(&self, name: &str) -> Result<(), FuzzError> {
+        let Self { context, checkout, path, seconds } = self;
+        context.reporter.done("Fuzzing", format!("`{name}` for {seconds} s"));
+        // What is found to be worth keeping goes to the first folder, which is this machine's own.
+        let folders = [format!("fuzz/corpus/{name}"), format!("fuzz/seeds/{name}")];
+        let more = match ARCHIVES.contains(&name) {
+            true => "crates/artifact/testdata/hostile",
+            false => "crates/abi/testdata",
+        };
+        let seeds = folders.into_iter().chain([more.to_owned()]);
+        fs_err::create_dir_all(checkout.join("fuzz/corpus").join(name))
+            .map_err(|source| FuzzError::Folder { source })?;
+        let arguments: Vec<String> = ["cargo", "fuzz", "run", name]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(seeds.filter(|folder| checkout.join(folder).is_dir()))
+            .chain([
+                "--".to_owned(),
+                format!("-max_total_time={seconds}"),
+                format!("-malloc_limit_mb={ALLOCATION}"),
+                format!("-rss_limit_mb={RESIDENT}"),
+                "-print_final_stats=1".to_owned(),
+                "-verbosity=0".to_owned(),
+            ])
+            .collect();
+        // The sanitizer keeps what was freed, to notice who uses it: less of it is enough for inputs of this size.
+        let environment = [("ASAN_OPTIONS", "quarantine_size_mb=64"), ("PATH", path)];
+        let (command, status) = start(checkout, &arguments, &environment)?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(FuzzError::Found { name: name.to_owned(), command, status }),
+        }
     }
 }
 
