@@ -44,6 +44,7 @@ impl Address {
         };
         match asked {
             Ok(answer) => answer,
+            Err(error) if is_late(&error) => Err("it does not answer".to_owned()),
             Err(error) => Err(format!("nobody answers ({error})")),
         }
     }
