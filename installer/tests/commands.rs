@@ -6,70 +6,12 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use camino::Utf8PathBuf;
 use gangway_artifact::Mode;
 use gangway_artifact::archive::sample::Sample;
-use serde_json::Value;
+use support::world::{World, json, run, well};
 use support::{Machine, Releases, said};
-
-struct World {
-    _folder: tempfile::TempDir,
-    root: Utf8PathBuf,
-    releases: Releases,
-    machine: Machine,
-}
-
-impl World {
-    /// A machine with nothing on it, and releases with these versions, the last one being the newest.
-    fn new(versions: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let root = Utf8PathBuf::from_path_buf(folder.path().canonicalize().expect("it is there"));
-        let root = root.expect("UTF-8");
-        let mut releases = Releases::new(root.join("releases"));
-        for version in versions {
-            releases.publish(version);
-        }
-        let machine = Machine::new(root.join("home"));
-        Self { _folder: folder, root, releases, machine }
-    }
-
-    fn first(&self, arguments: &[&str]) -> Output {
-        let base = self.releases.folder.as_str();
-        run(self.machine.fetched().args(["install", "--from", base]).args(arguments))
-    }
-
-    fn then(&self, arguments: &[&str]) -> Output {
-        run(self.machine.installed().args(arguments))
-    }
-
-    /// What it says, without the places of this test.
-    fn text(&self, bytes: &[u8]) -> String {
-        String::from_utf8(bytes.to_vec()).expect("UTF-8").replace(self.root.as_str(), "TMP")
-    }
-
-    fn slots(&self) -> Vec<String> {
-        Machine::names(&self.machine.prefix().join("versions"))
-    }
-
-    fn current(&self) -> Option<String> {
-        self.machine.check_used(&self.releases)
-    }
-}
-
-fn run(command: &mut Command) -> Output {
-    command.output().expect("it starts")
-}
-
-fn well(output: Output) -> Output {
-    assert!(output.status.success(), "{}", said(&output));
-    output
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(output)))
-}
 
 #[test]
 fn from_nothing_to_nothing() {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::decision::{Decision, Places, SearchPath, Target};
 use super::making::Filled;
+use super::releases::Releases;
 use super::{CommandError, Run};
 use crate::checkpoint::{self, Step};
 use crate::cli::{Install, Origin};
@@ -72,14 +73,14 @@ pub(super) fn install(run: &Run<'_>, options: &Install) -> Result<ExitCode, Comm
     let layout = run.prefix_for(&releases.channel.app)?;
     let bin_dir = options.bin_dir.as_deref().map(|path| run.absolute(path));
     let search_path = if options.no_modify_path { SearchPath::Leave } else { SearchPath::Edit };
-    advance(run, &layout, origin, Places { bin_dir, search_path }, "install")
+    advance(run, &layout, origin, Places { bin_dir, search_path }, Some((releases, known)))
 }
 
 /// Installs the newest version over the one that is used.
 pub(super) fn update(run: &Run<'_>, origin: &Origin) -> Result<ExitCode, CommandError> {
     let layout = run.found()?;
     let places = Places { bin_dir: None, search_path: SearchPath::Keep };
-    advance(run, &layout, origin, places, "update")
+    advance(run, &layout, origin, places, None)
 }
 
 fn advance(
@@ -87,11 +88,13 @@ fn advance(
     layout: &Layout,
     origin: &Origin,
     places: Places,
-    command: &str,
+    read: Option<(Releases, Option<State>)>,
 ) -> Result<ExitCode, CommandError> {
+    // Only `install` has to read what there is to know where it goes.
+    let command = if read.is_some() { "install" } else { "update" };
     let locked = if run.global.dry_run { None } else { Some(run.lock(layout, command)?.0) };
     let started = Instant::now();
-    let done = run.decide(layout, origin, places).and_then(|decision| match &locked {
+    let done = run.decide(layout, origin, places, read).and_then(|decision| match &locked {
         Some(locked) if decision.is_change() => carry_out(run, locked, &decision, started),
         Some(_) => Ok(decision.report(None, started)),
         None => rehearse(&decision, started),

@@ -74,12 +74,13 @@ pub(super) enum Target {
 }
 
 impl Run<'_> {
-    /// Decides what `install` and `update` do.
+    /// Decides what `install` and `update` do. `read` is what was read already, when this was what is installed.
     pub(super) fn decide(
         &self,
         layout: &Layout,
         origin: &Origin,
         places: Places,
+        read: Option<(Releases, Option<State>)>,
     ) -> Result<Decision, CommandError> {
         let restart = match origin.restart_command.as_deref() {
             Some("") => Some(Vec::new()),
@@ -88,8 +89,13 @@ impl Run<'_> {
         };
         let before = State::read(layout)?;
         let bin_dir = self.bin_dir(layout, places.bin_dir, before.as_ref())?;
-        let base = origin.from.as_deref();
-        let releases = self.releases(base, origin.channel.as_deref(), before.as_ref())?;
+        let releases = match read.filter(|(_, known)| *known == before) {
+            Some((releases, _)) => releases,
+            None => {
+                let (base, channel) = (origin.from.as_deref(), origin.channel.as_deref());
+                self.releases(base, channel, before.as_ref())?
+            }
+        };
         releases.check(before.as_ref(), layout, origin.force)?;
         let release = releases.release(origin.version.as_deref())?.clone();
         let target = target(origin, before.as_ref())?;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses another part of it")]
 
+pub(crate) mod world;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -9,12 +11,15 @@ use std::process::{Command, Output};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::archive::sample::Sample;
-use gangway_artifact::trust::{Bundle, CHANNEL_VERSION, Channel, NamedFile, Release};
+use gangway_artifact::trust::{
+    Bundle, CHANNEL_VERSION, Channel, InstallerProgram, NamedFile, Release,
+};
 use gangway_artifact::{BundlePath, Digest, Entrypoint, MANIFEST_FILE, Manifest, Mode, State};
 
 /// What the runtime of the app is: it prints the version, which is read from the app's files.
-const RUNTIME: &str = "#!/bin/sh\nread -r version < \"${1%/*}/version\"\necho \"$version\"\n";
-const LAUNCH: &str =
+pub(crate) const RUNTIME: &str =
+    "#!/bin/sh\nread -r version < \"${1%/*}/version\"\necho \"$version\"\n";
+pub(crate) const LAUNCH: &str =
     r#"{"version": 1, "programs": {"app": {"runtime": "runtime/run", "script": "app/main.js"}}}"#;
 
 /// A folder with a channel and the files it names.
@@ -83,6 +88,17 @@ impl Releases {
         self.releases.insert(0, Release { version, bundles, installers: Vec::new() });
         self.sequence += 1;
         self.write_channel();
+    }
+
+    /// The newest version brings this installer, too. Returns its file's name.
+    pub(crate) fn bring_installer(&mut self, program: &[u8]) -> String {
+        let triple = env!("GANGWAY_TRIPLE").to_owned();
+        let name = format!("app-installer-{}-{triple}", self.releases[0].version);
+        let file = self.write(&name, program);
+        self.releases[0].installers = vec![InstallerProgram { triple, file }];
+        self.sequence += 1;
+        self.write_channel();
+        name
     }
 
     fn write_channel(&self) {
