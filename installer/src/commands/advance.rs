@@ -8,6 +8,7 @@ use gangway_artifact::archive::Made;
 use gangway_artifact::{MANIFEST_FILE, Manifest};
 use serde::Serialize;
 
+use super::data::Copied;
 use super::decision::{Decision, Places, SearchPath, Target};
 use super::making::Filled;
 use super::releases::Releases;
@@ -147,19 +148,27 @@ pub(super) fn carry_out(
     };
     transaction::prune(locked, &mut activation);
     let mut world = run.world(layout);
+    let mut copied = Copied::No;
     match decision.used() {
         Some(used) if decision.to != Target::Used => {
-            if decision.purpose == Purpose::Advance {
-                run.keep_data(layout, &decision.data(), &used.version, decision.snapshot)?;
-            }
+            // Before anything is stopped.
             world = world.asked(manifest.health.as_ref());
+            if decision.purpose == Purpose::Advance {
+                let how = (decision.snapshot, activation.after.restart.as_slice());
+                copied = run.keep_data(layout, &decision.data(), &used.version, how)?;
+            }
         }
         Some(_) => world = world.quiet(),
         None => {}
     }
     drop(manifest);
     let after = activation.after.clone();
-    transaction::activate(locked, activation, &world)?;
+    let done = run.activate(locked, activation, &world);
+    let is_back = matches!(&done, Err(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }));
+    if let Some(used) = decision.used().filter(|_| is_back && copied == Copied::Yes) {
+        run.tell_of_copy(&used.version, &decision.release.version);
+    }
+    done?;
     run.prune_data(layout, &after);
     Ok(decision.report(made.as_ref(), started))
 }

@@ -8,20 +8,41 @@ use crate::checkpoint::{self, Step};
 use crate::cli::Choice;
 use crate::prefix::Layout;
 use crate::prefix::state::State;
-use crate::restart::{self, PATIENCE, processes};
+use crate::prefix::transaction::Outside as _;
+use crate::restart::{self, PATIENCE, RestartError, processes};
 use crate::snapshot::{self, Decision, Finished, Owner, Restored, Store, Wish};
 
+/// What became of what ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    /// It was stopped.
+    Yes,
+    /// Nothing ran.
+    Nothing,
+    /// It runs on, or nobody knows.
+    No,
+}
+
+/// Whether there is a copy of the app's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copied {
+    /// There is.
+    Yes,
+    /// There is not, for whatever reason.
+    No,
+}
+
 impl Run<'_> {
-    /// Copies the app's data as `version` leaves it.
+    /// Copies the app's data as `version` leaves it. What runs is stopped for that, if `restart` tells how.
     pub(super) fn keep_data(
         &self,
         layout: &Layout,
         folders: &[artifact::State],
         version: &str,
-        choice: Choice,
-    ) -> Result<(), CommandError> {
+        (choice, restart): (Choice, &[String]),
+    ) -> Result<Copied, CommandError> {
         if folders.is_empty() {
-            return Ok(());
+            return Ok(Copied::No);
         }
         let plan = snapshot::plan(self.context, folders, self.owner(), layout.prefix())?;
         let wish = match choice {
@@ -35,16 +56,27 @@ impl Run<'_> {
             Decision::Skip(_) => false,
         };
         if !is_made {
-            return Ok(());
+            return Ok(Copied::No);
         }
-        for path in plan.in_use() {
+        let stopped = self.stop(layout, restart);
+        if stopped == Stopped::No {
+            self.reporter.say("what runs goes on: what it writes now may be missing in the copy");
+        }
+        for path in plan.in_use().filter(|_| stopped != Stopped::Yes) {
             self.reporter.warn(format_args!("`{path}` is open: its copy may be of no use"));
         }
         let mut reached = |_: &'static str| checkpoint::reached(Step::Snapshot);
         let store = Store::at(layout.snapshots());
-        store.make(&plan, version, self.context.now, &mut reached)?;
+        let made = store.make(&plan, version, self.context.now, &mut reached);
+        if made.is_err() {
+            self.start_again(layout, restart);
+        }
+        let copy = made?;
+        for changed in copy.folders.iter().flat_map(|folder| &folder.changed) {
+            self.reporter.warn(format_args!("`{changed}` was changed while it was copied"));
+        }
         self.reporter.say(format_args!("kept a copy of the app's data as {version} left it"));
-        Ok(())
+        Ok(Copied::Yes)
     }
 
     /// Removes copies for versions that are gone. What cannot be removed takes room, and nothing else.
@@ -65,7 +97,13 @@ impl Run<'_> {
         choice: Choice,
     ) -> Result<Option<Restored>, CommandError> {
         let store = Store::at(layout.snapshots());
-        let Some(copy) = store.get(version)? else { return Ok(None) };
+        let Some(copy) = store.get(version)? else {
+            if choice == Choice::Yes {
+                self.reporter
+                    .warn(format_args!("there is no copy of the app's data as {version} left it"));
+            }
+            return Ok(None);
+        };
         let folders = copy.folders.iter().map(|folder| format!("`{}`", folder.path));
         let folders = folders.collect::<Vec<_>>().join(" and ");
         let question = format!("bring back {folders} as version {version} left it?");
@@ -83,11 +121,24 @@ impl Run<'_> {
         if !is_wanted {
             return Ok(None);
         }
-        self.stop(layout, state);
+        if self.stop(layout, &state.restart) == Stopped::No {
+            self.reporter.warn("programs of the app are running: what they write now may be lost");
+        }
         let mut reached = |_: &'static str| checkpoint::reached(Step::Snapshot);
-        let restored = store.restore(version, self.context.now, &mut reached)?;
+        let restored = store.restore(version, self.context.now, &mut reached);
+        if restored.is_err() {
+            self.start_again(layout, &state.restart);
+        }
+        let restored = restored?;
         self.tell_restored(&restored);
         Ok(Some(restored))
+    }
+
+    /// Nobody but the user knows whether what the version `new` wrote is worth anything to `old`, which is used again.
+    pub(super) fn tell_of_copy(&self, old: &str, new: &str) {
+        self.reporter.warn(format_args!(
+            "what {new} has done to the app's data stays: `rollback {old} --restore yes` brings it back as {old} left it"
+        ));
     }
 
     /// Ends or takes back what somebody who was killed had begun.
@@ -114,21 +165,58 @@ impl Run<'_> {
         Ok(there.map(|folder| folder.path).collect())
     }
 
-    /// Stops what runs, so that nobody writes to data that is being moved.
-    fn stop(&self, layout: &Layout, state: &State) {
-        let running = processes::of_app(&layout.versions()).unwrap_or_default();
-        if running.is_empty() {
-            return;
+    /// Stops what runs, so that nobody writes to data that is being copied or moved.
+    fn stop(&self, layout: &Layout, restart: &[String]) -> Stopped {
+        let running = processes::of_app(&layout.versions());
+        if running.is_some_and(|running| running.is_empty()) {
+            return Stopped::Nothing;
         }
-        let Some(command) = restart::stop_command(&state.restart) else {
-            self.reporter.warn("programs of the app are running: what they write now may be lost");
-            return;
-        };
+        let Some(command) = restart::stop_command(restart) else { return Stopped::No };
         self.reporter.say(format_args!("stopping what runs: `{}`", restart::line(&command)));
-        if let Err(error) = restart::run(self.context, &command, &layout.trial(), PATIENCE) {
+        // Whoever is killed now, the next command starts it again.
+        let _ = std::fs::write(layout.running(), "");
+        let done = self.run_command(layout, &command);
+        if let Err(error) = &done {
             self.reporter.warn(error);
         }
-        let _ = std::fs::remove_dir(layout.trial());
+        if done.is_ok() { Stopped::Yes } else { Stopped::No }
+    }
+
+    /// Starts again what was stopped, or was being started again.
+    pub(super) fn start_again(&self, layout: &Layout, restart: &[String]) {
+        if !layout.running().exists() {
+            return;
+        }
+        self.reporter.say(format_args!("starting again what ran: `{}`", restart::line(restart)));
+        if let Err(error) = self.run_command(layout, restart) {
+            self.reporter.warn(error);
+        }
+        self.forget_what_ran(layout);
+    }
+
+    /// Starts again what runs, so that it has the data that was brought back.
+    pub(super) fn restart_with_data(&self, layout: &Layout, state: &State) {
+        if let Err(error) = self.world(layout).restart(state) {
+            self.reporter.warn(error);
+        }
+        self.forget_what_ran(layout);
+    }
+
+    /// Nothing is to be started again any more.
+    pub(super) fn forget_what_ran(&self, layout: &Layout) {
+        let _ = std::fs::remove_file(layout.running());
+    }
+
+    /// Runs one of the user's commands for what runs.
+    pub(super) fn run_command(
+        &self,
+        layout: &Layout,
+        command: &[String],
+    ) -> Result<(), RestartError> {
+        let scratch = layout.trial();
+        let done = restart::run(self.context, command, &scratch, PATIENCE);
+        let _ = std::fs::remove_dir(scratch);
+        done
     }
 
     fn tell_restored(&self, restored: &Restored) {

@@ -25,8 +25,10 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, Global};
 use crate::context::Context;
+use crate::prefix::journal::Activation;
 use crate::prefix::recovery::{self, Recovered};
-use crate::prefix::{Layout, Locked, Waiting};
+use crate::prefix::state::State;
+use crate::prefix::{Layout, Locked, PrefixError, Waiting, transaction};
 use crate::report::Reporter;
 
 pub use error::{CommandError, Status};
@@ -82,6 +84,7 @@ impl Run<'_> {
             self.tell(recovered);
         }
         self.finish_data(layout)?;
+        self.settle_what_ran(layout, recovered.as_ref())?;
         Ok((locked, recovered))
     }
 
@@ -98,6 +101,44 @@ impl Run<'_> {
             Recovered::Cleaned => reporter.say("finished removing old versions"),
             Recovered::Uninstalled => reporter.say("finished removing the app"),
         }
+    }
+
+    /// Somebody was killed who had stopped what ran. Whoever went on with an activation has started it again.
+    fn settle_what_ran(
+        &self,
+        layout: &Layout,
+        recovered: Option<&Recovered>,
+    ) -> Result<(), CommandError> {
+        use Recovered::{Finished, WentBack};
+        if !layout.running().exists() {
+            return Ok(());
+        }
+        match (recovered, State::read(layout)?) {
+            (Some(Finished(..) | WentBack(_)), _) | (_, None) => self.forget_what_ran(layout),
+            (_, Some(state)) => self.start_again(layout, &state.restart),
+        }
+        Ok(())
+    }
+
+    /// Has another version used, or the one from before again if that is not well.
+    fn activate(
+        &self,
+        locked: &Locked,
+        activation: Activation,
+        world: &World<'_>,
+    ) -> Result<(), PrefixError> {
+        let restart = activation.after.restart.clone();
+        let done = transaction::activate(locked, activation, world);
+        let layout = locked.layout();
+        match &done {
+            // Either was started again, as far as it could be.
+            Ok(()) | Err(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }) => {
+                self.forget_what_ran(layout);
+            }
+            // The next command goes on with the rest; what is used meanwhile has to run.
+            Err(_) => self.start_again(layout, &restart),
+        }
+        done
     }
 
     fn world<'a>(&'a self, layout: &'a Layout) -> World<'a> {

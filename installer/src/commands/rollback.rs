@@ -13,7 +13,7 @@ use crate::prefix::journal::{Activation, Direction, Purpose};
 use crate::prefix::links::{self, Foreign};
 use crate::prefix::recovery::Recovered;
 use crate::prefix::state::{Installed, State};
-use crate::prefix::{Layout, Slot, current, transaction};
+use crate::prefix::{Layout, Slot, current};
 use crate::snapshot::Restored;
 
 /// What came of it.
@@ -56,6 +56,13 @@ pub(super) fn rollback(run: &Run<'_>, options: &Rollback) -> Result<ExitCode, Co
         restored: None,
         dry_run: run.global.dry_run,
     };
+    // Whose program is used already may still want its data.
+    if let Some(version) = version.filter(|_| is_there && locked.is_some()) {
+        report.restored = run.restore_data(&layout, &state, version, options.restore)?;
+        if report.restored.is_some() {
+            run.restart_with_data(&layout, &state);
+        }
+    }
     if let Some((locked, _)) = locked.as_ref().filter(|_| !is_there) {
         let folder = from.as_ref().map(|slot| layout.version(slot));
         let health = folder.and_then(|folder| read_manifest(&folder).ok()?.health);
@@ -63,7 +70,7 @@ pub(super) fn rollback(run: &Run<'_>, options: &Rollback) -> Result<ExitCode, Co
         let version = to.version.clone();
         let activation = activation(&layout, state.clone(), to, from)?;
         report.restored = run.restore_data(&layout, &state, &version, options.restore)?;
-        transaction::activate(locked, activation, &world)?;
+        run.activate(locked, activation, &world)?;
     }
     let would = if report.dry_run && !is_there { "would be" } else { "is" };
     let text = format!("{} {} {would} used again", report.app, report.version);

@@ -11,7 +11,7 @@ use crate::health::{self, Before, Verdict};
 use crate::prefix::state::State;
 use crate::prefix::transaction::Outside;
 use crate::prefix::{Layout, Trouble};
-use crate::restart::{self, PATIENCE, Plan, processes};
+use crate::restart::{self, Plan, processes};
 use crate::search_path::{Done, Outcome};
 
 /// The machine.
@@ -84,14 +84,18 @@ impl Outside for World<'_> {
         let Some(used) = state.installed.last().filter(|_| self.is_switch) else { return Ok(()) };
         let running = processes::of_app(&self.layout.versions());
         let command = Some(state.restart.as_slice()).filter(|command| !command.is_empty());
-        match restart::plan(command, running.as_deref(), used.slot.as_str()) {
+        let plan = match command {
+            // It ran before it was stopped, or before the other version failed to start.
+            Some(command) if self.layout.running().exists() => Plan::Run(command.to_owned()),
+            _ => restart::plan(command, running.as_deref(), used.slot.as_str()),
+        };
+        match plan {
             Plan::Nothing => Ok(()),
             Plan::Run(command) => {
                 let shown = restart::line(&command);
                 self.run.reporter.say(format_args!("starting again what runs: `{shown}`"));
-                let scratch = self.layout.trial();
-                let done = restart::run(self.run.context, &command, &scratch, PATIENCE);
-                let _ = std::fs::remove_dir(scratch);
+                let _ = std::fs::write(self.layout.running(), "");
+                let done = self.run.run_command(self.layout, &command);
                 self.is_restarted.set(done.is_ok());
                 done.map_err(|error| Box::new(error) as Trouble)
             }

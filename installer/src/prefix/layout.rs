@@ -117,6 +117,12 @@ impl Layout {
         self.prefix.join("trial")
     }
 
+    /// There while what ran is stopped, or being started again.
+    #[must_use]
+    pub fn running(&self) -> Utf8PathBuf {
+        self.prefix.join("running")
+    }
+
     /// Copies of the app's own data.
     #[must_use]
     pub fn snapshots(&self) -> Utf8PathBuf {

@@ -1,0 +1,297 @@
+//! Versions that are switched to while the service runs, and are not well: the one before comes back by itself.
+//!
+//! The service is this test's own program, put into the releases: what runs is told by the file that a process was started from, so no script
+//! will do. Whoever supervises it is a script called `service`, as the one that many systems have.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::trial::probe::free_port;
+use gangway_artifact::{Health, MANIFEST_FILE, Manifest, Mode};
+
+use super::support::world::{World, json, run, well};
+use super::support::{Releases, said};
+
+/// Where a version's folder says how its service behaves.
+const MANNER: &str = "app/manner";
+
+/// Starts and stops the service of the version that is used. One that `refuses` cannot be started.
+const SUPERVISOR: &str = r#"#!/bin/sh
+cd "$(dirname "$0")" || exit
+echo "$2" >>commands
+[ ! -e process ] || kill -9 "$(cat process)"
+rm -f process
+[ "$2" = restart ] || exit 0
+version=$(readlink -f home/.local/share/app/current)
+! grep -q refuses "$version/app/manner" || { echo "no such unit" >&2; exit 3; }
+"$version/runtime/service" --exact health::service --ignored --nocapture </dev/null >/dev/null 2>&1 &
+echo $! >process
+"#;
+
+/// Not a test: what runs.
+#[test]
+#[ignore = "it is the service of the other tests"]
+fn service() {
+    let program = std::env::current_exe().expect("it runs");
+    let folder =
+        Utf8Path::from_path(program.ancestors().nth(2).expect("it is deep")).expect("UTF-8");
+    let manner = fs::read_to_string(folder.join(MANNER)).expect("it is the service's");
+    let json = fs::read(folder.join(MANIFEST_FILE)).expect("it is a version");
+    let health = Manifest::from_json(&json).expect("it was published").health.expect("it has one");
+    let version = folder.file_name().expect("a version");
+    // It changes its data, as newer versions do.
+    let home = Utf8PathBuf::from(std::env::var("HOME").expect("it is started with one"));
+    fs::write(home.join(".app").join(version), "").expect("it is its own");
+    let listener = loop {
+        match TcpListener::bind(("127.0.0.1", health.port)) {
+            Ok(listener) => break listener,
+            // The one before is still about to end.
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let mut open = Vec::new();
+    for stream in listener.incoming() {
+        let Ok(mut stream) = stream else { continue };
+        let _ = stream.read(&mut [0; 512]);
+        let status = match manner.as_str() {
+            "well" => 200,
+            "ill" => 503,
+            _ => {
+                open.push(stream);
+                continue;
+            }
+        };
+        let length = version.len();
+        let _ = write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n\r\n{version}");
+    }
+}
+
+/// A machine on which the service runs.
+struct Served {
+    world: World,
+    port: u16,
+}
+
+impl Served {
+    /// Version 1.0.0 runs, and is well.
+    fn new() -> Self {
+        let port = free_port().expect("there is one");
+        let mut served = Self { world: World::new(&[]), port };
+        served.publish("1.0.0", "well");
+        let supervisor = served.supervisor();
+        fs::write(&supervisor, SUPERVISOR).expect("writable");
+        fs::set_permissions(&supervisor, fs::Permissions::from_mode(0o755)).expect("its mode");
+        fs::create_dir(served.world.machine.data()).expect("writable");
+        let command = format!("{supervisor} app restart");
+        well(served.world.first(&["--restart-command", &command]));
+        assert_eq!(served.commands(), [""; 0], "nothing ran, so nothing is started");
+        let mut start = std::process::Command::new(&supervisor);
+        let start = start.args(["app", "restart"]).env("HOME", &served.world.machine.home);
+        well(run(start));
+        served.is("1.0.0");
+        served.commands();
+        served
+    }
+
+    fn supervisor(&self) -> Utf8PathBuf {
+        self.world.root.join("service")
+    }
+
+    fn publish(&mut self, version: &str, manner: &str) {
+        let mut sample = Releases::sample(version);
+        let program = std::env::current_exe().and_then(fs::read).expect("it runs");
+        sample.parts("runtime/service", &program, Mode::Executable, 1 << 20);
+        sample.file(MANNER, manner.as_bytes());
+        let (entrypoint, path) = ("app".to_owned(), "/health".to_owned());
+        let health = Health { entrypoint, port: self.port, path, timeout_seconds: 1 };
+        sample.manifest.health = Some(health);
+        self.world.releases.publish_sample(version, sample);
+    }
+
+    fn then(&self, arguments: &[&str]) -> Output {
+        self.world.then(arguments)
+    }
+
+    /// What the supervisor was told since this was asked last.
+    fn commands(&self) -> Vec<String> {
+        let path = self.world.root.join("commands");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let _ = fs::remove_file(path);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// This version is used and whole, and as soon as the service answers it is this version's.
+    #[track_caller]
+    fn is(&self, version: &str) {
+        assert_eq!(self.world.current().as_deref(), Some(version));
+        loop {
+            let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else {
+                assert!(self.world.root.join("process").exists(), "nobody has started it");
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            };
+            let mut answer = String::new();
+            let asked = stream.write_all(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n");
+            let _ = asked.and_then(|()| stream.read_to_string(&mut answer));
+            if !answer.is_empty() {
+                assert!(answer.ends_with(version), "{answer}");
+                return;
+            }
+        }
+    }
+
+    /// The update goes back by itself, says why and that it went back, and ends with the status for that.
+    #[track_caller]
+    fn goes_back(&self, arguments: &[&str], reasons: &[&str]) {
+        let output = self.then(arguments);
+        assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+        let text = self.world.text(&output.stderr);
+        for reason in reasons {
+            assert!(text.contains(reason), "`{reason}` is not in: {text}");
+        }
+        assert_eq!(self.world.slots(), ["1.0.0"], "nothing is left of the other one");
+        let left = ["journal.json", "running", "trial", "downloads"];
+        let left = left.map(|name| self.world.machine.prefix().join(name));
+        assert!(left.iter().all(|path| !path.exists()), "{left:?}");
+        self.is("1.0.0");
+    }
+
+    fn data(&self) -> Vec<String> {
+        super::support::Machine::names(&self.world.machine.data())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let supervisor = self.supervisor();
+        let _ = std::process::Command::new(supervisor).args(["app", "stop"]).status();
+    }
+}
+
+#[test]
+fn one_that_is_ill_goes_back_and_is_not_taken_again() {
+    let mut served = Served::new();
+    served.publish("2.0.0", "ill");
+    let reasons = [
+        "version 2.0.0 is not well, and version 1.0.0 is used again",
+        "`/health` answers with status 503",
+        "`rollback 1.0.0 --restore yes`",
+    ];
+    served.goes_back(&["update"], &reasons);
+    // Stopped for the copy of its data; then the new one, then the old one.
+    assert_eq!(served.commands(), ["stop", "restart", "restart"]);
+    let status = json(&well(served.then(&["status", "--json"])));
+    assert_eq!(status["refused"][0]["version"], "2.0.0");
+    let reason = status["refused"][0]["reason"].as_str().expect("words");
+    assert!(reason.contains("503"), "{reason}");
+
+    served.goes_back(&["update"], &["version 2.0.0 was not well on this machine", "--force"]);
+    assert_eq!(served.commands(), [""; 0], "it was not tried again");
+    served.goes_back(&["update", "--force"], &reasons);
+    assert_eq!(served.commands(), ["stop", "restart", "restart"], "it was tried again");
+
+    served.publish("3.0.0", "well");
+    well(served.then(&["update"]));
+    served.is("3.0.0");
+    assert_eq!(served.commands(), ["stop", "restart"]);
+    assert_eq!(served.world.slots(), ["1.0.0", "3.0.0"]);
+}
+
+/// What the version that was not well has done to the data can be undone, and the service has it again.
+#[test]
+fn its_data_can_be_brought_back() {
+    let mut served = Served::new();
+    assert_eq!(served.data(), ["1.0.0"]);
+    served.publish("2.0.0", "ill");
+    served.goes_back(&["update"], &["`rollback 1.0.0 --restore yes`"]);
+    assert_eq!(served.data(), ["1.0.0", "2.0.0"]);
+    served.commands();
+    let report = json(&well(served.then(&["rollback", "1.0.0", "--restore", "yes", "--json"])));
+    assert!(report["restored"]["folders"][0]["aside"].is_string(), "{report}");
+    served.is("1.0.0");
+    assert_eq!(served.commands(), ["stop", "restart"]);
+    assert_eq!(served.data(), ["1.0.0"]);
+}
+
+#[test]
+fn one_that_never_answers_goes_back() {
+    let mut served = Served::new();
+    served.publish("2.0.0", "silent");
+    let reasons = ["version 2.0.0 is not well, and version 1.0.0 is used again", "does not answer"];
+    served.goes_back(&["update"], &reasons);
+}
+
+#[test]
+fn one_that_cannot_be_started_goes_back() {
+    let mut served = Served::new();
+    served.publish("2.0.0", "refuses");
+    let reasons = [
+        "version 2.0.0 is not well, and version 1.0.0 is used again",
+        "TMP/service app restart` ended with exit status: 3",
+        "| no such unit",
+    ];
+    served.goes_back(&["update"], &reasons);
+    assert_eq!(served.commands(), ["stop", "restart", "restart"]);
+    served.goes_back(&["update"], &["was not well on this machine", "no such unit"]);
+}
+
+/// A command that fails whatever the version: the one before is used, and somebody has to start it.
+#[test]
+fn a_supervisor_that_fails_is_told() {
+    let mut served = Served::new();
+    served.publish("2.0.0", "well");
+    fs::write(served.supervisor(), "#!/bin/sh\necho out of order >&2\nexit 4\n").expect("ours");
+    let output = served.then(&["update", "--snapshot", "no"]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    let text = served.world.text(&output.stderr);
+    for part in ["version 1.0.0 is used again, but could not be started again", "| out of order"] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    fs::write(served.supervisor(), SUPERVISOR).expect("ours");
+    served.is("1.0.0");
+    assert_eq!(served.world.slots(), ["1.0.0"]);
+}
+
+/// A version to go back to that is not well any more: the newer one stays.
+#[test]
+fn a_rollback_goes_back_too() {
+    let mut served = Served::new();
+    served.publish("2.0.0", "well");
+    well(served.then(&["update"]));
+    served.is("2.0.0");
+    let manner = served.world.machine.prefix().join("versions/1.0.0").join(MANNER);
+    // Both versions have this file in common.
+    fs::remove_file(&manner).expect("ours");
+    fs::write(&manner, "ill").expect("ours");
+    let output = served.then(&["rollback"]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    let text = served.world.text(&output.stderr);
+    assert!(text.contains("version 1.0.0 is not well, and version 2.0.0 is used again"), "{text}");
+    served.is("2.0.0");
+    assert_eq!(served.world.slots(), ["1.0.0", "2.0.0"]);
+}
+
+/// The service was stopped by somebody who was killed: the next command starts it again.
+#[test]
+fn what_was_stopped_is_started_again_by_the_next_command() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let mut served = Served::new();
+    served.publish("2.0.0", "well");
+    for step in ["snapshot", "decided", "switched"] {
+        let mut update = served.world.machine.installed();
+        let output = run(update.arg("update").env("GANGWAY_KILL_AT", step));
+        assert_eq!(output.status.signal(), Some(9), "{step}: {}", said(&output));
+        assert_eq!(served.commands(), ["stop"], "{step}");
+        well(served.then(&["update"]));
+        served.is("2.0.0");
+        assert!(!served.world.machine.prefix().join("running").exists(), "{step}");
+        well(served.then(&["rollback"]));
+        served.is("1.0.0");
+        served.commands();
+    }
+}
