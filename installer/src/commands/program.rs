@@ -1,11 +1,14 @@
 //! The installer itself comes with the app's releases.
 
+use camino::Utf8Path;
 use gangway_artifact::Digest;
-use gangway_artifact::trust::InstallerProgram;
+use gangway_artifact::trust::{InstallerProgram, NamedFile};
 
 use super::decision::Decision;
 use super::{CommandError, Run};
+use crate::fetch::FetchError;
 use crate::prefix::{Locked, transaction};
+use crate::restart::RestartError;
 
 /// The triple this program was built for.
 const OWN_TRIPLE: &str = env!("GANGWAY_TRIPLE");
@@ -21,26 +24,55 @@ impl Run<'_> {
         let own = &self.context.executable;
         let is_newest = decision.releases.is_newest(&decision.release);
         let published = decision.release.installers.iter().filter(|_| is_newest);
-        let Some(program) =
-            published.filter(|program| rank(program).is_some()).min_by_key(|it| rank(it))
-        else {
-            return Ok(transaction::prepare_program(locked, app, own, None)?);
-        };
-        let file = &program.file;
-        let digest = std::fs::File::open(own).and_then(Digest::of_reader);
-        if digest.is_ok_and(|(found, _)| found == file.sha256) {
-            return Ok(transaction::prepare_program(locked, app, own, Some(file.sha256))?);
+        let published =
+            published.filter(|program| rank(program).is_some()).min_by_key(|it| rank(it));
+        if let Some(program) = published {
+            let file = &program.file;
+            let digest = std::fs::File::open(own).and_then(Digest::of_reader);
+            let is_own = digest.is_ok_and(|(found, _)| found == file.sha256);
+            if !is_own && self.prepare_published(locked, decision, file)? {
+                return Ok(());
+            }
         }
+        transaction::prepare_program(locked, app, own, None)?;
+        Ok(())
+    }
+
+    /// Whether the program that was published lies ready, or is in place. Where it cannot be had this one does as well: it has come so far.
+    fn prepare_published(
+        &self,
+        locked: &Locked,
+        decision: &Decision,
+        file: &NamedFile,
+    ) -> Result<bool, CommandError> {
+        let app = &decision.releases.channel.app;
         let path = decision.layout.downloads().join(&file.name);
         let progress = self.reporter.progress("fetching");
         match decision.releases.depot.fetch(file, &path, &progress) {
-            Ok(()) => Ok(transaction::prepare_program(locked, app, &path, Some(file.sha256))?),
+            Ok(()) => {}
+            // Something else was sent than the release's metadata names: nothing of such a release is taken.
+            Err(error @ (FetchError::Size { .. } | FetchError::Digest { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => {
-                // This one does as well: it has come so far.
                 self.reporter.warn(format_args!("the installer stays as it is: {error}"));
-                Ok(transaction::prepare_program(locked, app, own, None)?)
+                return Ok(false);
             }
         }
+        let ready = transaction::prepare_program(locked, app, &path, Some(file.sha256))?;
+        let Some(ready) = ready else { return Ok(true) };
+        match self.start_once(decision, &ready) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                self.reporter.warn(format_args!("the installer stays as it is: {error}"));
+                Ok(false)
+            }
+        }
+    }
+
+    /// It takes this one's place for good: if it did not start here, nothing could be updated or removed any more.
+    fn start_once(&self, decision: &Decision, program: &Utf8Path) -> Result<(), RestartError> {
+        self.run_command(&decision.layout, &[program.to_string(), "--version".to_owned()])
     }
 }
 

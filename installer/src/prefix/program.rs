@@ -14,20 +14,21 @@ use super::{Layout, PrefixError, durable, platform};
 /// What the name of a program that lies ready ends with.
 const NEXT: &str = ".next";
 
-/// Lays the program `from` ready, if there is not the same already. `expected` is what it must be.
+/// Lays the program `from` ready, if there is not the same already, and says where. `expected` is what it must be.
 pub(super) fn prepare(
     layout: &Layout,
     app: &str,
     from: &Utf8Path,
     expected: Option<Digest>,
-) -> Result<(), PrefixError> {
+) -> Result<Option<Utf8PathBuf>, PrefixError> {
     let program = layout.program(app);
     let wanted = match expected {
         Some(expected) => expected,
         None => digest(from).map_err(PrefixError::io("read", from))?,
     };
     if digest(&program).is_ok_and(|found| found == wanted) {
-        return discard(layout, app);
+        discard(layout, app)?;
+        return Ok(None);
     }
     durable::create_folders(&layout.installer())?;
     let next = next(&program);
@@ -37,7 +38,8 @@ pub(super) fn prepare(
         let reason = format!("its SHA-256 is {copied}, and {wanted} was expected");
         return Err(PrefixError::Damaged { path: from.to_owned(), reason });
     }
-    durable::sync_above(&next)
+    durable::sync_above(&next)?;
+    Ok(Some(next))
 }
 
 /// Puts the program that lies ready in its place.

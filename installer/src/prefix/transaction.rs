@@ -3,7 +3,7 @@
 //! [`make`] ends with a folder that is whole, on disk, tried, and used by nobody. From then on the journal has all that [`activate`] needs: whoever is
 //! killed in it, the next command goes on with it. A version that is not well goes back the same way: `current` first.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::journal::{Activation, Direction, Journal, Operation};
 use super::state::{Refused, State};
@@ -75,7 +75,8 @@ pub fn make<T, U, E: From<PrefixError>>(
     made
 }
 
-/// Lays the installer's program ready that takes its place along with the next version: the file `from`.
+/// Lays the installer's program ready that takes its place along with the next version: the file `from`. Says where it lies, unless the same is in
+/// place already.
 ///
 /// # Errors
 /// When it is not what was expected, or cannot be written.
@@ -84,7 +85,7 @@ pub fn prepare_program(
     app: &str,
     from: &Utf8Path,
     expected: Option<gangway_artifact::Digest>,
-) -> Result<(), PrefixError> {
+) -> Result<Option<Utf8PathBuf>, PrefixError> {
     program::prepare(locked.layout(), app, from, expected)
 }
 
@@ -262,8 +263,6 @@ pub(super) fn remove(locked: &Locked, slots: Vec<Slot>) -> Result<(), PrefixErro
 mod tests {
     use std::cell::RefCell;
     use std::fs;
-
-    use camino::Utf8PathBuf;
 
     use super::super::journal::Purpose;
     use super::super::recovery::{self, Recovered};

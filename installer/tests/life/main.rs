@@ -1,8 +1,9 @@
-//! What an installation goes through: a journey over HTTP, versions that are not well.
+//! What an installation goes through: a journey over HTTP, newer installers, versions that are not well.
 
 #![cfg(target_os = "linux")]
 
 mod health;
 mod journey;
+mod self_update;
 #[path = "../support/mod.rs"]
 mod support;
