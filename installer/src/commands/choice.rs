@@ -46,7 +46,7 @@ impl Run<'_> {
         if let (Err(Refusal::Unmet { .. }), false) = (&chosen, known.is_empty()) {
             // What was overruled once need not be overruled for each update, but nothing else is.
             let again = choose(&release.bundles, &machine, &wish(true));
-            let is_known = |unmet: &Unmet| known.contains(&said(unmet));
+            let is_known = |unmet: &Unmet| known.iter().any(|said| is_about(said, unmet));
             if again.as_ref().is_ok_and(|choice| choice.forced.iter().all(is_known)) {
                 chosen = again;
             }
@@ -74,4 +74,30 @@ impl Run<'_> {
 
 fn said(unmet: &Unmet) -> String {
     unmet.to_string()
+}
+
+/// Whether the same need was recorded. What the machine has instead may be another thing by now: that asks for nothing more.
+fn is_about(recorded: &str, unmet: &Unmet) -> bool {
+    let need = format!("it needs {}, and ", unmet.need);
+    recorded.starts_with(&need)
+}
+
+#[cfg(test)]
+mod tests {
+    use gangway_artifact::{Found, Need};
+
+    use super::*;
+
+    #[test]
+    fn a_need_is_the_same_whatever_there_is_instead() {
+        let glibc = |needed: &str, found: &str| Unmet {
+            need: Need::Glibc(needed.parse().expect("a version")),
+            found: Found::Other(found.to_owned()),
+        };
+        let recorded = said(&glibc("2.40", "2.31"));
+        assert!(is_about(&recorded, &glibc("2.40", "2.36")));
+        assert!(!is_about(&recorded, &glibc("2.41", "2.31")));
+        let library = Unmet { need: Need::Library("libx.so.1".to_owned()), found: Found::Nothing };
+        assert!(is_about(&said(&library), &library) && !is_about(&recorded, &library));
+    }
 }

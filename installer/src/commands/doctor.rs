@@ -24,6 +24,8 @@ pub(super) fn doctor(run: &Run<'_>, options: &Doctor) -> Result<ExitCode, Comman
         || origin.channel.is_some()
         || origin.target.is_some();
     let installed = layout.as_ref().filter(|_| !is_about_another).and_then(installed);
+    let forced =
+        layout.as_ref().zip(state.as_ref()).filter(|_| installed.is_some()).and_then(forced);
     let offered = match (&installed, is_about_another) {
         (None, true) => Some(offered(run, options, state.as_ref())?),
         (None, false) => offered(run, options, state.as_ref()).ok(),
@@ -45,7 +47,13 @@ pub(super) fn doctor(run: &Run<'_>, options: &Doctor) -> Result<ExitCode, Comman
         contract: &bundle.contract,
     });
     let patient = installed.as_ref().map(Patient::of).or(of_offered);
-    let report = doctor::examine(&machine, patient);
+    let mut report = doctor::examine(&machine, patient);
+    report.warnings.extend(
+        forced
+            .unwrap_or_default()
+            .iter()
+            .map(|unmet| format!("it was installed with `--force`, which overruled that {unmet}")),
+    );
     run.reporter.result(&report, &doctor::text(&machine, &report));
     Ok(if report.passes { ExitCode::SUCCESS } else { ExitCode::from(Status::Machine as u8) })
 }
@@ -54,6 +62,12 @@ pub(super) fn doctor(run: &Run<'_>, options: &Doctor) -> Result<ExitCode, Comman
 fn installed(layout: &Layout) -> Option<Manifest> {
     let slot = current::read(layout).ok().flatten()?;
     read_manifest(&layout.version(&slot)).ok()
+}
+
+/// What was overruled when that version was installed.
+fn forced((layout, state): (&Layout, &State)) -> Option<Vec<String>> {
+    let slot = current::read(layout).ok().flatten()?;
+    Some(state.of(&slot)?.forced.clone())
 }
 
 /// The bundle that would be installed: the app, the version, the bundle.

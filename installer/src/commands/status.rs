@@ -27,6 +27,8 @@ struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     bin_dir: Option<Utf8PathBuf>,
     programs: Vec<String>,
+    /// What the version that is used needs, was not there, and was overruled.
+    forced: Vec<String>,
     refused: Vec<Refused>,
     /// What was begun and has not come to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +42,7 @@ pub(super) fn status(run: &Run<'_>) -> Result<ExitCode, CommandError> {
     let state = State::read(&layout)?;
     let used = current::read(&layout)?;
     let version = |slot| Some(state.as_ref()?.of(slot)?.version.clone());
+    let installed = state.as_ref().zip(used.as_ref()).and_then(|(state, slot)| state.of(slot));
     let status = Status {
         used: used.as_ref().map(|slot| version(slot).unwrap_or_else(|| slot.to_string())),
         previous: state.as_ref().and_then(|state| version(state.previous.as_ref()?)),
@@ -50,6 +53,7 @@ pub(super) fn status(run: &Run<'_>) -> Result<ExitCode, CommandError> {
         base: state.as_ref().map(|state| state.base.clone()),
         bin_dir: state.as_ref().map(|state| state.bin_dir.clone()),
         programs: state.as_ref().map(|state| state.programs.clone()).unwrap_or_default(),
+        forced: installed.map(|installed| installed.forced.clone()).unwrap_or_default(),
         refused: state.map(|state: State| state.refused).unwrap_or_default(),
     };
     run.reporter.result(&status, &status.text());
@@ -70,6 +74,7 @@ impl Status {
         let programs = self.programs.join(", ");
         let refused: Vec<String> = self.refused.iter().map(|one| one.version.clone()).collect();
         let refused = Some(refused.join(", ")).filter(|list| !list.is_empty());
+        let forced = Some(self.forced.join("; ")).filter(|list| !list.is_empty());
         let lines = [
             ("app", self.app.as_deref()),
             ("version", self.used.as_deref()),
@@ -79,6 +84,7 @@ impl Status {
             ("prefix", Some(self.prefix.as_str())),
             ("programs", Some(programs.as_str()).filter(|programs| !programs.is_empty())),
             ("in", self.bin_dir.as_deref().map(camino::Utf8Path::as_str)),
+            ("forced", forced.as_deref()),
             ("not taken", refused.as_deref()),
             ("unfinished", self.unfinished.as_deref()),
         ];

@@ -1,7 +1,8 @@
-//! What an installation goes through: a journey over HTTP, newer installers, versions that are not well.
+//! What an installation goes through: a journey over HTTP, newer installers, versions that are not well, machines that lack something.
 
 #![cfg(target_os = "linux")]
 
+mod contract;
 mod health;
 mod journey;
 mod self_update;
