@@ -74,8 +74,18 @@ pub(super) enum Target {
 }
 
 impl Run<'_> {
-    /// Decides what `install` and `update` do. `read` is what was read already, when this was what is installed.
+    /// Decides what `install` and `update` do.
     pub(super) fn decide(
+        &self,
+        layout: &Layout,
+        origin: &Origin,
+        places: Places,
+    ) -> Result<Decision, CommandError> {
+        self.decide_with(layout, origin, places, None)
+    }
+
+    /// The same when releases were read already, with what was installed then: they are not read again unless that has changed.
+    pub(super) fn decide_with(
         &self,
         layout: &Layout,
         origin: &Origin,

@@ -112,7 +112,7 @@ fn decide(
         ..Origin::default()
     };
     let places = Places { bin_dir: Some(state.bin_dir.clone()), search_path: SearchPath::Keep };
-    let mut decision = run.decide(layout, &origin, places, None)?;
+    let mut decision = run.decide(layout, &origin, places)?;
     if decision.bundle.manifest.sha256 != used.manifest {
         return Err(CommandError::OtherBuild { version: used.version.clone() });
     }

@@ -10,7 +10,7 @@ use rustls::CertificateError;
 
 use super::FetchError;
 use super::meter::Counter;
-use super::place::{is_exposed, redacted};
+use super::place::{Address, is_exposed, redacted};
 use super::settings::{PlainHttp, Settings};
 
 /// As many as browsers follow.
@@ -18,11 +18,28 @@ const MOST_REDIRECTS: usize = 20;
 
 pub(super) fn client(
     settings: &Settings,
+    address: &Address,
     counter: &Arc<Counter>,
 ) -> Result<reqwest::Client, FetchError> {
     // Fails when a provider was installed before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let failed = |source: reqwest::Error| FetchError::Setup { source: source.without_url() };
+    match builder(settings, counter)?.build() {
+        // A machine without certificate authorities, as a bare container is, trusts nobody: what is not encrypted needs no trust.
+        Err(_) if !address.is_encrypted() => {
+            builder(settings, counter)?.tls_certs_only([]).build().map_err(failed)
+        }
+        built => built.map_err(failed),
+    }
+}
+
+fn failed(source: reqwest::Error) -> FetchError {
+    FetchError::Setup { source: source.without_url() }
+}
+
+fn builder(
+    settings: &Settings,
+    counter: &Arc<Counter>,
+) -> Result<reqwest::ClientBuilder, FetchError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("gangway-installer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirects(settings.plain_http, Arc::clone(counter)))
@@ -51,7 +68,7 @@ pub(super) fn client(
         }
         builder = builder.tls_certs_merge(found);
     }
-    builder.build().map_err(failed)
+    Ok(builder)
 }
 
 /// Where redirects may lead.

@@ -76,7 +76,7 @@ impl Http {
             return Err(FetchError::PlainHttp { place });
         }
         let counter = Arc::default();
-        let client = client(&settings, &counter)?;
+        let client = client(&settings, &address, &counter)?;
         Ok(Self { client, address, settings, counter })
     }
 

@@ -108,6 +108,11 @@ impl Address {
         Ok(Self { base: url, credentials })
     }
 
+    /// Whether certificates count.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
     /// The address of a file in the folder, which must be one component.
     pub(super) fn of(&self, name: &str) -> Url {
         let mut url = self.base.clone();

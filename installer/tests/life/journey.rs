@@ -1,6 +1,7 @@
 //! From nothing over two updates and back to nothing, by HTTP: what comes over the wire at each step is counted where it is sent.
 
 use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +12,7 @@ use installer::testing::{Answer, Server};
 use serde_json::Value;
 
 use super::support::world::{World, content, json, run, well};
-use super::support::{LAUNCH, RUNTIME};
+use super::support::{LAUNCH, RUNTIME, said};
 
 /// How many files the packages have: the one that changes, and the one that does not.
 const BUMPED: u32 = 400;
@@ -137,6 +138,34 @@ fn a_changed_file_and_a_changed_dependency() {
     let gone = step(&world, "uninstall", &["uninstall"]);
     assert_eq!((gone.sent, content(&world.machine.home)), (0, home));
 }
+
+/// A bare container has no certificate authorities. What is not encrypted needs none, and what is says what is missing.
+#[test]
+fn a_machine_that_trusts_nobody() {
+    let world = World::new(&["1.0.0"]);
+    let (server, _) = serve(world.releases.folder.clone());
+    let bare = |base: &str| {
+        let installer = world.machine.fetched();
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", WITHOUT_AUTHORITIES, "sh"]);
+        command.arg(installer.get_program()).args(["install", "--from", base]);
+        command.env_clear().env("HOME", &world.machine.home).env("PATH", "/usr/sbin:/usr/bin:/bin");
+        run(&mut command)
+    };
+    let output = bare(&server.url().replacen("http", "https", 1));
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(world.text(&output.stderr).contains("`ca-certificates`"), "{}", said(&output));
+    well(bare(&server.url()));
+    assert_eq!(world.current().as_deref(), Some("1.0.0"));
+}
+
+/// Runs what it is given on a machine on which the folders are empty that may hold them.
+const WITHOUT_AUTHORITIES: &str = r#"
+for folder in /etc/ssl /etc/pki /usr/lib/ssl /usr/share/ssl /usr/local/ssl /usr/local/share /usr/share/ca-certificates /var/ssl; do
+  [ ! -d "$folder" ] || mount -t tmpfs tmpfs "$folder" || exit
+done
+exec "$@"
+"#;
 
 /// How many files the version has, and how many of them it shares with the one before.
 fn files(step: &Step) -> [u64; 2] {
