@@ -58,7 +58,15 @@ impl Gateway<'_> {
     /// # Panics
     /// When it does not.
     pub fn works(&self) {
-        assert_eq!(self.says("echo-gateway", &["--version"]), (Some(0), version()));
+        self.works_as(&version());
+    }
+
+    /// The same for a version that is not the example's own.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn works_as(&self, version: &str) {
+        assert_eq!(self.says("echo-gateway", &["--version"]), (Some(0), version.to_owned()));
         let home = home();
         let home = Utf8Path::from_path(home.path()).expect("UTF-8");
         let mut services = Vec::new();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
@@ -14,6 +15,8 @@ use sha2::Digest as _;
 pub enum Answer {
     /// 200 with these bytes.
     Bytes(Vec<u8>),
+    /// The part of these bytes that is asked for, as static hosts answer.
+    File(Arc<[u8]>),
     /// This status without a body.
     Status(u16),
     /// 200, a promise of all these bytes, and only half of them.
@@ -26,6 +29,7 @@ pub struct LocalRegistry {
     port: u16,
     answers: Arc<Mutex<BTreeMap<String, Answer>>>,
     requests: Arc<Mutex<Vec<String>>>,
+    sent: Arc<AtomicU64>,
 }
 
 impl LocalRegistry {
@@ -42,13 +46,16 @@ impl LocalRegistry {
         let seen = Arc::clone(&requests);
         let answers = Arc::new(Mutex::new(answers));
         let known = Arc::clone(&answers);
+        let sent = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&sent);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (known, seen) = (Arc::clone(&known), Arc::clone(&seen));
-                std::thread::spawn(move || serve(&stream, &known, &seen));
+                let count = Arc::clone(&count);
+                std::thread::spawn(move || serve(&stream, &known, &seen, &count));
             }
         });
-        Self { port, answers, requests }
+        Self { port, answers, requests, sent }
     }
 
     /// From now on answers so to a path.
@@ -63,6 +70,12 @@ impl LocalRegistry {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
+    /// How many bytes of answers' bodies were sent so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::SeqCst)
+    }
+
     /// The paths that were asked for.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
@@ -71,29 +84,55 @@ impl LocalRegistry {
 }
 
 /// A client that goes away in the middle is its own affair: errors of the stream are passed over.
-fn serve(stream: &TcpStream, answers: &Mutex<BTreeMap<String, Answer>>, seen: &Mutex<Vec<String>>) {
+fn serve(
+    stream: &TcpStream,
+    answers: &Mutex<BTreeMap<String, Answer>>,
+    seen: &Mutex<Vec<String>>,
+    sent: &AtomicU64,
+) {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
     let _ = reader.read_line(&mut request);
     let mut header = String::new();
+    let mut range = None;
     while reader.read_line(&mut header).is_ok_and(|length| length > 2) {
+        range = range.or_else(|| asked_range(&header));
         header.clear();
     }
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
     let answer = answers.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
     let answer = answer.unwrap_or(Answer::Status(404));
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+    let mut part = String::new();
     let (status, length, body) = match answer {
         Answer::Status(status) => (status, 0, Vec::new()),
         Answer::Bytes(bytes) => (200, bytes.len(), bytes),
         Answer::Half(bytes) => (200, bytes.len(), bytes[..bytes.len() / 2].to_vec()),
+        Answer::File(bytes) => match range {
+            None => (200, bytes.len(), bytes.to_vec()),
+            Some((first, last)) if first < bytes.len() => {
+                let end = last.map_or(bytes.len(), |last| bytes.len().min(last + 1));
+                part = format!("Content-Range: bytes {first}-{}/{}\r\n", end - 1, bytes.len());
+                (206, end - first, bytes[first..end].to_vec())
+            }
+            Some(_) => (416, 0, Vec::new()),
+        },
     };
+    sent.fetch_add(body.len() as u64, Ordering::SeqCst);
     let mut stream = stream;
     let _ = write!(
         stream,
-        "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status} x\r\n{part}Content-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     let _ = stream.write_all(&body);
+}
+
+/// First and last byte, if the header asks for a range.
+fn asked_range(header: &str) -> Option<(usize, Option<usize>)> {
+    let (name, value) = header.split_once(':')?;
+    let range = value.trim().strip_prefix("bytes=").filter(|_| name.eq_ignore_ascii_case("range"));
+    let (first, last) = range?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()))
 }
 
 /// A package's tarball: each file's path (as it stands in the tar header) and text.

@@ -1,26 +1,45 @@
-//! The installer's whole life on another system: the example is installed from a release's folder, runs, is updated, goes back to the
-//! version before, and is uninstalled.
+//! The installer's whole life on another system: the example is installed from a server, runs, is updated to a version with one changed file and
+//! to one with another version of a dependency, goes back to the version before, and is uninstalled. What each step takes of the server is printed.
 //!
 //! A machine forgets what is written outside of the folders it was given, so the prefix and the home folder are such.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use e2e::gateway::{Gateway, Places, version};
-use e2e::{Machine, archive_for, bundles, copy, gangway, repository, scratch, text};
+use e2e::{
+    Answer, LocalRegistry, Machine, archive_for, bundles, copy, gangway, repository, scratch, text,
+};
 use serde_json::Value;
 
 use super::{TARGETS, made};
 
-/// The version after the example's own.
+/// The version after the example's own: one file has changed, which says it.
 const NEXT: &str = "0.2.0";
+/// The version after that: a dependency is of another version.
+const BUMPED: &str = "0.3.0";
+
+/// The dependency, as `package-lock.json` has it and as it has it in that version.
+const DEPENDENCY: [[&str; 2]; 3] = [
+    [r#""ws": "8.23.0""#, r#""ws": "8.22.0""#],
+    [
+        "\"node_modules/ws\": {\n      \"version\": \"8.23.0\"",
+        "\"node_modules/ws\": {\n      \"version\": \"8.22.0\"",
+    ],
+    [
+        "sha512-wCkmX8QMOrKjgO8HW2WyDbTSGeqkocxgDzS9iR79rEAexty6/2qzilx3Ag8Tqf9ykop3irLKle0MtVn5qjVnoQ==",
+        "sha512-Ydggc987+RO0AnWtZ/7Wq9FtNvcrL1b/RO0ud9mWjUPgDrsAAwQSF51sm2hm1XofbU/4jkpGEsLFsZZxU+1DOg==",
+    ],
+];
 
 /// A release's folder, and a place to install to.
 pub(crate) struct Journey<'a> {
     machine: &'a Machine,
     target: &'static str,
     folder: tempfile::TempDir,
+    server: LocalRegistry,
 }
 
 /// What is different about a system.
@@ -40,7 +59,8 @@ impl<'a> Journey<'a> {
     pub(crate) fn new(machine: &'a Machine, target: &'static str) -> Self {
         // Sockets are made below, and their paths must be short.
         let folder = tempfile::tempdir().expect("a folder for temporary files");
-        let journey = Self { machine, target, folder };
+        let server = LocalRegistry::start(BTreeMap::new());
+        let journey = Self { machine, target, folder, server };
         for name in ["site", "home", "place"] {
             fs_err::create_dir(journey.folder().join(name)).expect("the folder is ours");
         }
@@ -81,6 +101,12 @@ impl<'a> Journey<'a> {
         let output = command.args(["release", archive.as_str(), "--out", site.as_str()]).output();
         let output = output.expect("it is a program");
         assert!(output.status.success(), "{}", text(&output));
+        for entry in site.read_dir_utf8().expect("it was just made") {
+            let path = entry.expect("readable").into_path();
+            let bytes = fs_err::read(&path).expect("readable");
+            let name = path.file_name().expect("it has one");
+            self.server.answer(&format!("/{name}"), Answer::File(bytes.into()));
+        }
     }
 
     /// The installer's file, as people have downloaded it.
@@ -96,7 +122,7 @@ impl<'a> Journey<'a> {
         let mut words: Vec<String> = said.split(' ').map(str::to_owned).collect();
         words.extend(["--prefix".to_owned(), self.written(&self.prefix()), "--yes".to_owned()]);
         if said.starts_with("install") {
-            words.extend(["--from".to_owned(), self.written(&self.folder().join("site"))]);
+            words.extend(["--from".to_owned(), self.server.url()]);
             if !self.is_windows() {
                 words.extend(["--bin-dir".to_owned(), self.written(&self.bin_dir())]);
             }
@@ -158,11 +184,15 @@ impl<'a> Journey<'a> {
         self.folder().join("session.bat")
     }
 
-    /// Runs the installer, which must do it.
+    /// Runs the installer, which must do it. Returns how many bytes the server has sent for it.
     #[track_caller]
-    fn does(&self, said: &str) {
+    fn does(&self, said: &str) -> u64 {
+        let before = self.server.sent();
         let output = self.installs(said);
         assert!(output.status.success(), "`{said}`: {}", text(&output));
+        let sent = self.server.sent() - before;
+        println!("{}: `{said}`: {sent} bytes over the wire", self.target);
+        sent
     }
 
     /// What is installed, by the installer's own state.
@@ -171,40 +201,48 @@ impl<'a> Journey<'a> {
         serde_json::from_slice(&state).expect("the installer's own")
     }
 
+    /// The gateway whose programs are in `bin` below this folder.
+    fn gateway<'b>(&'b self, system: &System<'b>, bundle: &'b Utf8Path) -> Gateway<'b> {
+        let System { suffix, places, services, .. } = *system;
+        Gateway { machine: self.machine, bundle, suffix, places, services }
+    }
+
     /// All of it.
     pub(crate) fn goes_well(&self, system: &System<'_>) {
-        let bin_dir = self.bin_dir();
-        let found = bin_dir.parent().expect("it is in a folder");
-        let within = |bundle| Gateway {
-            machine: self.machine,
-            bundle,
-            suffix: system.suffix,
-            places: system.places,
-            services: system.services,
-        };
         // Services are started by whoever looks after the gateway; only its own programs are where people find them.
-        let tree = self.prefix().join("versions").join(version());
-        let gateway = within(&tree);
+        let works = |version: &str| {
+            let folder = self.prefix().join("versions").join(version);
+            self.gateway(system, &folder).works_as(version);
+        };
         let is = |expected: &str| {
-            let said = within(found).says("echo-gateway", &["--version"]);
+            let bin_dir = self.bin_dir();
+            let folder = bin_dir.parent().expect("it is in a folder");
+            let said = self.gateway(system, folder).says("echo-gateway", &["--version"]);
             assert_eq!(said, (Some(0), expected.to_owned()));
         };
-        if system.has_python {
-            self.does("install");
+        let all = if system.has_python {
+            let all = self.does("install");
             assert!(!self.state().to_string().contains("Python"), "nothing was overruled");
+            all
         } else {
             self.refuses_without_python();
-            self.does("install --force");
-        }
+            self.does("install --force")
+        };
         is(&version());
-        gateway.works();
+        works(&version());
         self.publish(archive_for(next(), self.target));
         // What was overruled need not be overruled again.
-        self.does("update");
+        let file = self.does("update");
+        assert!(file * 50 < all, "{file} of {all} are more than 2 %");
         is(NEXT);
-        self.does("rollback");
-        is(&version());
-        gateway.works();
+        self.publish(archive_for(bumped(), self.target));
+        let dependency = self.does("update");
+        assert!(file < dependency && dependency * 20 < all, "{dependency} of {all}");
+        is(BUMPED);
+        works(BUMPED);
+        assert_eq!(self.does("rollback"), 0);
+        is(NEXT);
+        works(NEXT);
         self.uninstalls_itself(system);
     }
 
@@ -266,16 +304,34 @@ fn names(folder: &Utf8Path) -> Vec<String> {
 /// The example's next version, for every target.
 fn next() -> &'static [Value] {
     static MADE: OnceLock<Vec<Value>> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let folder = scratch("gateway-next");
-        copy(&repository().join("examples/gateway"), &folder);
-        let package = folder.join("package.json");
-        let text = fs_err::read_to_string(&package).expect("it was just copied");
-        let (old, new) = (version(), NEXT);
-        let text =
-            text.replacen(&format!(r#""version": "{old}""#), &format!(r#""version": "{new}""#), 1);
-        fs_err::write(&package, text).expect("the folder is ours");
-        let targets: Vec<_> = TARGETS.iter().flat_map(|target| ["--target", *target]).collect();
-        bundles(&folder.join("gangway.toml"), &folder.join("out"), &targets)
-    })
+    MADE.get_or_init(|| changed("gateway-next", NEXT, &[]))
+}
+
+/// The version after that, for every target.
+fn bumped() -> &'static [Value] {
+    static MADE: OnceLock<Vec<Value>> = OnceLock::new();
+    MADE.get_or_init(|| changed("gateway-bumped", BUMPED, &DEPENDENCY))
+}
+
+/// The example as a version of this number, with these changes.
+fn changed(name: &str, number: &str, changes: &[[&str; 2]]) -> Vec<Value> {
+    let folder = scratch(name);
+    copy(&repository().join("examples/gateway"), &folder);
+    let (old, new) =
+        (format!(r#""version": "{}""#, version()), format!(r#""version": "{number}""#));
+    let package = folder.join("package.json");
+    let text = fs_err::read_to_string(&package).expect("it was just copied");
+    fs_err::write(&package, text.replacen(&old, &new, 1)).expect("the folder is ours");
+    for [old, new] in changes {
+        let mut found = 0;
+        for file in ["package.json", "package-lock.json"] {
+            let path = folder.join(file);
+            let text = fs_err::read_to_string(&path).expect("it was just copied");
+            found += text.matches(old).count();
+            fs_err::write(&path, text.replace(old, new)).expect("the folder is ours");
+        }
+        assert!(found > 0, "`{old}` is nowhere");
+    }
+    let targets: Vec<_> = TARGETS.iter().flat_map(|target| ["--target", *target]).collect();
+    bundles(&folder.join("gangway.toml"), &folder.join("out"), &targets)
 }
