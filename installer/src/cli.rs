@@ -170,6 +170,12 @@ pub struct Repair {
     /// The address or folder with the releases
     #[arg(long, value_name = "BASE")]
     pub from: Option<String>,
+    /// The channel that is followed, where nothing says it any more
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<String>,
+    /// The folder that programs are linked into, where nothing says it any more
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Option<Utf8PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -42,6 +42,68 @@ fn from_nothing_to_nothing() {
     assert_eq!(fs::read(world.machine.home.join("own data")).expect("it stays"), b"mine");
 }
 
+/// Folders that were made for it go with it, however often somebody was killed before; those that were there stay.
+#[test]
+fn folders_that_it_made_go() {
+    let mut world = World::new(&["1.0.0"]);
+    let home = world.machine.home.clone();
+    well(world.first(&[]));
+    world.releases.publish("2.0.0");
+    well(world.then(&["update"]));
+    well(world.then(&["uninstall"]));
+    assert_eq!(Machine::names(&home), [] as [&str; 0]);
+
+    fs::create_dir_all(home.join(".local/share")).expect("writable");
+    well(world.first(&[]));
+    well(world.then(&["uninstall"]));
+    assert_eq!(Machine::names(&home.join(".local")), ["share"]);
+    fs::create_dir(home.join(".local/bin")).expect("writable");
+    well(world.first(&[]));
+    well(world.then(&["uninstall"]));
+    assert_eq!(Machine::names(&home.join(".local")), ["bin", "share"]);
+
+    fs::remove_dir_all(home.join(".local")).expect("ours");
+    well(world.first(&[]));
+    fs::write(home.join(".local/bin/mine"), "").expect("writable");
+    well(world.then(&["uninstall"]));
+    assert_eq!(Machine::names(&home.join(".local")), ["bin"]);
+    fs::remove_dir_all(home.join(".local")).expect("ours");
+
+    // Another folder for programs: what was made for the one before goes at once.
+    well(world.first(&[]));
+    let elsewhere = world.root.join("a/b");
+    well(world.first(&["--bin-dir", elsewhere.as_str()]));
+    assert_eq!(Machine::names(&home.join(".local")), ["share"]);
+    well(run(Command::new(elsewhere.join("app-installer")).arg("uninstall").env("HOME", &home)));
+    assert_eq!(Machine::names(&home), [] as [&str; 0]);
+    assert!(!world.root.join("a").exists());
+
+    // A first installation that does not succeed leaves nothing either.
+    let mut sample = Sample::default();
+    sample.parts("bin/app", b"#!/bin/sh\nexit 3\n", Mode::Executable, 1 << 20);
+    world.releases.publish_sample("3.0.0", sample);
+    assert_eq!(world.first(&[]).status.code(), Some(5));
+    assert_eq!(Machine::names(&home), [] as [&str; 0]);
+}
+
+/// A home folder that is reached by a link, as `/home` is on some systems.
+#[test]
+fn a_home_behind_a_link() {
+    let mut world = World::new(&["1.0.0"]);
+    let link = world.root.join("link");
+    std::os::unix::fs::symlink(&world.machine.home, &link).expect("writable");
+    world.machine.home = link;
+    well(world.first(&[]));
+    assert_eq!(world.current().as_deref(), Some("1.0.0"));
+    well(world.then(&["verify"]));
+    world.releases.publish("2.0.0");
+    well(world.then(&["update"]));
+    assert_eq!(world.current().as_deref(), Some("2.0.0"));
+    well(world.then(&["rollback"]));
+    well(world.then(&["uninstall"]));
+    assert_eq!(Machine::names(&world.machine.home), [] as [&str; 0]);
+}
+
 #[test]
 fn what_is_there_is_not_made_again() {
     let world = World::new(&["1.0.0"]);
@@ -269,7 +331,7 @@ fn what_is_damaged_is_said() {
     let output = world.then(&["status"]);
     insta::assert_snapshot!(world.text(&output.stderr), @"
     error: `TMP/home/.local/share/app/state.json` is damaged: EOF while parsing an object at line 1 column 1
-      help: move it away and `install` again: what is used goes on being used until that is done
+      help: `repair` makes it anew of what is installed
     ");
     let state = world.machine.prefix().join("state.json");
     fs::write(&state, r#"{"version": 2}"#).expect("writable");
@@ -357,7 +419,7 @@ fn a_version_that_cannot_be_started_again_goes_back() {
     world.releases.publish_sample("1.0.0", sample);
     // It is well with the first version only.
     let command =
-        format!("/bin/sh -c 'grep -q 1.0.0 {}/current/manifest.json'", world.machine.prefix());
+        format!("/bin/sh -c 'grep -qF 1.0.0 {}/current/manifest.json'", world.machine.prefix());
     well(world.first(&["--restart-command", &command]));
     // The kernel tells of a script only who runs it, so one that is no script has to run.
     let sleeper = world.machine.prefix().join("versions/1.0.0/sleep");

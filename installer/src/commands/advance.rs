@@ -80,6 +80,7 @@ pub(super) fn install(run: &Run<'_>, options: &Install) -> Result<ExitCode, Comm
 /// Installs the newest version over the one that is used.
 pub(super) fn update(run: &Run<'_>, origin: &Origin) -> Result<ExitCode, CommandError> {
     let layout = run.found()?;
+    run.expect_word(&layout)?;
     let places = Places { bin_dir: None, search_path: SearchPath::Keep };
     advance(run, &layout, origin, places, None)
 }

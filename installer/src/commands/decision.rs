@@ -299,6 +299,7 @@ impl Decision {
             sequence: 0,
             keep: self.keep,
             bin_dir: Utf8PathBuf::new(),
+            created: Vec::new(),
             programs: Vec::new(),
             search_path: None,
             restart: Vec::new(),
@@ -313,6 +314,11 @@ impl Decision {
         state.sequence = channel.sequence;
         state.keep = self.keep;
         state.bin_dir.clone_from(&self.bin_dir);
+        // What was made for another folder of programs goes with that.
+        state.created.retain(|folder| self.bin_dir.starts_with(folder));
+        let missing = prefix::missing_folders(&self.bin_dir);
+        state.created.retain(|folder| !missing.contains(folder));
+        state.created.splice(0..0, missing);
         state.programs = programs(manifest);
         state.replaced.retain(|name| !replaced.contains(name));
         state.replaced.extend(replaced);
@@ -339,7 +345,7 @@ impl Decision {
             (SearchPath::Edit, _) => {}
         }
         let (app, is_for_all) = (&self.releases.channel.app, run.global.system);
-        let plan = search_path::plan(run.context, app, &self.bin_dir, is_for_all);
+        let plan = search_path::plan(run.context, app, &self.bin_dir, is_for_all, before);
         if let search_path::Plan::ByHand(reason) = &plan {
             let folder = &self.bin_dir;
             run.reporter.warn(format_args!("`{folder}` is not on PATH, and stays so: {reason}"));

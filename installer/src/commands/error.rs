@@ -47,6 +47,25 @@ pub enum CommandError {
         help("use the installer in the prefix, or say where that is with `--prefix DIR`")
     )]
     NotFound,
+    #[error("`{path}` is missing, and a version is used there")]
+    #[diagnostic(code(installer::lost), help("`repair` makes it anew of what is installed"))]
+    Lost { path: Utf8PathBuf },
+    #[error(
+        "nothing says any more where the releases of `{app}` come from, and which channel it follows"
+    )]
+    #[diagnostic(
+        code(installer::unknown_origin),
+        help(
+            "say both: `repair --from BASE --channel NAME`; who did not choose a channel follows `stable`"
+        )
+    )]
+    UnknownOrigin { app: String },
+    #[error("nothing says any more what is installed in `{prefix}`, and no version is used there")]
+    #[diagnostic(
+        code(installer::nothing_used),
+        help("`install` puts one there, and removes what is left of others")
+    )]
+    NothingUsed { prefix: Utf8PathBuf },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Fetch(#[from] FetchError),

@@ -11,9 +11,11 @@ mod doctor;
 mod error;
 mod list;
 mod making;
+mod mend;
 mod place;
 mod program;
 mod releases;
+mod repair;
 mod rollback;
 mod status;
 mod trial;
@@ -42,7 +44,7 @@ pub fn run(cli: &Cli, context: &Context, reporter: &Reporter) -> ExitCode {
         Command::Update(update) => advance::update(&run, &update.origin),
         Command::Rollback(rollback) => rollback::rollback(&run, rollback),
         Command::Verify(options) => verify::verify(&run, options),
-        Command::Repair(options) => verify::repair(&run, options),
+        Command::Repair(options) => repair::repair(&run, options),
         Command::Doctor(options) => doctor::doctor(&run, options),
         Command::Completions(options) => completions::completions(&run, options.shell),
         Command::List => list::list(&run),
@@ -73,19 +75,31 @@ impl Run<'_> {
         layout: &Layout,
         command: &str,
     ) -> Result<(Locked, Option<Recovered>), CommandError> {
+        let locked = self.take(layout, command)?;
+        let recovered = self.recover(&locked)?;
+        Ok((locked, recovered))
+    }
+
+    /// Takes the lock of a prefix.
+    fn take(&self, layout: &Layout, command: &str) -> Result<Locked, CommandError> {
         let waiting = if self.global.no_wait { Waiting::Never } else { Waiting::Patient };
         let tell = |holder: Option<&str>| {
             let holder = holder.unwrap_or("another installer");
             self.reporter.say(format_args!("waiting for `{holder}`, which is at work here"));
         };
-        let locked = Locked::take(layout, waiting, command, &tell)?;
-        let recovered = recovery::recover(&locked, &self.world(layout))?;
+        Ok(Locked::take(layout, waiting, command, &tell)?)
+    }
+
+    /// Finishes or undoes what somebody has begun.
+    fn recover(&self, locked: &Locked) -> Result<Option<Recovered>, CommandError> {
+        let layout = locked.layout();
+        let recovered = recovery::recover(locked, &self.world(layout))?;
         if let Some(recovered) = &recovered {
             self.tell(recovered);
         }
         self.finish_data(layout)?;
         self.settle_what_ran(layout, recovered.as_ref())?;
-        Ok((locked, recovered))
+        Ok(recovered)
     }
 
     fn tell(&self, recovered: &Recovered) {

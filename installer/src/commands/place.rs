@@ -24,7 +24,7 @@ impl Run<'_> {
         let usual = |scope| Layout::usual(self.context, app, scope);
         let first = if self.global.system { Scope::System } else { Scope::User };
         let scopes = scopes.into_iter().filter(|scope| *scope == first || !self.global.system);
-        scopes.filter_map(usual).find(Layout::is_used).ok_or(CommandError::NotFound)
+        scopes.filter_map(usual).find(Layout::is_somebodys).ok_or(CommandError::NotFound)
     }
 
     /// The prefix that `app` is installed to.
@@ -64,7 +64,21 @@ impl Run<'_> {
 
     /// What is installed in a prefix.
     pub(super) fn installed(&self, layout: &Layout) -> Result<State, CommandError> {
-        State::read(layout)?.ok_or(CommandError::NotFound)
+        self.look(layout)?.ok_or(CommandError::NotFound)
+    }
+
+    /// What is installed in a prefix, if anything is.
+    pub(super) fn look(&self, layout: &Layout) -> Result<Option<State>, CommandError> {
+        self.expect_word(layout)?;
+        Ok(State::read(layout)?)
+    }
+
+    /// Looks whether anything says what is installed, where anything is.
+    pub(super) fn expect_word(&self, layout: &Layout) -> Result<(), CommandError> {
+        match layout.is_orphaned() {
+            true => Err(CommandError::Lost { path: layout.state() }),
+            false => Ok(()),
+        }
     }
 
     /// A path of the command line, as seen from anywhere, without `.` and `..` where that needs no look at the disk.

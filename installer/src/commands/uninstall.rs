@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::advance::read_manifest;
 use super::{CommandError, Run};
 use crate::cli::Uninstall;
-use crate::prefix::state::State;
 use crate::prefix::{Layout, current, uninstall as removal};
 
 /// What came of it.
@@ -26,9 +25,11 @@ struct Report {
 pub(super) fn uninstall(run: &Run<'_>, options: &Uninstall) -> Result<ExitCode, CommandError> {
     let layout = run.found()?;
     let locked = if run.global.dry_run { None } else { Some(run.lock(&layout, "uninstall")?.0) };
-    let Some(state) = State::read(&layout)? else {
+    let Some(state) = run.look(&layout)? else {
         // Somebody had begun with it.
-        removal::leave_nothing(&layout)?;
+        if let Some(locked) = &locked {
+            removal::clear(locked)?;
+        }
         return Ok(ExitCode::SUCCESS);
     };
     let data = own_data(run, &layout)?;

@@ -54,19 +54,33 @@ pub(super) fn remove(path: &Utf8Path) -> Result<bool, PrefixError> {
     }
 }
 
-/// Makes a folder and those above it, where they are missing, for everybody to look into.
-pub(super) fn create_folders(path: &Utf8Path) -> Result<(), PrefixError> {
-    let missing: Vec<&Utf8Path> =
-        path.ancestors().take_while(|path| !path.as_str().is_empty() && !path.exists()).collect();
-    for folder in missing.into_iter().rev() {
-        match fs::create_dir(folder) {
+/// A folder and those above it, where they are missing, the innermost first.
+#[must_use]
+pub fn missing_folders(path: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let is_missing = |path: &&Utf8Path| !path.as_str().is_empty() && !path.exists();
+    path.ancestors().take_while(is_missing).map(Utf8Path::to_owned).collect()
+}
+
+/// Makes a folder and those above it, where they are missing, for everybody to look into. Says which were made, the innermost first.
+pub(super) fn create_folders(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>, PrefixError> {
+    let mut made = Vec::new();
+    for folder in missing_folders(path).into_iter().rev() {
+        match fs::create_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            made => made.map_err(PrefixError::io("create", folder))?,
+            made => made.map_err(PrefixError::io("create", &folder))?,
         }
-        platform::open_to_all(folder).map_err(PrefixError::io("create", folder))?;
-        sync_above(folder)?;
+        platform::open_to_all(&folder).map_err(PrefixError::io("create", &folder))?;
+        sync_above(&folder)?;
+        made.insert(0, folder);
     }
-    Ok(())
+    Ok(made)
+}
+
+/// Removes those of these folders, the innermost first, that nothing is in. Nobody is the worse for one that stays.
+pub(super) fn remove_empties(folders: &[Utf8PathBuf]) {
+    for folder in folders {
+        let _ = remove_empty(folder);
+    }
 }
 
 /// Removes a folder if there is nothing in it.

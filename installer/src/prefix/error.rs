@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use miette::Diagnostic;
 
 use super::SlotError;
+use super::layout::{JOURNAL_FILE, STATE_FILE};
 
 /// Something that went wrong outside of the prefix: the gateway is not well, a command failed.
 pub type Trouble = Box<dyn Diagnostic + Send + Sync>;
@@ -18,12 +19,7 @@ pub enum PrefixError {
     #[diagnostic(code(installer::files), help("{}", advice(source)))]
     Io { attempt: &'static str, path: Utf8PathBuf, source: io::Error },
     #[error("`{path}` is damaged: {reason}")]
-    #[diagnostic(
-        code(installer::damaged),
-        help(
-            "move it away and `install` again: what is used goes on being used until that is done"
-        )
-    )]
+    #[diagnostic(code(installer::damaged), help("{}", remedy(path)))]
     Damaged { path: Utf8PathBuf, reason: String },
     #[error("`{path}` is of version {found} of its format, and this installer knows {known}")]
     #[diagnostic(
@@ -112,6 +108,14 @@ impl PrefixError {
     ) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { attempt, path, source }
+    }
+}
+
+/// What helps where one of our files is damaged.
+fn remedy(path: &Utf8Path) -> &'static str {
+    match path.file_name() {
+        Some(STATE_FILE | JOURNAL_FILE) => "`repair` makes it anew of what is installed",
+        _ => "move it away and `install` again: what is used goes on being used until that is done",
     }
 }
 

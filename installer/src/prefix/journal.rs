@@ -88,17 +88,11 @@ pub enum Direction {
     },
 }
 
-/// What is removed besides the prefix.
+/// What is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaving {
-    /// The app.
-    pub app: String,
-    /// The folder with links to its programs.
-    pub bin_dir: Utf8PathBuf,
-    /// These programs.
-    pub programs: Vec<String>,
-    /// What gets its name back.
-    pub replaced: Vec<String>,
+    /// What was installed.
+    pub before: Box<State>,
     /// Folders of the app's own data, if they are to go too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<Utf8PathBuf>,
@@ -119,6 +113,7 @@ impl Journal {
         let journal = Self { version: JOURNAL_VERSION, operation: operation.clone() };
         let readers = match operation {
             Operation::Activate(activation) => activation.after.readers(),
+            Operation::Uninstall(leaving) => leaving.before.readers(),
             _ => Readers::Everyone,
         };
         durable::write(&layout.journal(), &state::text(&journal), readers)

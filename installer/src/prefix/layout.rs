@@ -1,9 +1,15 @@
 //! Where everything is.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::MANIFEST_FILE;
 
-use super::Slot;
+use super::{Slot, current};
 use crate::context::Context;
+
+/// The file that says what is installed.
+pub(super) const STATE_FILE: &str = "state.json";
+/// The file that says what is going on.
+pub(super) const JOURNAL_FILE: &str = "journal.json";
 
 /// The places in a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +60,21 @@ impl Layout {
     #[must_use]
     pub fn around(executable: &Utf8Path) -> Option<Self> {
         let layout = Self::new(executable.parent()?.parent()?.to_owned());
-        layout.is_used().then_some(layout)
+        layout.is_somebodys().then_some(layout)
+    }
+
+    /// Whether anything was installed here, or is being, even if nothing says so any more.
+    #[must_use]
+    pub fn is_somebodys(&self) -> bool {
+        self.is_used() || self.is_orphaned()
+    }
+
+    /// Whether a version is used here and nothing says what is installed.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        let used = current::read(self).ok().flatten();
+        !self.is_used()
+            && used.is_some_and(|slot| self.version(&slot).join(MANIFEST_FILE).is_file())
     }
 
     /// Whether anything was installed here, or is being.
@@ -90,13 +110,13 @@ impl Layout {
     /// What is installed.
     #[must_use]
     pub fn state(&self) -> Utf8PathBuf {
-        self.prefix.join("state.json")
+        self.prefix.join(STATE_FILE)
     }
 
     /// What is going on.
     #[must_use]
     pub fn journal(&self) -> Utf8PathBuf {
-        self.prefix.join("journal.json")
+        self.prefix.join(JOURNAL_FILE)
     }
 
     /// The lock.

@@ -59,9 +59,42 @@ pub fn wrong(layout: &Layout, state: &State) -> Vec<Utf8PathBuf> {
     let own_link = state.bin_dir.join(program_file(&program_name(&state.app)));
     let own_link = (own_link != own).then_some((own_link, own));
     let is_wrong = |(path, target): &(Utf8PathBuf, Utf8PathBuf)| {
-        !platform::starts(path, target, &launcher(layout, target))
+        !platform::starts(path, target, layout.prefix(), &launcher(layout, target))
     };
     programs.chain(own_link).filter(is_wrong).map(|(path, _)| path).collect()
+}
+
+/// The names of an app's programs that there are in a folder, sorted. On Windows all programs there are its.
+#[must_use]
+pub fn there(layout: &Layout, bin_dir: &Utf8Path, app: &str) -> Vec<String> {
+    let Ok(entries) = bin_dir.read_dir_utf8() else { return Vec::new() };
+    let own = program_file(&program_name(app));
+    let mut names: Vec<String> = (entries.flatten())
+        .filter(|entry| entry.file_name() != own)
+        .filter(|entry| platform::is_ours(entry.path(), layout.prefix()))
+        .filter_map(|entry| {
+            entry.file_name().strip_suffix(std::env::consts::EXE_SUFFIX).map(str::to_owned)
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// Whether the installer is linked into a folder.
+#[must_use]
+pub fn has_installer(layout: &Layout, bin_dir: &Utf8Path, app: &str) -> bool {
+    platform::is_ours(&bin_dir.join(program_file(&program_name(app))), layout.prefix())
+}
+
+/// Which of these programs, and the installer, had to give way in a folder, sorted.
+#[must_use]
+pub fn replaced(bin_dir: &Utf8Path, app: &str, programs: &[String]) -> Vec<String> {
+    let all = programs.iter().cloned().chain([program_name(app)]);
+    let is_aside =
+        |name: &String| aside(&bin_dir.join(program_file(name))).symlink_metadata().is_ok();
+    let mut names: Vec<String> = all.filter(is_aside).collect();
+    names.sort();
+    names
 }
 
 /// Makes the links be those of `to` and no others of `from`.
@@ -79,6 +112,11 @@ pub(super) fn change(
         if to.is_none_or(|to| to.bin_dir != from.bin_dir) {
             remove(layout, &from.bin_dir, &[program_name(&from.app)], &from.replaced)?;
         }
+    }
+    if let Some(from) = from {
+        let stays = |folder: &&Utf8PathBuf| to.is_some_and(|to| to.created.contains(folder));
+        let gone: Vec<_> = from.created.iter().filter(|it| !stays(it)).cloned().collect();
+        durable::remove_empties(&gone);
     }
     let Some(to) = to else { return Ok(()) };
     durable::create_folders(&to.bin_dir)?;
@@ -99,7 +137,7 @@ fn place_installer(layout: &Layout, state: &State) -> Result<(), PrefixError> {
 
 fn place(layout: &Layout, path: &Utf8Path, target: &Utf8Path) -> Result<(), PrefixError> {
     let launcher = launcher(layout, target);
-    if platform::starts(path, target, &launcher) {
+    if platform::starts(path, target, layout.prefix(), &launcher) {
         return Ok(());
     }
     if path.symlink_metadata().is_ok() && !platform::is_ours(path, layout.prefix()) {

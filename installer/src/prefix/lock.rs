@@ -1,12 +1,16 @@
 //! One installer at a time changes a prefix.
 //!
 //! The system lets go of the lock when a process ends, however it ends. Where a file system has no locks (some network file systems) nobody is kept apart.
+//!
+//! The lock's file is the first in a prefix and the last that goes. So it keeps which folders above the prefix were made for it: they go too, when
+//! nothing else has come into them.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::lost::DAMAGED;
 use super::{Layout, PrefixError, durable, platform};
 use crate::checkpoint::{self, Step};
 
@@ -19,14 +23,22 @@ pub struct Locked {
     _folder: Emptied,
 }
 
-/// A folder that goes at the end if nothing is in it. On Windows a file that is open keeps its name, so the lock's own folder cannot go before.
+/// A folder that goes at the end if nothing is in it, and those that were made for it. On Windows a file that is open keeps its name, so the lock's own
+/// folder cannot go before.
 #[derive(Debug)]
-struct Emptied(Utf8PathBuf);
+struct Emptied {
+    folder: Utf8PathBuf,
+    /// The innermost first.
+    above: Vec<Utf8PathBuf>,
+}
 
 impl Drop for Emptied {
     fn drop(&mut self) {
         // An empty folder harms nobody, and somebody else may have begun to use it.
-        let _ = durable::remove_empty(&self.0);
+        let _ = durable::remove_empty(&self.folder);
+        if !self.folder.exists() {
+            durable::remove_empties(&self.above);
+        }
     }
 }
 
@@ -51,8 +63,9 @@ impl Locked {
         tell: &dyn Fn(Option<&str>),
     ) -> Result<Self, PrefixError> {
         refuse_foreign(layout)?;
+        let mut above = Vec::new();
         loop {
-            durable::create_folders(layout.prefix())?;
+            above.extend(durable::create_folders(layout.prefix())?);
             let path = layout.lock();
             let file = OpenOptions::new()
                 .create(true)
@@ -64,10 +77,14 @@ impl Locked {
             wait(&file, &path, layout, waiting, tell)?;
             // Who had it may have removed everything, this file too.
             if platform::is_at(&file, &path) {
-                // Only for messages, so it does not matter whether it succeeds.
-                let _ = sign(&file, command);
+                above.extend(made(&file));
+                above.retain(|folder| is_above(folder, layout.prefix()));
+                above.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+                above.dedup();
+                // Only for messages and empty folders, so it does not matter whether it succeeds.
+                let _ = sign(&file, command, &above);
                 checkpoint::reached(Step::Locked);
-                let folder = Emptied(layout.prefix().to_owned());
+                let folder = Emptied { folder: layout.prefix().to_owned(), above };
                 return Ok(Self { layout: layout.clone(), _file: file, _folder: folder });
             }
         }
@@ -108,15 +125,38 @@ fn holder(mut file: &File) -> Option<String> {
     let mut text = String::new();
     file.take(200).read_to_string(&mut text).ok()?;
     file.rewind().ok()?;
-    let text = text.trim();
+    let text = text.lines().next()?.trim();
     let is_plain = !text.is_empty() && !text.contains(char::is_control);
     is_plain.then(|| text.to_owned())
 }
 
-fn sign(mut file: &File, command: &str) -> io::Result<()> {
-    file.set_len(0)?;
+/// Whether the folder, by whichever of its names, is one that the prefix is in.
+fn is_above(folder: &Utf8Path, prefix: &Utf8Path) -> bool {
+    match (folder.canonicalize(), prefix.canonicalize()) {
+        (Ok(folder), Ok(prefix)) => folder != prefix && prefix.starts_with(folder),
+        _ => false,
+    }
+}
+
+/// What a line begins with that names a folder above the prefix which was made for it.
+const MADE: &str = "made ";
+
+/// The folders that were made for the prefix, by the word of those who had the lock before.
+fn made(mut file: &File) -> Vec<Utf8PathBuf> {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    let lines = text.lines().filter(|_| read.is_ok());
+    lines.filter_map(|line| line.strip_prefix(MADE)).map(Utf8PathBuf::from).collect()
+}
+
+fn sign(mut file: &File, command: &str, made: &[Utf8PathBuf]) -> io::Result<()> {
+    let mut text = format!("{command}, process {}\n", std::process::id());
+    // A line holds a name that has no end of a line in it; for another one the folder stays.
+    let names = made.iter().filter(|folder| !folder.as_str().contains(['\n', '\r']));
+    text.extend(names.map(|folder| format!("{MADE}{folder}\n")));
     file.rewind()?;
-    writeln!(file, "{command}, process {}", std::process::id())
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 /// A folder with anything else in it is nobody's prefix: it would be emptied when the app is removed.
@@ -144,7 +184,8 @@ fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
     for entry in entries {
         let name = entry.map_err(PrefixError::io("look into", layout.prefix()))?.file_name();
         let name = name.to_string_lossy();
-        let ours = name.strip_suffix(".new").unwrap_or(&name);
+        let ours = [".new", DAMAGED].iter().find_map(|end| name.strip_suffix(end));
+        let ours = ours.unwrap_or(&name);
         if !OURS.contains(&ours) {
             let example = name.into_owned();
             return Err(PrefixError::Foreign { path: layout.prefix().to_owned(), example });
@@ -214,6 +255,33 @@ mod tests {
             assert!(matches!(third, Err(PrefixError::Busy { .. })), "{third:?}");
             drop(second);
         });
+    }
+
+    /// Folders that were made for a prefix go with it, whoever is killed meanwhile; others stay.
+    #[test]
+    fn folders_that_were_made_for_it_go() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = Utf8Path::from_path(folder.path()).expect("UTF-8");
+        let take = |layout: &Layout| {
+            Locked::take(layout, Waiting::Never, "install", &|_| {}).expect("nobody")
+        };
+        fs::create_dir(root.join("there")).expect("writable");
+        for (base, stays) in [(root.join("a/b"), false), (root.join("there/b"), true)] {
+            let layout = Layout::new(base.join("app"));
+            drop(take(&layout));
+            assert!(layout.lock().exists(), "it was not removed, as if somebody had been killed");
+            let again = take(&layout);
+            fs::remove_file(layout.lock()).expect("ours");
+            drop(again);
+            let above = base.parent().expect("it has one");
+            assert_eq!((base.exists(), above.exists()), (false, stays), "{base}");
+        }
+        let layout = Layout::new(root.join("c/d/app"));
+        let locked = take(&layout);
+        fs::write(root.join("c/notes"), "mine").expect("writable");
+        fs::remove_file(layout.lock()).expect("ours");
+        drop(locked);
+        assert!(root.join("c/notes").exists() && !root.join("c/d").exists());
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod journal;
 mod layout;
 pub mod links;
 mod lock;
+pub mod lost;
 mod program;
 pub mod recovery;
 mod running;
@@ -40,6 +41,7 @@ mod platform;
 #[path = "windows.rs"]
 mod platform;
 
+pub use durable::missing_folders;
 pub use error::{PrefixError, Trouble};
 pub use layout::{Layout, Scope};
 pub use lock::{Locked, Waiting};

@@ -39,6 +39,12 @@ impl Slot {
         Ok((2..).map(numbered).find(|slot| !is_taken(slot)).expect("not all numbers are taken"))
     }
 
+    /// The version that is in the folder.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        self.0.split_once('_').map_or(&self.0, |(version, _)| version)
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -125,6 +131,9 @@ mod tests {
         assert_eq!(free(&[]).as_deref(), Ok("1.0"));
         assert_eq!(free(&["1.0"]).as_deref(), Ok("1.0_2"));
         assert_eq!(free(&["1.0", "1.0_2", "1.0_4"]).as_deref(), Ok("1.0_3"));
+        for name in ["1.0", "1.0_2"] {
+            assert_eq!(name.parse::<Slot>().expect(name).version(), "1.0");
+        }
         assert!(Slot::free("1.0_2", taken(&[])).is_err());
         assert!(Slot::free("../1", taken(&[])).is_err());
     }

@@ -40,6 +40,9 @@ pub struct State {
     pub keep: NonZeroU32,
     /// The folder that programs are linked into.
     pub bin_dir: Utf8PathBuf,
+    /// The folders that were made for that one, itself among them, the innermost first. They go when nothing is in them any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub created: Vec<Utf8PathBuf>,
     /// The names of the app's programs there, sorted. The installer is there too.
     pub programs: Vec<String>,
     /// What was changed so that shells find them; nothing where they did already.
@@ -189,11 +192,26 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
         path: path.to_owned(),
         reason: error.to_string(),
     };
-    let Head { version } = serde_json::from_slice(&text).map_err(damaged)?;
+    let version = match serde_json::from_slice(&text) {
+        Ok(Head { version }) => version,
+        // Half of what a newer installer wrote is its own, too.
+        Err(error) => {
+            announced(&text).filter(|version| *version > known).ok_or_else(|| damaged(error))?
+        }
+    };
     if version != known {
         return Err(PrefixError::Newer { path: path.to_owned(), found: version, known });
     }
     serde_json::from_slice(&text).map(Some).map_err(damaged)
+}
+
+/// The version that a file of ours begins with, whatever became of the rest.
+fn announced(text: &[u8]) -> Option<u32> {
+    let begin = text.get(..text.len().min(64)).map(String::from_utf8_lossy)?;
+    let rest = begin.trim_start().strip_prefix('{')?.trim_start().strip_prefix("\"version\"")?;
+    let rest = rest.trim_start().strip_prefix(':')?.trim_start();
+    let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
 }
 
 #[cfg(test)]
@@ -225,6 +243,7 @@ pub(super) mod tests {
             sequence: 1,
             keep: USUAL_KEEP,
             bin_dir: "/bin".into(),
+            created: Vec::new(),
             programs: vec!["app".to_owned()],
             search_path: None,
             restart: Vec::new(),
@@ -295,7 +314,14 @@ pub(super) mod tests {
         let base = "https://host/@scope/releases".to_owned();
         assert_eq!(State { base, ..state.clone() }.readers(), Readers::Everyone);
         assert_eq!(State::read(&layout).expect("its own text"), Some(state));
-        for (text, expected) in [("{", "damaged"), (r#"{"version":2}"#, "newer"), ("", "damaged")] {
+        for (text, expected) in [
+            ("{", "damaged"),
+            ("", "damaged"),
+            ("\0\0\0\0", "damaged"),
+            (r#"{"version":1,"app":"#, "damaged"),
+            (r#"{"version":2}"#, "newer"),
+            ("{\n  \"version\": 2,\n  \"apps\": [", "newer"),
+        ] {
             fs::write(layout.state(), text).expect("writable");
             let error = State::read(&layout).expect_err("wrong");
             let found = match error {

@@ -8,7 +8,7 @@ use super::journal::{Journal, Leaving, Operation};
 use super::layout::program_name;
 use super::state::State;
 use super::transaction::Outside;
-use super::{Layout, Locked, PrefixError, current, durable, links, program, trees};
+use super::{Layout, Locked, PrefixError, current, durable, links, lost, program, trees};
 use crate::checkpoint::{self, Step};
 
 /// Removes everything of what is installed, and these folders of the app's own data.
@@ -21,13 +21,7 @@ pub fn uninstall(
     data: Vec<Utf8PathBuf>,
     outside: &dyn Outside,
 ) -> Result<(), PrefixError> {
-    let leaving = Leaving {
-        app: state.app.clone(),
-        bin_dir: state.bin_dir.clone(),
-        programs: state.programs.clone(),
-        replaced: state.replaced.clone(),
-        data,
-    };
+    let leaving = Leaving { before: Box::new(state.clone()), data };
     Journal::begin(locked.layout(), &Operation::Uninstall(leaving.clone()))?;
     checkpoint::reached(Step::Leaving);
     go_on(locked, &leaving, outside)
@@ -40,11 +34,11 @@ pub(super) fn go_on(
     outside: &dyn Outside,
 ) -> Result<(), PrefixError> {
     let layout = locked.layout();
-    let Leaving { app, bin_dir, programs, replaced, data } = leaving;
+    let Leaving { before, data } = leaving;
+    let State { app, bin_dir, programs, replaced, created, .. } = before.as_ref();
     links::remove(layout, bin_dir, programs, replaced)?;
     checkpoint::reached(Step::Unlinked);
-    let state = State::read(layout)?;
-    outside.settle(state.as_ref(), None).map_err(|trouble| PrefixError::Outside { trouble })?;
+    outside.settle(Some(before), None).map_err(|trouble| PrefixError::Outside { trouble })?;
     current::clear(layout)?;
     checkpoint::reached(Step::Unset);
     trees::remove_every(layout)?;
@@ -61,19 +55,39 @@ pub(super) fn go_on(
     if bin_dir.as_path() != layout.installer() {
         links::remove(layout, bin_dir, &[installer], replaced)?;
     }
+    durable::remove_empties(created);
     program::remove(layout, app)?;
     checkpoint::reached(Step::ProgramRemoved);
     Journal::close(layout)?;
     leave_nothing(layout)
 }
 
+/// Removes everything from a prefix in which nothing is installed, as far as anybody knows.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn clear(locked: &Locked) -> Result<(), PrefixError> {
+    let layout = locked.layout();
+    if layout.is_somebodys() {
+        return Ok(());
+    }
+    trees::remove_every(layout)?;
+    for folder in [layout.downloads(), layout.trial()] {
+        trees::remove_all(&folder)?;
+    }
+    leave_nothing(layout)
+}
+
 /// Removes what a prefix without anything installed has, and the prefix if nothing else is in it. What was fetched stays.
 pub fn leave_nothing(layout: &Layout) -> Result<(), PrefixError> {
-    if layout.is_used() {
+    if layout.is_somebodys() {
         return Ok(());
     }
     for path in [layout.state(), layout.journal(), layout.current()] {
         durable::remove(&durable::beside(&path))?;
+    }
+    for path in [layout.state(), layout.journal()] {
+        durable::remove(&lost::aside(&path))?;
     }
     for folder in [layout.versions(), layout.installer(), layout.downloads(), layout.snapshots()] {
         durable::remove_empty(&folder)?;

@@ -73,14 +73,27 @@ pub(super) fn make_program(path: &Utf8Path, target: &Utf8Path, _: &Utf8Path) -> 
     symlink(target, path)
 }
 
-/// Whether the program at `path` is one that [`make_program`] made for this target.
-pub(super) fn starts(path: &Utf8Path, target: &Utf8Path, _: &Utf8Path) -> bool {
-    fs::read_link(path).is_ok_and(|found| found == target)
+/// Whether the program at `path` is one that [`make_program`] made for this target in the prefix.
+pub(super) fn starts(path: &Utf8Path, target: &Utf8Path, prefix: &Utf8Path, _: &Utf8Path) -> bool {
+    let Ok(found) = path.read_link_utf8() else { return false };
+    found == target
+        || within(&found, prefix).is_some_and(|below| target.strip_prefix(prefix) == Ok(below))
 }
 
 /// Whether a program at `path`, in the folder for programs, belongs to the prefix.
 pub(super) fn is_ours(path: &Utf8Path, prefix: &Utf8Path) -> bool {
-    fs::read_link(path).is_ok_and(|target| target.starts_with(prefix))
+    path.read_link_utf8().is_ok_and(|target| within(&target, prefix).is_some())
+}
+
+/// What `path` is called in the prefix. That may be reached by several names, as where `/home` is a link: the installer that was installed knows its real
+/// one, and links were made with the one that the user has.
+fn within<'a>(path: &'a Utf8Path, prefix: &Utf8Path) -> Option<&'a Utf8Path> {
+    if let Ok(below) = path.strip_prefix(prefix) {
+        return Some(below);
+    }
+    let real = prefix.canonicalize().ok()?;
+    let is_prefix = |above: &&Utf8Path| above.canonicalize().is_ok_and(|found| found == real);
+    path.strip_prefix(path.ancestors().find(is_prefix)?).ok()
 }
 
 /// Takes the right to write from a file. One that has other names is in another version too, and has lost it there.

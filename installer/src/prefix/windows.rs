@@ -67,7 +67,7 @@ pub(super) fn make_program(path: &Utf8Path, _: &Utf8Path, launcher: &Utf8Path) -
 }
 
 /// Whether the program at `path` is the launcher.
-pub(super) fn starts(path: &Utf8Path, _: &Utf8Path, launcher: &Utf8Path) -> bool {
+pub(super) fn starts(path: &Utf8Path, _: &Utf8Path, _: &Utf8Path, launcher: &Utf8Path) -> bool {
     match (fs::read(path), fs::read(launcher)) {
         (Ok(there), Ok(launcher)) => there == launcher,
         _ => false,

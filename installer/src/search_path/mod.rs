@@ -104,13 +104,26 @@ pub enum Done {
 }
 
 /// Decides what is changed so that `folder` is on `PATH`. `app` is the name that stands in the marks; `for_everyone` means the
-/// shells of all users.
+/// shells of all users. What `before` says is undone first.
 #[must_use]
-pub fn plan(context: &Context, app: &str, folder: &Utf8Path, for_everyone: bool) -> Plan {
+pub fn plan(
+    context: &Context,
+    app: &str,
+    folder: &Utf8Path,
+    for_everyone: bool,
+    before: Option<&Record>,
+) -> Plan {
     if on_path(context).iter().any(|entry| system::is_same(entry, folder)) {
         return Plan::Found;
     }
-    system::plan(context, app, folder, for_everyone)
+    system::plan(context, app, folder, for_everyone, before)
+}
+
+/// What was changed at some time so that `folder` is on `PATH`, as far as it can still be found.
+#[must_use]
+pub fn find(context: &Context, app: &str, folder: &Utf8Path, for_everyone: bool) -> Option<Record> {
+    let edits = system::find(context, app, folder, for_everyone);
+    (!edits.is_empty()).then(|| Record { folder: folder.to_owned(), edits })
 }
 
 impl Plan {
@@ -145,7 +158,8 @@ pub fn found(context: &Context, program: &str) -> Option<Utf8PathBuf> {
     on_path(context).into_iter().map(|folder| folder.join(&name)).find(|path| path.is_file())
 }
 
-fn on_path(context: &Context) -> Vec<Utf8PathBuf> {
+/// The folders on `PATH`.
+pub(crate) fn on_path(context: &Context) -> Vec<Utf8PathBuf> {
     let separator = if cfg!(windows) { ';' } else { ':' };
     // Windows does not care how the name is written.
     let is_path =

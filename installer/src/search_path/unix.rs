@@ -16,7 +16,13 @@ pub(super) fn is_same(entry: &Utf8Path, folder: &Utf8Path) -> bool {
         }
 }
 
-pub(super) fn plan(context: &Context, app: &str, folder: &Utf8Path, for_everyone: bool) -> Plan {
+pub(super) fn plan(
+    context: &Context,
+    app: &str,
+    folder: &Utf8Path,
+    for_everyone: bool,
+    before: Option<&Record>,
+) -> Plan {
     if for_everyone {
         return Plan::ByHand(format!(
             "which folders all users find is decided by this system: add `{folder}`"
@@ -28,18 +34,18 @@ pub(super) fn plan(context: &Context, app: &str, folder: &Utf8Path, for_everyone
     if folder.as_str().contains([':', '\n', '\r']) {
         return Plan::ByHand(format!("`{}` can not be on PATH", folder.as_str().escape_debug()));
     }
-    let exists = |path: &Utf8Path| path.symlink_metadata().is_ok();
-    let shells = Shells {
-        home,
-        shell: context.variable("SHELL"),
-        zsh: context.variable("ZDOTDIR"),
-        config: context.variable("XDG_CONFIG_HOME"),
-        exists: &exists,
-    };
     let edit = |(file, syntax): (Utf8PathBuf, _)| {
-        let folders = file.ancestors().skip(1).take_while(|folder| !exists(folder));
         // One that cannot be read is left alone later, with the reason.
         let content = std::fs::read(&file).unwrap_or_default();
+        if let Some((old, made, folders)) = before.and_then(|record| lines_in(record, &file)) {
+            let content = match block::remove(&content, old) {
+                Removal::Left(rest) => rest,
+                Removal::Absent | Removal::Altered => content,
+            };
+            let text = block::text(app, folder, home, syntax, &content);
+            return Edit::Profile { file, text, made, folders: folders.to_owned() };
+        }
+        let folders = file.ancestors().skip(1).take_while(|folder| !exists(folder));
         Edit::Profile {
             text: block::text(app, folder, home, syntax, &content),
             made: !exists(&file),
@@ -47,12 +53,51 @@ pub(super) fn plan(context: &Context, app: &str, folder: &Utf8Path, for_everyone
             file,
         }
     };
-    let edits: Vec<Edit> = files(app, &shells).into_iter().map(edit).collect();
+    let edits: Vec<Edit> = files(app, &shells(context, home)).into_iter().map(edit).collect();
     if edits.is_empty() {
         let shell = context.variable("SHELL").unwrap_or_default();
         return Plan::ByHand(format!("`{shell}` is no shell I know: add `{folder}` to its PATH"));
     }
     Plan::Edit(Record { folder: folder.to_owned(), edits })
+}
+
+pub(super) fn find(context: &Context, app: &str, folder: &Utf8Path, _: bool) -> Vec<Edit> {
+    let Some(home) = context.home() else { return Vec::new() };
+    let edit = |(file, syntax): (Utf8PathBuf, _)| {
+        let content = std::fs::read(&file).ok()?;
+        // Whether they began with the end of the line before cannot be seen any more; the line keeps it.
+        let text = block::text(app, folder, home, syntax, b"");
+        let Removal::Left(rest) = block::remove(&content, &text) else { return None };
+        Some(Edit::Profile { file, text, made: rest.is_empty(), folders: Vec::new() })
+    };
+    files(app, &shells(context, home)).into_iter().filter_map(edit).collect()
+}
+
+/// What a record says of a file: the lines, whether it was made for them, and the folders that were.
+fn lines_in<'a>(
+    record: &'a Record,
+    wanted: &Utf8Path,
+) -> Option<(&'a str, bool, &'a [Utf8PathBuf])> {
+    record.edits.iter().find_map(|edit| match edit {
+        Edit::Profile { file, text, made, folders } if file == wanted => {
+            Some((text.as_str(), *made, folders.as_slice()))
+        }
+        _ => None,
+    })
+}
+
+fn exists(path: &Utf8Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn shells<'a>(context: &'a Context, home: &'a Utf8Path) -> Shells<'a> {
+    Shells {
+        home,
+        shell: context.variable("SHELL"),
+        zsh: context.variable("ZDOTDIR"),
+        config: context.variable("XDG_CONFIG_HOME"),
+        exists: &exists,
+    }
 }
 
 pub(super) fn all(edits: &[Edit], each: impl Fn(&Edit) -> Outcome) -> Vec<Outcome> {
@@ -152,7 +197,7 @@ mod tests {
                 ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
             ]);
             let context = Context::new(environment, self.path().to_owned(), self.path().to_owned());
-            match super::super::plan(&context, "claw", &self.path().join("my bin"), false) {
+            match super::super::plan(&context, "claw", &self.path().join("my bin"), false, None) {
                 Plan::Edit(record) => record,
                 other => panic!("{other:?}"),
             }
@@ -200,6 +245,33 @@ mod tests {
         assert_eq!(home.names(), [".bashrc", ".config"]);
         assert_eq!(std::fs::read(home.path().join(".bashrc")).expect("there"), b"alias x=y");
         assert_eq!(home.path().join(".config").read_dir().expect("there").count(), 0);
+    }
+
+    /// What was put there is found again without the record, and goes as if there were one.
+    #[test]
+    fn lines_are_found_again() {
+        let home = Home::new();
+        std::fs::write(home.path().join(".bashrc"), "alias x=y\n").expect("ours");
+        let find = |shell: &str, folder: &str| {
+            let environment = BTreeMap::from([
+                ("HOME".to_owned(), home.path().to_string()),
+                ("SHELL".to_owned(), shell.to_owned()),
+            ]);
+            let context = Context::new(environment, home.path().to_owned(), home.path().to_owned());
+            super::super::find(&context, "claw", &home.path().join(folder), false)
+        };
+        assert_eq!(find("/bin/bash", "my bin"), None);
+        for shell in ["/bin/bash", "/usr/bin/fish"] {
+            let record = home.record(shell);
+            assert!(done(&record.apply()).contains(&&Done::Changed));
+        }
+        assert_eq!(find("/bin/bash", "other"), None);
+        let record = find("/bin/bash", "my bin").expect("it is there");
+        assert_eq!(record.edits.len(), 3);
+        assert!(!done(&record.undo()).iter().any(|done| matches!(done, Done::Refused { .. })));
+        assert_eq!(std::fs::read(home.path().join(".bashrc")).expect("there"), b"alias x=y\n");
+        assert!(!home.path().join(".profile").exists());
+        assert!(!home.path().join(".config/fish/conf.d/claw.fish").exists());
     }
 
     #[test]
@@ -293,9 +365,13 @@ mod tests {
             Context::new(environment, home.path().to_owned(), home.path().to_owned())
         };
         for entry in ["bin", "bin/", "link"] {
-            assert_eq!(super::super::plan(&on(entry), "claw", &bin, false), Plan::Found, "{entry}");
+            assert_eq!(
+                super::super::plan(&on(entry), "claw", &bin, false, None),
+                Plan::Found,
+                "{entry}"
+            );
         }
-        assert_ne!(super::super::plan(&on("binary"), "claw", &bin, false), Plan::Found);
+        assert_ne!(super::super::plan(&on("binary"), "claw", &bin, false, None), Plan::Found);
         assert_eq!(super::super::found(&on("bin"), "claw"), Some(bin.join("claw")));
         assert_eq!(super::super::found(&on("bin"), "crab"), None);
     }

@@ -32,15 +32,34 @@ pub(super) fn is_same(entry: &Utf8Path, folder: &Utf8Path) -> bool {
     plain(entry) == plain(folder)
 }
 
-pub(super) fn plan(_: &Context, _: &str, folder: &Utf8Path, for_everyone: bool) -> Plan {
+pub(super) fn plan(
+    _: &Context,
+    _: &str,
+    folder: &Utf8Path,
+    for_everyone: bool,
+    before: Option<&Record>,
+) -> Plan {
     let entry = folder.as_str().replace('/', "\\");
     if entry.contains([';', '"']) {
         return Plan::ByHand(format!("`{entry}` can not be on the Path"));
     }
-    let made =
-        Key::open(for_everyone).and_then(|key| key.read()).is_ok_and(|found| found.is_none());
+    let is_empty =
+        || Key::open(for_everyone).and_then(|key| key.read()).is_ok_and(|found| found.is_none());
+    let was_empty = |edit: &Edit| matches!(edit, Edit::Registry { made: true, .. });
+    let made = before.is_some_and(|record| record.edits.iter().any(was_empty)) || is_empty();
     let edit = Edit::Registry { everyone: for_everyone, entry, made };
     Plan::Edit(Record { folder: folder.to_owned(), edits: vec![edit] })
+}
+
+pub(super) fn find(_: &Context, _: &str, folder: &Utf8Path, _: bool) -> Vec<Edit> {
+    let entry = folder.as_str().replace('/', "\\");
+    let units: Vec<u16> = entry.encode_utf16().collect();
+    let edit = |everyone: bool| {
+        let (_, found) = Key::open(everyone).and_then(|key| key.read()).ok()??;
+        let rest = value::remove(&found, &units)?;
+        Some(Edit::Registry { everyone, entry: entry.clone(), made: rest.is_empty() })
+    };
+    [false, true].into_iter().filter_map(edit).collect()
 }
 
 pub(super) fn all(edits: &[Edit], each: impl Fn(&Edit) -> Outcome) -> Vec<Outcome> {

@@ -60,8 +60,14 @@ impl Releases {
         sample
     }
 
-    pub(crate) fn publish_sample(&mut self, version: &str, mut sample: Sample) {
+    pub(crate) fn publish_sample(&mut self, version: &str, sample: Sample) {
+        self.publish_of("app", version, sample);
+    }
+
+    /// The same of another app.
+    pub(crate) fn publish_of(&mut self, app: &str, version: &str, mut sample: Sample) {
         let manifest = &mut sample.manifest;
+        app.clone_into(&mut manifest.app.name);
         version.clone_into(&mut manifest.app.version);
         let script = Some(BundlePath::new("app/main.js").expect("plain"));
         let (name, program) = ("app".to_owned(), None);
@@ -78,8 +84,8 @@ impl Releases {
             contract: manifest.contract.clone(),
             l4t: None,
             patches: None,
-            archive: self.write(&format!("app-{version}-{target}.tar.zst"), &archive),
-            manifest: self.write(&format!("app-{version}-{target}.manifest.json"), &json),
+            archive: self.write(&format!("{app}-{version}-{target}.tar.zst"), &archive),
+            manifest: self.write(&format!("{app}-{version}-{target}.manifest.json"), &json),
             target,
         };
         let (version, bundles) = (version.to_owned(), vec![bundle]);
@@ -87,7 +93,7 @@ impl Releases {
         self.releases.retain(|release| release.version != version);
         self.releases.insert(0, Release { version, bundles, installers: Vec::new() });
         self.sequence += 1;
-        self.write_channel();
+        self.write_channel(app);
     }
 
     /// The newest version brings this installer, too. Returns its file's name.
@@ -97,14 +103,14 @@ impl Releases {
         let file = self.write(&name, program);
         self.releases[0].installers = vec![InstallerProgram { triple, file }];
         self.sequence += 1;
-        self.write_channel();
+        self.write_channel("app");
         name
     }
 
-    fn write_channel(&self) {
+    fn write_channel(&self, app: &str) {
         let channel = Channel {
             version: CHANNEL_VERSION,
-            app: "app".to_owned(),
+            app: app.to_owned(),
             channel: "stable".to_owned(),
             sequence: self.sequence,
             releases: self.releases.clone(),

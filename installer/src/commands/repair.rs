@@ -1,0 +1,158 @@
+//! `repair`: what is damaged is made anew, of what is whole and of what has to be fetched.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use camino::Utf8PathBuf;
+use gangway_artifact::archive::Difference;
+use serde::Serialize;
+
+use super::advance::{carry_out, read_manifest};
+use super::decision::{Decision, Places, SearchPath, Target, free_slot, programs};
+use super::verify::{check, lines};
+use super::{CommandError, Run};
+use crate::cli::{Origin, Repair};
+use crate::prefix::journal::{Activation, Direction, Purpose};
+use crate::prefix::state::{Installed, State};
+use crate::prefix::{Layout, Locked, current, links, transaction};
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Report {
+    app: String,
+    version: String,
+    /// Files of ours that were damaged or missing.
+    records: Vec<Utf8PathBuf>,
+    /// What of the version was damaged.
+    differences: Vec<Difference>,
+    programs: Vec<Utf8PathBuf>,
+    repaired: bool,
+    dry_run: bool,
+}
+
+/// Makes anew what is damaged: what says what is installed, the version that is used, and what leads to it. Until that version is whole the damaged one
+/// is used.
+pub(super) fn repair(run: &Run<'_>, options: &Repair) -> Result<ExitCode, CommandError> {
+    let started = Instant::now();
+    let layout = run.found()?;
+    let locked = if run.global.dry_run { None } else { Some(run.take(&layout, "repair")?) };
+    let mended = run.mend(&layout, locked.as_ref(), options)?;
+    if let Some(locked) = &locked {
+        run.recover(locked)?;
+    }
+    let state = match mended.state {
+        Some(state) if locked.is_none() => state,
+        _ => run.installed(&layout)?,
+    };
+    let used = match current::read(&layout)? {
+        Some(slot) => state.of(&slot),
+        // Whoever removed it, the last one is the one that was used.
+        None => state.installed.last(),
+    };
+    let used = used.ok_or(CommandError::NotFound)?.clone();
+    let checked = check(run, &layout, &used, true)?;
+    let is_damaged = !checked.differences.is_empty();
+    let mut report = Report {
+        app: state.app.clone(),
+        version: used.version.clone(),
+        records: mended.records,
+        differences: checked.differences,
+        programs: links::wrong(&layout, &state),
+        repaired: false,
+        dry_run: run.global.dry_run,
+    };
+    let is_fetched = is_damaged || !report.programs.is_empty();
+    let program = layout.program(&state.app);
+    let has_program = program.is_file();
+    report.programs.extend((!has_program).then_some(program));
+    if let Some(locked) = &locked {
+        if !has_program {
+            let own = &run.context.executable;
+            transaction::prepare_program(locked, &state.app, own, None)?;
+        }
+        if is_fetched {
+            let decision = decide(run, &layout, &state, &used, (options, is_damaged))?;
+            carry_out(run, locked, &decision, started)?;
+        } else {
+            lead(run, locked, state, (&used, has_program))?;
+        }
+        report.repaired = !report.lines().is_empty();
+    }
+    run.reporter.result(&report, &report.text());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same version again: made anew if it is damaged, else only what leads to it.
+fn decide(
+    run: &Run<'_>,
+    layout: &Layout,
+    state: &State,
+    used: &Installed,
+    (options, is_damaged): (&Repair, bool),
+) -> Result<Decision, CommandError> {
+    let origin = Origin {
+        from: options.from.clone(),
+        version: Some(used.version.clone()),
+        target: Some(used.target.to_string()),
+        // It was installed once: that it was forced then is no reason not to mend it.
+        force: true,
+        ..Origin::default()
+    };
+    let places = Places { bin_dir: Some(state.bin_dir.clone()), search_path: SearchPath::Keep };
+    let mut decision = run.decide(layout, &origin, places)?;
+    if decision.bundle.manifest.sha256 != used.manifest {
+        return Err(CommandError::OtherBuild { version: used.version.clone() });
+    }
+    decision.forget_target(state.target.clone());
+    decision.purpose = Purpose::Repair;
+    decision.to = match (is_damaged, &decision.from) {
+        (true, _) => Target::Made(free_slot(layout, &used.version)?),
+        (false, Some(_)) => Target::Used,
+        (false, None) => Target::There(used.slot.clone()),
+    };
+    Ok(decision)
+}
+
+/// Sees that what leads to the version is what it has, and that the installer is where it should be. Nothing is fetched for that.
+fn lead(
+    run: &Run<'_>,
+    locked: &Locked,
+    before: State,
+    (used, has_program): (&Installed, bool),
+) -> Result<(), CommandError> {
+    let layout = locked.layout();
+    let mut after = before.clone();
+    after.programs = programs(&read_manifest(&layout.version(&used.slot))?);
+    let from = current::read(layout)?;
+    if has_program && after.programs == before.programs && from.is_some() {
+        return Ok(());
+    }
+    let activation = Activation {
+        purpose: Purpose::Repair,
+        to: used.slot.clone(),
+        is_new: false,
+        from,
+        direction: Direction::Forward,
+        before: Some(before),
+        after,
+        remove: Vec::new(),
+    };
+    Ok(transaction::activate(locked, activation, &run.world(layout).quiet())?)
+}
+
+impl Report {
+    fn lines(&self) -> Vec<String> {
+        let records = self.records.iter().map(|path| format!("  `{path}` said nothing any more"));
+        records.chain(lines(&self.differences, &self.programs)).collect()
+    }
+
+    fn text(&self) -> String {
+        let Self { app, version, repaired, .. } = self;
+        let lines = self.lines();
+        match (lines.is_empty(), repaired) {
+            (true, _) => format!("nothing of {app} {version} is damaged"),
+            (false, true) => format!("{app} {version} is repaired:\n{}", lines.join("\n")),
+            (false, false) => format!("{app} {version} would be repaired:\n{}", lines.join("\n")),
+        }
+    }
+}
