@@ -180,8 +180,12 @@ impl Recipe<'_> {
     ) -> Result<Filled, CommandError> {
         let name = Path::new(&self.bundle.archive.name);
         let options = self.options(run);
-        let (text, manifest) =
-            archive::read_manifest(archive, name, &options).map_err(self.failed())?;
+        let read = || archive::read_manifest(archive, name, &options);
+        let read = match read() {
+            Err(error) if is_about_the_archive(&error) && archive.forget_end() => read(),
+            read => read,
+        };
+        let (text, manifest) = read.map_err(self.failed())?;
         check(&manifest)?;
         let mut making;
         {

@@ -60,6 +60,12 @@ impl Archive {
         matches!(&self.0, Kind::Remote(remote) if remote.is_resumed)
     }
 
+    /// Forgets the archive's end, with its manifest, if it may be from an earlier attempt and no good. Says whether it is worth reading it again.
+    #[must_use]
+    pub fn forget_end(&self) -> bool {
+        matches!(&self.0, Kind::Remote(remote) if remote.forget_end())
+    }
+
     /// Removes what was fetched of it. Otherwise it stays, for the next attempt.
     ///
     /// # Errors

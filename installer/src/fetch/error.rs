@@ -64,6 +64,9 @@ pub enum FetchError {
         "if that is not today, set the clock (`date` shows it) and try again; otherwise tell whoever runs the server"
     ))]
     Clock { url: String, state: &'static str, now: Date, source: reqwest::Error },
+    #[error("by this machine's clock it is before 1970, and no certificate is of that time")]
+    #[diagnostic(help("set the clock (`date` shows it) and try again"))]
+    NoClock,
     #[error("`{url}` sent nothing for {seconds} s{}, after {received} bytes", times(*.attempts))]
     #[diagnostic(help("try again: what has come is kept"))]
     Stalled { url: String, seconds: u64, received: u64, attempts: u32 },

@@ -23,6 +23,7 @@ mod scratch;
 mod settings;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::delta::ranges::Range;
@@ -70,6 +71,11 @@ impl Depot {
     /// When a folder is not there, an address must not be used, or the settings make no sense.
     pub fn open(context: &Context, place: Place, settings: Settings) -> Result<Self, FetchError> {
         let handle = context.handle().clone();
+        if matches!(&place, Place::Web(address) if address.is_encrypted())
+            && context.now < SystemTime::UNIX_EPOCH
+        {
+            return Err(FetchError::NoClock);
+        }
         let source = match &place {
             Place::Web(address) => Source::Web(Arc::new(Http::new(address.clone(), settings)?)),
             Place::Folder(path) if path.is_dir() => Source::Folder(path.clone()),

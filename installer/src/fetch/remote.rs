@@ -45,7 +45,7 @@ impl Remote {
     ) -> Result<Self, FetchError> {
         let scratch = Scratch::open(scratch)?;
         let mut pieces = Pieces::new(archive.size, http.settings.request);
-        adopt(&mut pieces, &scratch, archive, http.settings.request)?;
+        adopt(&mut pieces, &scratch, archive)?;
         let present = pieces.present();
         meter.expect(present, present);
         let shared = Shared::new(http, handle, archive, scratch, pieces, meter);
@@ -68,6 +68,23 @@ impl Remote {
         };
         self.shared.meter.expect(added, 0);
         self.shared.start_workers(&mut state);
+    }
+
+    /// Forgets the archive's last bytes, if they may be from an earlier attempt: those with the manifest have no digest that is known before it is read. Says
+    /// whether it is worth reading them again.
+    pub(super) fn forget_end(&self) -> bool {
+        let shared = &self.shared;
+        let end = shared.archive.size;
+        let start = end.saturating_sub(shared.http.settings.request.max(END));
+        let mut state = shared.lock();
+        while state.failure.is_none() && state.pieces.is_busy(start, end) {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !self.is_resumed || state.failure.is_some() {
+            return false;
+        }
+        shared.meter.again(state.pieces.reject(start, end));
+        true
     }
 
     /// Waits until there are bytes at `offset`; at most `wanted` are needed.
@@ -167,21 +184,10 @@ impl Drop for Remote {
     }
 }
 
-/// Takes over what an earlier attempt left. The last bytes are fetched again: those with the manifest have no digest that is known before.
-fn adopt(
-    pieces: &mut Pieces,
-    scratch: &Scratch,
-    archive: &NamedFile,
-    last: u64,
-) -> Result<(), FetchError> {
-    let known = archive.size.saturating_sub(last);
+/// Takes over what an earlier attempt left.
+fn adopt(pieces: &mut Pieces, scratch: &Scratch, archive: &NamedFile) -> Result<(), FetchError> {
     let is_adopted = match journal::load(&scratch.path, archive) {
-        Some(mut kept) => {
-            for piece in &mut kept {
-                piece.filled = piece.filled.min(known.saturating_sub(piece.offset));
-            }
-            pieces.adopt(&kept, scratch.length()?)
-        }
+        Some(kept) => pieces.adopt(&kept, scratch.length()?),
         None => false,
     };
     if is_adopted { Ok(()) } else { scratch.clear() }

@@ -197,6 +197,9 @@ impl Shared {
         let new = state.pieces.fill(begin, position, count as u64);
         patience.progressed(new);
         self.meter.advance(new);
+        if state.saved.elapsed() >= BETWEEN_JOURNALS {
+            self.save(state);
+        }
         self.changed.notify_all();
     }
 

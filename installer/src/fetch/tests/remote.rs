@@ -203,6 +203,38 @@ fn the_next_attempt_goes_on() {
     assert!(!archive.is_resumed());
 }
 
+/// What came is kept while it comes, to its last byte: nobody says goodbye who is killed.
+#[test]
+fn what_comes_is_kept_at_once() {
+    let bytes = content(9_000);
+    let served = Arc::clone(&bytes);
+    let server = Server::start(move |seen| {
+        Answer::file(seen, &served).slowly(3_000, std::time::Duration::from_millis(700))
+    });
+    let bench = Bench::new();
+    let archive = bench.archive(&server, &bytes, Wanted::Everything);
+    assert!(read_all(&archive, bytes.len()) == *bytes);
+    let text = std::fs::read_to_string(bench.path("scratch.pieces")).expect("it is not too early");
+    assert!(text.contains("\"filled\":6000") || text.contains("\"filled\":9000"), "{text}");
+    std::mem::forget(archive);
+
+    let archive = bench.archive(&server, &bytes, Wanted::Nothing);
+    assert!(archive.is_resumed());
+    assert!(read_all(&archive, bytes.len()) == *bytes);
+    drop(archive);
+    let before = server.seen().len();
+    let archive = bench.archive(&server, &bytes, Wanted::Everything);
+    assert!(read_all(&archive, bytes.len()) == *bytes);
+    assert_eq!(server.seen().len(), before, "all of it was there");
+
+    // Its end can be had once more.
+    assert!(archive.forget_end());
+    assert!(read_all(&archive, bytes.len()) == *bytes);
+    assert!(server.seen().len() > before);
+    archive.discard().expect("it can be removed");
+    assert!(!bench.archive(&server, &bytes, Wanted::Nothing).forget_end(), "it is all new");
+}
+
 #[test]
 fn a_journal_that_makes_no_sense() {
     let bytes = content(50_000);
