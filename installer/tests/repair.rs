@@ -338,6 +338,21 @@ fn a_damaged_journal() {
     }
 }
 
+/// Links of a version that is not used after all go, and nothing is asked of any server for that.
+#[test]
+fn links_that_lead_nowhere_go() {
+    let world = World::new(&["1.0.0"], &[]);
+    let stale = world.machine.bin_dir().join("other");
+    std::os::unix::fs::symlink(world.path("current/bin/other"), &stale).expect("writable");
+    let theirs = world.machine.bin_dir().join("theirs");
+    std::os::unix::fs::symlink("/nowhere", &theirs).expect("writable");
+    fs::write(world.path("journal.json"), "").expect("ours");
+    fs::remove_dir_all(&world.releases.folder).expect("ours");
+    well(world.then(&["repair"]));
+    assert_eq!(Machine::names(&world.machine.bin_dir()), ["app", "app-installer", "theirs"]);
+    assert_eq!(world.state()["programs"], serde_json::json!(["app"]));
+}
+
 /// A removal was under way: what is left is an installation again, or nothing.
 #[test]
 fn a_damaged_journal_of_a_removal() {
