@@ -161,12 +161,13 @@ fn sign(mut file: &File, command: &str, made: &[Utf8PathBuf]) -> io::Result<()> 
 
 /// A folder with anything else in it is nobody's prefix: it would be emptied when the app is removed.
 fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
-    const OURS: [&str; 10] = [
+    const OURS: [&str; 11] = [
         "versions",
         "current",
         "state.json",
         "journal.json",
         "lock",
+        "running",
         "downloads",
         "snapshots",
         "trial",

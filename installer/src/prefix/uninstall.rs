@@ -89,6 +89,7 @@ pub fn leave_nothing(layout: &Layout) -> Result<(), PrefixError> {
     for path in [layout.state(), layout.journal()] {
         durable::remove(&lost::aside(&path))?;
     }
+    durable::remove(&layout.running())?;
     for folder in [layout.versions(), layout.installer(), layout.downloads(), layout.snapshots()] {
         durable::remove_empty(&folder)?;
     }

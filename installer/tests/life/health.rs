@@ -6,8 +6,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -83,14 +82,13 @@ impl Served {
         let port = free_port().expect("there is one");
         let mut served = Self { world: World::new(&[]), port };
         served.publish("1.0.0", "well");
+        served.supervise(SUPERVISOR);
         let supervisor = served.supervisor();
-        fs::write(&supervisor, SUPERVISOR).expect("writable");
-        fs::set_permissions(&supervisor, fs::Permissions::from_mode(0o755)).expect("its mode");
         fs::create_dir(served.world.machine.data()).expect("writable");
         let command = format!("{supervisor} app restart");
         well(served.world.first(&["--restart-command", &command]));
         assert_eq!(served.commands(), [""; 0], "nothing ran, so nothing is started");
-        let mut start = std::process::Command::new(&supervisor);
+        let mut start = Command::new(&supervisor);
         let start = start.args(["app", "restart"]).env("HOME", &served.world.machine.home);
         well(run(start));
         served.is("1.0.0");
@@ -100,6 +98,15 @@ impl Served {
 
     fn supervisor(&self) -> Utf8PathBuf {
         self.world.root.join("service")
+    }
+
+    /// From now on the supervisor is this script. Another process writes it: what other tests start meanwhile would have it open, and then it cannot
+    /// be started.
+    fn supervise(&self, script: &str) {
+        let text = self.world.root.join("script");
+        fs::write(&text, script).expect("writable");
+        let to = self.supervisor();
+        well(run(Command::new("install").args(["-m755", text.as_str(), to.as_str()])));
     }
 
     fn publish(&mut self, version: &str, manner: &str) {
@@ -168,8 +175,10 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        let supervisor = self.supervisor();
-        let _ = std::process::Command::new(supervisor).args(["app", "stop"]).status();
+        // Whatever the supervisor is by now.
+        if let Ok(process) = fs::read_to_string(self.world.root.join("process")) {
+            let _ = Command::new("kill").args(["-9", process.trim()]).status();
+        }
     }
 }
 
@@ -245,14 +254,13 @@ fn one_that_cannot_be_started_goes_back() {
 fn a_supervisor_that_fails_is_told() {
     let mut served = Served::new();
     served.publish("2.0.0", "well");
-    fs::write(served.supervisor(), "#!/bin/sh\necho out of order >&2\nexit 4\n").expect("ours");
+    served.supervise("#!/bin/sh\necho out of order >&2\nexit 4\n");
     let output = served.then(&["update", "--snapshot", "no"]);
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     let text = served.world.text(&output.stderr);
     for part in ["version 1.0.0 is used again, but could not be started again", "| out of order"] {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
-    fs::write(served.supervisor(), SUPERVISOR).expect("ours");
     served.is("1.0.0");
     assert_eq!(served.world.slots(), ["1.0.0"]);
 }

@@ -87,6 +87,7 @@ struct Step {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "what each step costs is to be seen")]
 fn a_changed_file_and_a_changed_dependency() {
     let mut world = World::new(&[]);
     world.releases.publish_sample("1.0.0", release("1.0.0", "4.0.0"));

@@ -186,6 +186,7 @@ impl<'a> Journey<'a> {
 
     /// Runs the installer, which must do it. Returns how many bytes the server has sent for it.
     #[track_caller]
+    #[expect(clippy::print_stdout, reason = "what each step costs is to be seen")]
     fn does(&self, said: &str) -> u64 {
         let before = self.server.sent();
         let output = self.installs(said);
