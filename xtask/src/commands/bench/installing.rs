@@ -53,8 +53,8 @@ pub(super) fn run(
     let installs = bench.installs(&installer, &servers[0], &old);
     let rows = bench.measure("installing", runs, &installs, &servers[0])?;
     let mut text = render("Installing it from a server on this machine", &rows);
-    let update = bench.update(&installer, &servers);
-    let rows = bench.measure("updating", runs, &[update], &servers[1])?;
+    let updates = bench.updates(&installer, &servers);
+    let rows = bench.measure("updating", runs, &updates, &servers[1])?;
     text += &render("Updating it, one file changed", &rows);
     Ok(text)
 }
@@ -92,12 +92,16 @@ impl Bench<'_> {
         let pipe =
             format!("curl -fsS --noproxy '*' {}{name} | tar --zstd -x -C {by_tar}", server.url());
         let tar = vec![words(&["mkdir", by_tar.as_str()]), words(&["sh", "-c", &pipe])];
+        // What is started has memory of its own, and takes its time.
+        let mut untried = self.install(installer, server);
+        untried.extend(words(&["--trial", "none"]));
         let mut contenders = vec![
             self.contender(
                 "installer install, every byte checked",
                 &ours,
                 vec![self.install(installer, server)],
             ),
+            self.contender("installer install --trial none", &ours, vec![untried]),
             self.contender("curl | tar --zstd -x, nothing checked", &by_tar, tar),
         ];
         contenders.extend(self.npm());
@@ -127,21 +131,20 @@ impl Bench<'_> {
         Some(Contender { steps: vec![step], forget: vec![place], ..contender })
     }
 
-    fn update(&self, installer: &Utf8Path, servers: &[RangeServer; 2]) -> Contender {
+    fn updates(&self, installer: &Utf8Path, servers: &[RangeServer; 2]) -> Vec<Contender> {
         let place = self.place("ours");
-        let update = words(&[
-            installer.as_str(),
-            "update",
-            "--prefix",
-            place.as_str(),
-            "--from",
-            &servers[1].url(),
-            "--yes",
-        ]);
-        Contender {
+        let url = servers[1].url();
+        let update = ["update", "--prefix", place.as_str(), "--from", &url, "--yes"];
+        let update = [&[installer.as_str()], &update[..]].concat();
+        let untried = [&update[..], &["--trial", "none"]].concat();
+        let contender = |name: &str, step: &[&str]| Contender {
             before: vec![self.install(installer, &servers[0])],
-            ..self.contender("installer update", &place, vec![update])
-        }
+            ..self.contender(name, &place, vec![words(step)])
+        };
+        vec![
+            contender("installer update", &update),
+            contender("installer update --trial none", &untried),
+        ]
     }
 
     fn install(&self, installer: &Utf8Path, server: &RangeServer) -> Vec<String> {
