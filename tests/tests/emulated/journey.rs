@@ -238,8 +238,13 @@ impl<'a> Journey<'a> {
         is(NEXT);
         self.publish(archive_for(bumped(), self.target));
         let dependency = self.does("update");
-        assert!(file < dependency && dependency * 20 < all, "{dependency} of {all}");
+        // The example's packages are small and lie together, so this takes little more than one file.
+        assert!(dependency * 50 < all, "{dependency} of {all} are more than 2 %");
         is(BUMPED);
+        let package = "app/node_modules/ws/package.json";
+        let package = self.prefix().join("versions").join(BUMPED).join(package);
+        let package = fs_err::read_to_string(package).expect("it is installed");
+        assert!(package.contains(r#""version": "8.22.0""#), "{package}");
         works(BUMPED);
         assert_eq!(self.does("rollback"), 0);
         is(NEXT);
