@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::advance::read_manifest;
 use super::{CommandError, Run};
 use crate::cli::Uninstall;
-use crate::prefix::{Layout, current, uninstall as removal};
+use crate::prefix::{Layout, Locked, current, uninstall as removal};
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -24,7 +24,7 @@ struct Report {
 /// Removes the app.
 pub(super) fn uninstall(run: &Run<'_>, options: &Uninstall) -> Result<ExitCode, CommandError> {
     let layout = run.found()?;
-    let locked = if run.global.dry_run { None } else { Some(run.lock(&layout, "uninstall")?.0) };
+    let locked = if run.global.dry_run { None } else { Some(lock(run, &layout)?) };
     let Some(state) = run.look(&layout)? else {
         // Somebody had begun with it.
         if let Some(locked) = &locked {
@@ -49,6 +49,14 @@ pub(super) fn uninstall(run: &Run<'_>, options: &Uninstall) -> Result<ExitCode, 
     text.extend(kept.chain(removed));
     run.reporter.result(&report, &text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes the lock, and finishes or undoes what somebody has begun, but starts nothing again: it is about to be removed.
+fn lock(run: &Run<'_>, layout: &Layout) -> Result<Locked, CommandError> {
+    let locked = run.take(layout, "uninstall")?;
+    run.forget_what_ran(layout);
+    run.recover(&locked)?;
+    Ok(locked)
 }
 
 /// Where the app's own data is, by the word of the version that is used.

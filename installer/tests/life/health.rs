@@ -284,6 +284,22 @@ fn a_rollback_goes_back_too() {
     assert_eq!(served.world.slots(), ["1.0.0", "2.0.0"]);
 }
 
+/// Nothing is started again of an app that is about to be removed.
+#[test]
+fn what_was_stopped_is_not_started_to_be_removed() {
+    use std::os::unix::process::ExitStatusExt as _;
+    for step in ["snapshot", "decided"] {
+        let mut served = Served::new();
+        served.publish("2.0.0", "well");
+        let mut update = served.world.machine.installed();
+        let output = run(update.arg("update").env("GANGWAY_KILL_AT", step));
+        assert_eq!(output.status.signal(), Some(9), "{step}: {}", said(&output));
+        well(served.then(&["uninstall"]));
+        assert_eq!(served.commands(), ["stop"], "{step}");
+        assert!(!served.world.machine.prefix().exists(), "{step}");
+    }
+}
+
 /// The service was stopped by somebody who was killed: the next command starts it again.
 #[test]
 fn what_was_stopped_is_started_again_by_the_next_command() {
