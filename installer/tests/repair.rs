@@ -353,6 +353,21 @@ fn links_that_lead_nowhere_go() {
     assert_eq!(world.state()["programs"], serde_json::json!(["app"]));
 }
 
+/// What ran had been stopped, and what starts it again is not known any more: a person is told.
+#[test]
+fn what_was_stopped_is_told() {
+    let world = World::new(&["1.0.0"], &["--restart-command", "/bin/true"]);
+    fs::write(world.path("running"), "").expect("ours");
+    Harm::Missing.on(&world.path("state.json"));
+    let output = well(world.repair(&[]));
+    assert!(
+        world.text(&output.stderr).contains("start it, and name the command"),
+        "{}",
+        said(&output)
+    );
+    assert!(!world.path("running").exists());
+}
+
 /// A removal was under way: what is left is an installation again, or nothing.
 #[test]
 fn a_damaged_journal_of_a_removal() {

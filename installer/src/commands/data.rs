@@ -187,9 +187,16 @@ impl Run<'_> {
         if !layout.running().exists() {
             return;
         }
-        self.reporter.say(format_args!("starting again what ran: `{}`", restart::line(restart)));
-        if let Err(error) = self.run_command(layout, restart) {
-            self.reporter.warn(error);
+        if restart.is_empty() {
+            self.reporter.warn(
+                "what ran was stopped, and nothing says any more what starts it again: start it, and name the command with `--restart-command`",
+            );
+        } else {
+            let command = restart::line(restart);
+            self.reporter.say(format_args!("starting again what ran: `{command}`"));
+            if let Err(error) = self.run_command(layout, restart) {
+                self.reporter.warn(error);
+            }
         }
         self.forget_what_ran(layout);
     }

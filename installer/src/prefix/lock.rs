@@ -171,10 +171,11 @@ fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
         "downloads",
         "snapshots",
         "trial",
+        "running",
         "installer",
         "bin",
     ];
-    if layout.is_used() {
+    if layout.is_somebodys() {
         return Ok(());
     }
     let entries = match fs::read_dir(layout.prefix()) {

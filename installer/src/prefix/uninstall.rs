@@ -86,8 +86,8 @@ pub fn leave_nothing(layout: &Layout) -> Result<(), PrefixError> {
     for path in [layout.state(), layout.journal(), layout.current()] {
         durable::remove(&durable::beside(&path))?;
     }
-    for path in [layout.state(), layout.journal()] {
-        durable::remove(&lost::aside(&path))?;
+    for path in [lost::aside(&layout.state()), lost::aside(&layout.journal()), layout.running()] {
+        durable::remove(&path)?;
     }
     durable::remove(&layout.running())?;
     for folder in [layout.versions(), layout.installer(), layout.downloads(), layout.snapshots()] {
