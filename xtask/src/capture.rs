@@ -12,7 +12,7 @@ use std::fs::{File, Metadata};
 use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::{BundlePath, Digest, PathError};
+use gangway_artifact::{BundlePath, Digest, Hasher, PathError};
 use miette::Diagnostic;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -144,23 +144,23 @@ pub fn covers(region: &str, path: &BundlePath) -> bool {
 /// A digest of everything in a tree: paths, modes, bytes and links.
 #[must_use]
 pub fn fingerprint(tree: &Tree) -> Digest {
-    let mut text = String::new();
+    let mut text = Hasher::default();
     for (path, node) in tree.iter() {
         // No path or link has a line end in it, so no two trees have the same text.
-        text.push_str(path.as_str());
+        text.update(path.as_str());
         match node {
             Node::File(source) => {
-                text.push_str(if source.executable { "\nexecutable " } else { "\nfile " });
-                text.push_str(&source.sha256.to_string());
+                text.update(if source.executable { "\nexecutable " } else { "\nfile " });
+                text.update(source.sha256.to_string());
             }
             Node::Link(target) => {
-                text.push_str("\nlink ");
-                text.push_str(&target.escape_default().to_string());
+                text.update("\nlink ");
+                text.update(target.escape_default().to_string());
             }
         }
-        text.push('\n');
+        text.update("\n");
     }
-    Digest::of(text)
+    text.finish().0
 }
 
 /// What a folder has.

@@ -585,8 +585,7 @@ fn file_of(
 /// Moves `tree` below `folder` of `whole`.
 fn place(whole: &mut Tree, folder: &str, tree: Tree) -> Result<(), PathError> {
     let folder = BundlePath::new(folder)?;
-    for (path, node) in tree {
-        whole.insert(folder.join_path(&path)?, node);
-    }
+    let placed = tree.into_iter().map(|(path, node)| Ok((folder.join_path(&path)?, node)));
+    whole.extend(placed.collect::<Result<Tree, PathError>>()?);
     Ok(())
 }

@@ -85,8 +85,13 @@ impl Tree {
     }
 
     /// Adds everything of `other`; where both have a path, `other` wins.
-    pub fn extend(&mut self, other: Self) {
-        self.nodes.extend(other.nodes);
+    pub fn extend(&mut self, mut other: Self) {
+        // Putting two maps together is building one anew: at once, where most of it is new.
+        if self.len() < other.len() {
+            self.nodes.append(&mut other.nodes);
+        } else {
+            self.nodes.extend(other.nodes);
+        }
     }
 
     /// The number of files and links.
@@ -133,6 +138,23 @@ mod tests {
             tree.insert(BundlePath::new(*path).expect("plain"), Node::Link("x".to_owned()));
         }
         tree
+    }
+
+    #[test]
+    fn of_two_trees_the_second_wins() {
+        let tree = |paths: &[&str], target: &str| -> Tree {
+            let path = |path: &&str| BundlePath::new(*path).expect("plain");
+            paths.iter().map(|name| (path(name), Node::Link(target.to_owned()))).collect()
+        };
+        for (one, other) in [(&["a", "b"][..], &["b"][..]), (&["b"], &["b", "c"])] {
+            let mut both = tree(one, "first");
+            both.extend(tree(other, "second"));
+            assert_eq!(both.get("b"), Some(&Node::Link("second".to_owned())));
+            let mut names = [one, other].concat();
+            names.sort_unstable();
+            names.dedup();
+            assert!(both.iter().map(|(path, _)| path.as_str()).eq(names));
+        }
     }
 
     #[test]

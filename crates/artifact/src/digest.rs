@@ -49,6 +49,28 @@ impl Digest {
     }
 }
 
+/// Makes the digest of bytes that come in pieces. A copy goes on from where it was made.
+#[derive(Debug, Clone, Default)]
+pub struct Hasher {
+    state: Sha256,
+    length: u64,
+}
+
+impl Hasher {
+    /// Adds bytes to those so far.
+    pub fn update(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.state.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+
+    /// The digest and the number of the bytes so far.
+    #[must_use]
+    pub fn finish(self) -> (Digest, u64) {
+        (Digest(self.state.finalize().into()), self.length)
+    }
+}
+
 /// A text that is not 64 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a SHA-256 digest (64 hexadecimal digits)")]
@@ -95,7 +117,10 @@ impl<'de> Deserialize<'de> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&hex::encode(self.0))
+        // Manifests and keys have tens of thousands of them: none gets a text of its own.
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.0, &mut digits).expect("two digits for each byte");
+        formatter.write_str(std::str::from_utf8(&digits).expect("they are ASCII"))
     }
 }
 
@@ -109,20 +134,19 @@ impl fmt::Debug for Digest {
 #[derive(Debug)]
 pub struct HashingReader<R> {
     inner: R,
-    hasher: Sha256,
-    length: u64,
+    hasher: Hasher,
 }
 
 impl<R: Read> HashingReader<R> {
     /// Starts with nothing read.
     pub fn new(inner: R) -> Self {
-        Self { inner, hasher: Sha256::new(), length: 0 }
+        Self { inner, hasher: Hasher::default() }
     }
 
     /// The digest and the number of the bytes that went through so far.
     #[must_use]
     pub fn finish(self) -> (Digest, u64) {
-        (Digest(self.hasher.finalize().into()), self.length)
+        self.hasher.finish()
     }
 }
 
@@ -130,7 +154,6 @@ impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..count]);
-        self.length += count as u64;
         Ok(count)
     }
 }
@@ -139,20 +162,33 @@ impl<R: Read> Read for HashingReader<R> {
 #[derive(Debug)]
 pub struct HashingWriter<W> {
     inner: W,
-    hasher: Sha256,
-    length: u64,
+    hasher: Hasher,
 }
 
 impl<W: Write> HashingWriter<W> {
     /// Starts with nothing written.
     pub fn new(inner: W) -> Self {
-        Self { inner, hasher: Sha256::new(), length: 0 }
+        Self { inner, hasher: Hasher::default() }
+    }
+
+    /// What was hashed so far.
+    pub fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Passes bytes on of which it is known what they make of what was hashed so far.
+    ///
+    /// # Errors
+    /// Whatever the writer returns; what went through is then unknown.
+    pub fn write_hashed(&mut self, bytes: &[u8], hashed: Hasher) -> io::Result<()> {
+        self.hasher = hashed;
+        self.inner.write_all(bytes)
     }
 
     /// The digest and the number of the bytes that went through so far.
     #[must_use]
     pub fn finish(self) -> (Digest, u64) {
-        (Digest(self.hasher.finalize().into()), self.length)
+        self.hasher.finish()
     }
 }
 
@@ -160,7 +196,6 @@ impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
         self.hasher.update(&bytes[..count]);
-        self.length += count as u64;
         Ok(count)
     }
 
@@ -190,6 +225,30 @@ mod tests {
         for text in ["", "abc", &"g".repeat(64), &"a".repeat(63), &"a".repeat(66)] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_hasher_goes_on_from_its_copy() {
+        let mut one = Hasher::default();
+        one.update("ab");
+        let mut other = one.clone();
+        one.update("c");
+        other.update("d");
+        assert_eq!(
+            (one.finish(), other.finish()),
+            ((Digest::of("abc"), 3), (Digest::of("abd"), 3))
+        );
+    }
+
+    #[test]
+    fn what_was_hashed_before_is_only_written() {
+        let mut first = HashingWriter::new(Vec::new());
+        first.write_all(b"abc").expect("memory");
+        let mut second = HashingWriter::new(Vec::new());
+        second.write_hashed(b"abc", first.hasher().clone()).expect("memory");
+        second.write_all(b"d").expect("memory");
+        assert_eq!(second.inner, b"abcd");
+        assert_eq!(second.finish(), (Digest::of("abcd"), 4));
     }
 
     #[test]

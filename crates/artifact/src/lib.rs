@@ -31,7 +31,7 @@ pub use contract::{
     Contract, Disk, Fact, Found, Host, Judged, L4tRange, Need, Nvidia, Python, Unmet, is_musls,
 };
 pub use date::{Date, DateError};
-pub use digest::{Digest, DigestError, HashingReader, HashingWriter};
+pub use digest::{Digest, DigestError, Hasher, HashingReader, HashingWriter};
 pub use frames::{BLOCK, Frame, FrameError, Frames, Piece};
 pub use launch::{Environment, LAUNCH_FILE, LAUNCH_VERSION, Launch, LaunchError, Program};
 pub use manifest::{

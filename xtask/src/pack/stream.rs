@@ -2,7 +2,7 @@
 
 mod proof;
 
-use gangway_artifact::Digest;
+use gangway_artifact::{Digest, Hasher};
 
 use super::cut::{self, Frame};
 use super::entry::{Entry, Kind};
@@ -80,16 +80,17 @@ impl Piece<'_, '_> {
     pub(super) fn key(&self) -> Digest {
         match &self.content {
             Content::Entries(entries, large) => {
-                let mut text = b"entries\n".to_vec();
+                let mut text = Hasher::default();
+                text.update("entries\n");
                 for entry in *entries {
-                    text.extend_from_slice(&header::blocks(entry));
+                    text.update(header::blocks(entry));
                     if let Kind::File(_, source) = entry.kind
                         && large.bytes(entry) == source.size
                     {
-                        text.extend_from_slice(source.sha256.to_string().as_bytes());
+                        text.update(source.sha256.to_string());
                     }
                 }
-                Digest::of(text)
+                text.finish().0
             }
             Content::Part { part, .. } => part.key(),
             Content::Manifest(plain) => Digest::of([&b"manifest\n"[..], plain].concat()),

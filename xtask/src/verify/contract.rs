@@ -3,7 +3,7 @@
 //! Pure. The files say what they need; the target is asked only what those needs mean there: which releases of L4T have
 //! the libraries of NVIDIA that a bundle for a Jetson asks for, and which versions of CUDA and its companions those are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use gangway_abi::GpuCodeKind;
 use gangway_abi::check::Needs;
@@ -122,11 +122,17 @@ fn python(contents: Contents<'_>) -> BTreeMap<String, Python> {
 }
 
 fn disk(contents: Contents<'_>) -> Disk {
-    let folders: BTreeSet<_> = (contents.files.iter())
-        .flat_map(|file| {
-            std::iter::successors(file.path.parent(), gangway_artifact::BundlePath::parent)
-        })
-        .collect();
+    let mut folders: HashSet<&str> = HashSet::new();
+    for file in contents.files {
+        let mut path = file.path.as_str();
+        while let Some((folder, _)) = path.rsplit_once('/') {
+            // Those above it are known as well.
+            if !folders.insert(folder) {
+                break;
+            }
+            path = folder;
+        }
+    }
     let others = folders.len() + contents.links;
     Disk::of(contents.files.iter().map(|file| file.size), others as u64)
 }
