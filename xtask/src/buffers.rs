@@ -48,11 +48,12 @@ pub fn give_back(mut buffer: Vec<u8>) {
 /// # Errors
 /// When it cannot be read.
 pub fn read(path: &Utf8Path) -> io::Result<Vec<u8>> {
-    let mut file = fs_err::File::open(path)?;
+    let file = fs_err::File::open(path)?;
     // One more than it is long, so that its end is found without growing.
     let size = usize::try_from(file.metadata()?.len()).unwrap_or(0) + 1;
     let mut bytes = take(size);
-    file.read_to_end(&mut bytes)?;
+    // Without the wrapper, which would have the room cleared first.
+    file.file().read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use gangway_artifact::{BundlePath, HashingReader};
+use gangway_artifact::{BundlePath, Hasher};
 
 use super::PackError;
 use crate::tree::Source;
@@ -12,40 +12,58 @@ use crate::tree::Source;
 pub(super) struct Verified<'tree> {
     path: &'tree BundlePath,
     source: &'tree Source,
-    reader: HashingReader<fs_err::File>,
+    file: fs_err::File,
+    hasher: Hasher,
 }
+
+/// How much is read before it is hashed: it is still near the processor then.
+const STEP: u64 = 256 << 10;
 
 impl<'tree> Verified<'tree> {
     pub(super) fn open(path: &'tree BundlePath, source: &'tree Source) -> Result<Self, PackError> {
         let file =
             fs_err::File::open(source.path()).map_err(|error| read_error(path, source, error))?;
-        Ok(Self { path, source, reader: HashingReader::new(file) })
+        Ok(Self { path, source, file, hasher: Hasher::default() })
     }
 
     /// Appends the next `length` bytes to `bytes`.
     pub(super) fn read(&mut self, length: u64, bytes: &mut Vec<u8>) -> Result<(), PackError> {
         bytes.reserve(usize::try_from(length).unwrap_or(0));
-        let count = (&mut self.reader)
-            .take(length)
-            .read_to_end(bytes)
-            .map_err(|error| read_error(self.path, self.source, error))?;
-        if (count as u64) < length { Err(damaged(self.path, self.source)) } else { Ok(()) }
+        let mut left = length;
+        while left > 0 {
+            let start = bytes.len();
+            // Without the wrapper, which would have the room cleared first.
+            let count = (self.file.file())
+                .take(left.min(STEP))
+                .read_to_end(bytes)
+                .map_err(|error| read_error(self.path, self.source, error))?;
+            if count == 0 {
+                return Err(damaged(self.path, self.source));
+            }
+            self.hasher.update(&bytes[start..]);
+            left -= count as u64;
+        }
+        Ok(())
     }
 
     /// Passes over the next `length` bytes; they count for the digest.
     pub(super) fn skip(&mut self, length: u64) -> Result<(), PackError> {
-        let count = io::copy(&mut (&mut self.reader).take(length), &mut io::sink())
-            .map_err(|error| read_error(self.path, self.source, error))?;
-        if count < length { Err(damaged(self.path, self.source)) } else { Ok(()) }
+        let mut bytes = Vec::new();
+        let mut left = length;
+        while left > 0 {
+            bytes.clear();
+            let step = left.min(STEP);
+            self.read(step, &mut bytes)?;
+            left -= step;
+        }
+        Ok(())
     }
 
     /// Makes sure that this was all and that it was right.
     pub(super) fn finish(mut self) -> Result<(), PackError> {
-        let more = self
-            .reader
-            .read(&mut [0])
-            .map_err(|error| read_error(self.path, self.source, error))?;
-        let (found, _) = self.reader.finish();
+        let more =
+            self.file.read(&mut [0]).map_err(|error| read_error(self.path, self.source, error))?;
+        let (found, _) = self.hasher.finish();
         let is_right = more == 0 && found == self.source.sha256;
         if is_right { Ok(()) } else { Err(damaged(self.path, self.source)) }
     }
