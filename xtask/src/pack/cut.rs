@@ -70,7 +70,7 @@ fn together(entries: &[Entry<'_>], sizes: Sizes) -> usize {
     let Some(first) = entries.first() else { return 0 };
     let mut size = 0;
     let fits = |entry: &&Entry<'_>| {
-        size += header::blocks(entry).len() as u64;
+        size += header::length(entry);
         size += entry.file_size().next_multiple_of(header::BLOCK as u64);
         size <= sizes.large_frame
     };
@@ -148,7 +148,7 @@ fn cut(entries: &[Entry<'_>], frame_size: u64) -> usize {
 
 /// The bytes an entry adds to the stream before any frame of its own.
 fn stream_size(entry: &Entry<'_>) -> u64 {
-    let headers = header::blocks(entry).len() as u64;
+    let headers = header::length(entry);
     if entry.is_large {
         return headers;
     }

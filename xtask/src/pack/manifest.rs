@@ -42,7 +42,7 @@ fn blocks<'tree>(entries: &[Entry<'tree>]) -> HashMap<&'tree BundlePath, u32> {
     let mut blocks = HashMap::with_capacity(entries.len());
     let mut at = 0;
     for entry in entries {
-        at += header::blocks(entry).len() as u64;
+        at += header::length(entry);
         if let Kind::File(path, _) = entry.kind {
             let block = u32::try_from(at / BLOCK).expect("no bundle has 2 TiB");
             blocks.insert(path, block);

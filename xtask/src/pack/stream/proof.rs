@@ -56,7 +56,7 @@ impl Piece<'_, '_> {
 
 fn size_of(entry: &Entry<'_>, large: LargeFiles) -> u64 {
     let bytes = large.bytes(entry);
-    header::blocks(entry).len() as u64 + bytes + header::padding(bytes) as u64
+    header::length(entry) + bytes + header::padding(bytes) as u64
 }
 
 fn are(entries: &[Entry<'_>], large: LargeFiles, mut plain: &[u8]) -> bool {
