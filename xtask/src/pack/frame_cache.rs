@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use camino::Utf8PathBuf;
 use gangway_artifact::Digest;
 
+use super::beginnings::Beginnings;
 use crate::buffers;
 use crate::shared_cache::{Kind, Load, SharedCache};
 use crate::store::{Store, StoreError};
@@ -47,6 +48,8 @@ pub struct FrameCache {
     reused: AtomicU64,
     remembered: Mutex<Remembered>,
     most_remembered: usize,
+    /// What the archives begin with, if there are several.
+    beginnings: Option<Beginnings>,
     shared: Option<SharedCache>,
     /// Held by whoever brings frames: who comes second finds what the first one brought.
     bringing: Mutex<()>,
@@ -95,6 +98,7 @@ impl FrameCache {
             reused: AtomicU64::new(0),
             remembered: Mutex::default(),
             most_remembered: if is_for_several { MOST_REMEMBERED } else { 0 },
+            beginnings: is_for_several.then(Beginnings::default),
             shared: None,
             bringing: Mutex::default(),
         })
@@ -110,6 +114,11 @@ impl FrameCache {
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
         (self.compressed.load(Ordering::Relaxed), self.reused.load(Ordering::Relaxed))
+    }
+
+    /// What the archives of several begin with.
+    pub(super) fn beginnings(&self) -> Option<&Beginnings> {
+        self.beginnings.as_ref()
     }
 
     /// Whether a frame is likely there: [`obtain`](Self::obtain) may find it damaged.

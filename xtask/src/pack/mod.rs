@@ -9,6 +9,7 @@
 //! tells where everything else is ([`manifest`]).
 
 mod ahead;
+mod beginnings;
 mod cut;
 mod entry;
 mod error;

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use ::zstd::bulk::Compressor;
 use ::zstd::zstd_safe::CParameter;
-use gangway_artifact::{Digest, Frame};
+use gangway_artifact::{Digest, Frame, HashingWriter};
 
+use super::beginnings::Beginning;
 use super::frame_cache::Compressed;
 use super::large::{LargeFile, Part};
 use super::settings::Sizes;
@@ -35,7 +36,10 @@ const WITH_CHECKSUMS: u8 = 0x80;
 const MANIFEST_MIN_MATCH: u32 = 6;
 
 /// Writes the archive to `out`.
-pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, PackError> {
+pub(super) fn write(
+    work: &Work<'_, '_>,
+    out: &mut HashingWriter<impl Write>,
+) -> Result<Written, PackError> {
     let make = |piece: Piece<'_, '_>, tuning| {
         let plain = piece.plain(work)?;
         let mut frame = buffers::take(::zstd::zstd_safe::compress_bound(plain.len()));
@@ -52,7 +56,9 @@ pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, Pac
         }
     };
     let mut is_counted = false;
-    if let Some(cache) = work.known.frames {
+    if let Some(cache) = work.known.frames
+        && (cache.is_shared() || work.settings.takes_long())
+    {
         let pieces = stream::pieces(work)?;
         bring(work, cache, &pieces)?;
         is_counted = work.settings.takes_long();
@@ -67,7 +73,7 @@ pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, Pac
         let has = |cache: &FrameCache| Ok(cache.has(&key(&part.key(), work.part_tuning(part)?)));
         work.known.frames.map_or(Ok(false), has)
     };
-    let mut archive = Archive { work, out, frames: Vec::new(), checksums: Vec::new() };
+    let mut archive = Archive::new(work, out);
     stream::write(work, is_kept, compress, |frame, file_bytes| {
         archive.add(frame)?;
         if !is_counted {
@@ -89,12 +95,19 @@ pub(super) fn write(work: &Work<'_, '_>, out: impl Write) -> Result<Written, Pac
 /// What is written, and what was.
 struct Archive<'work, 'plan, 'tree, W> {
     work: &'work Work<'plan, 'tree>,
-    out: W,
+    out: &'work mut HashingWriter<W>,
+    /// The frames so far.
+    beginning: Beginning,
     frames: Vec<Frame>,
     checksums: Vec<[u8; 4]>,
 }
 
-impl<W: Write> Archive<'_, '_, '_, W> {
+impl<'work, 'plan, 'tree, W: Write> Archive<'work, 'plan, 'tree, W> {
+    fn new(work: &'work Work<'plan, 'tree>, out: &'work mut HashingWriter<W>) -> Self {
+        let (frames, checksums) = (Vec::new(), Vec::new());
+        Self { work, out, beginning: Beginning::none(), frames, checksums }
+    }
+
     /// Appends a frame.
     fn add(&mut self, frame: Arc<Compressed>) -> Result<(), PackError> {
         let Compressed { bytes, sha256 } = &*frame;
@@ -106,13 +119,26 @@ impl<W: Write> Archive<'_, '_, '_, W> {
         let offset = self.frames.last().map_or(0, |last| last.offset + last.size);
         self.frames.push(Frame { offset, size: bytes.len() as u64, plain, sha256: *sha256 });
         self.checksums.push(*checksum);
-        self.out.write_all(bytes).map_err(|error| self.work.write_error(error))?;
+        self.append(bytes, sha256).map_err(|error| self.work.write_error(error))?;
         Compressed::give_back(frame);
         Ok(())
     }
 
+    fn append(&mut self, bytes: &[u8], sha256: &Digest) -> io::Result<()> {
+        self.beginning = self.beginning.and(sha256);
+        let Some(beginnings) = self.work.known.frames.and_then(FrameCache::beginnings) else {
+            return self.out.write_all(bytes);
+        };
+        if let Some(hashed) = beginnings.hasher(self.beginning) {
+            return self.out.write_hashed(bytes, hashed);
+        }
+        self.out.write_all(bytes)?;
+        beginnings.keep(self.beginning, self.out.hasher().clone());
+        Ok(())
+    }
+
     /// Appends the table, and says how many frames there are.
-    fn finish(mut self) -> Result<usize, PackError> {
+    fn finish(self) -> Result<usize, PackError> {
         let table = table(&self.frames, &self.checksums);
         self.out.write_all(&table).map_err(|error| self.work.write_error(error))?;
         Ok(self.frames.len())

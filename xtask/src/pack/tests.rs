@@ -540,6 +540,36 @@ fn pack_cached_as(
 }
 
 #[test]
+fn of_several_archives_each_has_its_own_digest() {
+    let mut fixture = various();
+    let context = fixture.context(2);
+    let store = crate::store::Store::open(&context).expect("a fresh folder");
+    let cache = FrameCache::open(&store, true).expect("the store is there");
+    let mut digests = Vec::new();
+    for name in ["first", "second", "third"] {
+        let manifest = fixture.manifest();
+        let content = fixture.content("app-1.0.0", &manifest);
+        let out = fixture.folder.join(format!("{name}.tar.zst"));
+        let settings = small(Format::TarZst);
+        let packed = write(&context, content, settings, known(Some(&cache)), &out);
+        let packed = packed.expect("it packs");
+        let bytes = fs_err::read(&out).expect("it is there");
+        assert_eq!(
+            (packed.sha256, packed.size),
+            (Digest::of(&bytes), bytes.len() as u64),
+            "{name}"
+        );
+        digests.push(packed.sha256);
+        // The second is the same, the third begins the same and ends another way.
+        if name == "second" {
+            fixture.file("licenses/z/LICENSE", b"another text", false);
+        }
+    }
+    assert_eq!(digests[0], digests[1]);
+    assert_ne!(digests[1], digests[2]);
+}
+
+#[test]
 fn what_was_compressed_once_is_not_read_again() {
     let fixture = various();
     let plain = fixture.pack(Format::TarZst, 2);
@@ -632,7 +662,7 @@ fn a_full_disk_is_told() {
             out: "out/a".into(),
         };
         let error = match format {
-            Format::TarZst => seekable::write(&work, &full),
+            Format::TarZst => seekable::write(&work, &mut HashingWriter::new(&full)),
             Format::TarGz => gzip::write(&work, &full),
             Format::Zip => zip_file::write(&work, &full),
         }
