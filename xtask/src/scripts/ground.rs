@@ -14,10 +14,14 @@ use crate::layout::{self, Method};
 use crate::store::Store;
 use crate::tree::Tree;
 
+/// How many times as long as it took to lay a folder out somebody waits for it. Another one has to be laid out and taken away
+/// by all cores, and those are seldom idle meanwhile: other targets are packed.
+const PATIENCE: u32 = 4;
+
 /// The folders of one command.
 ///
-/// Who finds none idle waits as long as it took to lay one out, and only then lays out another: for short scripts one
-/// folder will do, and long ones run at the same time.
+/// Who finds none idle waits a few times as long as it took to lay one out, and only then lays out another: for short scripts
+/// one folder will do, and long ones run at the same time.
 #[derive(Debug, Default)]
 pub struct Grounds {
     state: Mutex<State>,
@@ -93,7 +97,8 @@ impl Grounds {
                 }
                 First::BeingLaid => Duration::MAX,
                 First::Laid(took) => {
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + took);
+                    let deadline =
+                        *deadline.get_or_insert_with(|| Instant::now() + PATIENCE * took);
                     deadline.saturating_duration_since(Instant::now())
                 }
             };
