@@ -203,6 +203,20 @@ impl FrameCache {
         Ok(frame)
     }
 
+    /// Makes the next one who wants this frame compress it anew.
+    pub(super) fn forget(&self, key: &Digest) {
+        let mut remembered = locked(&self.remembered);
+        if let Some(frame) = remembered.frames.remove(key) {
+            remembered.bytes -= frame.bytes.len();
+        }
+        let path = self.path(key);
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%path, %error, "cannot remove a compressed frame that is wrong");
+        }
+    }
+
     /// A frame that was made before.
     fn recall(&self, key: &Digest) -> Option<Arc<Compressed>> {
         let remembered = locked(&self.remembered).frames.get(key).cloned();

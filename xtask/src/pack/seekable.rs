@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ::zstd::bulk::Compressor;
 use ::zstd::zstd_safe::CParameter;
-use gangway_artifact::{Digest, Frame, HashingWriter};
+use gangway_artifact::{BundlePath, Digest, Frame, HashingWriter};
 
 use super::beginnings::Beginning;
 use super::frame_cache::Compressed;
@@ -55,13 +55,10 @@ pub(super) fn write(
             None => Ok(Arc::new(Compressed::new(make(piece, tuning)?))),
         }
     };
-    let mut is_counted = false;
-    if let Some(cache) = work.known.frames
-        && (cache.is_shared() || work.settings.takes_long())
-    {
+    let is_counted = work.known.frames.is_some() && work.settings.takes_long();
+    if let Some(cache) = work.known.frames.filter(|cache| is_counted || cache.is_shared()) {
         let pieces = stream::pieces(work)?;
         bring(work, cache, &pieces)?;
-        is_counted = work.settings.takes_long();
         if is_counted {
             ahead::compress(work, pieces, |piece| {
                 let is_there = cache.has(&key(&piece.key(), work.tuning(&piece)?));
@@ -74,13 +71,17 @@ pub(super) fn write(
         work.known.frames.map_or(Ok(false), has)
     };
     let mut archive = Archive::new(work, out);
-    stream::write(work, is_kept, compress, |frame, file_bytes| {
+    let written = stream::write(work, is_kept, compress, |frame, file_bytes| {
         archive.add(frame)?;
         if !is_counted {
             work.progress.advance(file_bytes);
         }
         Ok(())
-    })?;
+    });
+    if let (Err(PackError::Damaged { path, .. }), Some(cache)) = (&written, work.known.frames) {
+        forget(work, cache, path)?;
+    }
+    written?;
     let manifest = manifest::placed(work.manifest, work.entries, archive.frames.clone()).to_json();
     let ending = stream::ending(work, &manifest);
     if let Some(cache) = work.known.frames {
@@ -159,6 +160,17 @@ impl Tuning {
     fn is_long(self) -> bool {
         self.window_log > WINDOW_LOG
     }
+}
+
+/// Forgets the frames of a large file. It is read once, so that it is damaged shows at its end: by then the frames of its first
+/// parts are kept, under keys that say that they are whole.
+fn forget(work: &Work<'_, '_>, cache: &FrameCache, path: &BundlePath) -> Result<(), PackError> {
+    for piece in stream::pieces(work)? {
+        if piece.part().is_some_and(|part| part.file.path == path) {
+            cache.forget(&key(&piece.key(), work.tuning(&piece)?));
+        }
+    }
+    Ok(())
 }
 
 /// Has the frames that others have made brought here, as far as they are what would be made here.

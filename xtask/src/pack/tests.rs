@@ -502,6 +502,25 @@ fn a_damaged_source_is_found() {
 }
 
 #[test]
+fn nothing_is_kept_of_a_damaged_source() {
+    let fixture = various();
+    let whole = fixture.pack(Format::TarZst, 2);
+    let Some(Node::File(source)) = fixture.tree.get("runtime/bin/node") else { panic!("a file") };
+    let bytes = fs_err::read(source.path()).expect("it is there");
+    for at in [0, bytes.len() / 2, bytes.len() - 1] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        fs_err::write(source.path(), damaged).expect("ours");
+        let (failed, _) = pack_cached(&fixture, "damaged.tar.zst");
+        assert!(matches!(failed, Err(PackError::Damaged { .. })), "{at}");
+        fs_err::write(source.path(), &bytes).expect("ours");
+        let (again, _) = pack_cached(&fixture, "again.tar.zst");
+        assert_eq!(again.expect("it packs").sha256, whole.sha256, "{at}");
+        fs_err::remove_dir_all(fixture.folder.join("cache/frames-v1")).expect("it is there");
+    }
+}
+
+#[test]
 fn errors_name_both_places() {
     let mut fixture = Fixture::new();
     fixture.file("app/cli.js", b"one", false);
