@@ -171,7 +171,6 @@ fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
         "downloads",
         "snapshots",
         "trial",
-        "running",
         "installer",
         "bin",
     ];

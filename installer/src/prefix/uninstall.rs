@@ -89,7 +89,6 @@ pub fn leave_nothing(layout: &Layout) -> Result<(), PrefixError> {
     for path in [lost::aside(&layout.state()), lost::aside(&layout.journal()), layout.running()] {
         durable::remove(&path)?;
     }
-    durable::remove(&layout.running())?;
     for folder in [layout.versions(), layout.installer(), layout.downloads(), layout.snapshots()] {
         durable::remove_empty(&folder)?;
     }
