@@ -88,7 +88,7 @@ impl Settings {
         // and decompressed at once, so it should be small; but what two frames have in common is compressed twice.
         let (level, code_level, frame, large_file, large_frame) = match (format, compression) {
             // For text 10 is where the curve bends, for machine code it is 7.
-            (Format::TarZst, Compression::Fast) => (10, 7, 16 * MIB, 8 * MIB, 16 * MIB),
+            (Format::TarZst, Compression::Fast) => (10, 7, 8 * MIB, 8 * MIB, 16 * MIB),
             // Large files in frames as large as every decoder takes; the others in frames of which an update fetches few.
             (Format::TarZst, Compression::Best) => (22, 22, 16 * MIB, 2 * MIB, 128 * MIB),
             // 6 is where zlib's own curve bends.
@@ -108,7 +108,8 @@ impl Settings {
 
     /// Whether some frames take so long that they are worth being compressed before all others.
     pub(super) fn takes_long(&self) -> bool {
-        self.large_frame_size > self.frame_size
+        const LONG: u32 = 64 << 20;
+        self.large_frame_size.get() >= LONG
     }
 
     pub(super) fn sizes(&self) -> Sizes {

@@ -24,6 +24,7 @@ pub(super) struct Scratch {
 /// Bytes of it as memory.
 pub(super) struct Mapped {
     map: MmapMut,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only there pages are given back"))]
     is_file: bool,
 }
 
