@@ -128,7 +128,7 @@ impl Bench<'_> {
         ]);
         let contender =
             self.peers.contender(self.context, "npm", "npm install --global, warm cache");
-        Some(Contender { steps: vec![step], forget: vec![place], ..contender })
+        Some(Contender { steps: vec![step], set_aside: vec![place], ..contender })
     }
 
     fn updates(&self, installer: &Utf8Path, servers: &[RangeServer; 2]) -> Vec<Contender> {
@@ -173,7 +173,7 @@ impl Bench<'_> {
     fn contender(&self, name: &str, place: &Utf8Path, steps: Vec<Vec<String>>) -> Contender {
         Contender {
             steps,
-            forget: vec![place.to_owned()],
+            set_aside: vec![place.to_owned()],
             ..self.peers.contender(self.context, "gangway", name)
         }
     }
@@ -191,10 +191,11 @@ impl Bench<'_> {
             let before = server.sent();
             let memory = measure::peak_memory(contender)?;
             let sent = Some(server.sent() - before).filter(|&sent| sent > 0);
-            measure::forget(contender)?;
             Ok(Row { measured, memory, sent })
         });
-        rows.collect()
+        let rows = rows.collect();
+        measure::tidy(contenders);
+        rows
     }
 }
 

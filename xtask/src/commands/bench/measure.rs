@@ -100,8 +100,24 @@ pub(super) fn peak_memory(contender: &Contender) -> Result<u64, BenchError> {
     with_memory(contender).map(|(_, memory)| memory)
 }
 
+/// Deletes what was moved out of the way, and what was made last: a table of folders may take gigabytes.
+pub(super) fn tidy(contenders: &[Contender]) {
+    for path in contenders.iter().flat_map(|contender| &contender.set_aside) {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        let Ok(entries) = folder.read_dir_utf8() else { continue };
+        let is_one = |entry: &camino::Utf8DirEntry| {
+            let rest = entry.file_name().strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        for entry in entries.flatten().filter(is_one) {
+            // What cannot be deleted now goes with the bench's folder.
+            let _ = fs_err::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Deletes what must be made again.
-pub(super) fn forget(contender: &Contender) -> Result<(), BenchError> {
+fn forget(contender: &Contender) -> Result<(), BenchError> {
     for path in &contender.forget {
         if path.exists() {
             fs_err::remove_dir_all(path)

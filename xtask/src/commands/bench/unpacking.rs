@@ -29,9 +29,7 @@ pub(super) fn run(
     let contenders = contenders(context, peers, &archive, &plain);
     let measured = measure::compare(&context.reporter, "unpacking", runs, &contenders)?;
     let peaks = contenders.iter().map(measure::peak_memory).collect::<Result<Vec<_>, _>>()?;
-    for contender in &contenders {
-        measure::forget(contender)?;
-    }
+    measure::tidy(&contenders);
     Ok(render(&measured, &peaks))
 }
 
@@ -54,8 +52,7 @@ fn contenders(
     let folder = |name: &str| archive.with_file_name(format!("unpacking-{name}"));
     let contender = |name: &str, folder: Utf8PathBuf, steps| Contender {
         steps,
-        // Each is deleted before the next run: there are half a gigabyte in each.
-        forget: vec![folder],
+        set_aside: vec![folder],
         ..peers.contender(context, "gangway", name)
     };
     let tar = |name: &str, folder: Utf8PathBuf, archive: &Utf8Path| {
