@@ -132,10 +132,16 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, StageError> {
         .map_err(|source| StageError::Pattern { glob: pattern.to_owned(), source })
 }
 
+/// The executable without symbols for debuggers, or as it is when there are none.
 fn stripped(store: &Store, executable: &Source) -> Result<Source, StageError> {
-    derived(store, executable, &format!("strip-{}", strip::REVISION), |path, bytes| {
-        strip::strip(bytes).map_err(|source| StageError::Strip { path, source })
-    })
+    // What stays as it is is kept as an empty file: a copy would be a hundred megabytes.
+    let made = derived(store, executable, &format!("strip-{}", strip::REVISION), |path, bytes| {
+        match strip::strip(bytes) {
+            Ok(stripped) => Ok(stripped.unwrap_or_default()),
+            Err(source) => Err(StageError::Strip { path, source }),
+        }
+    })?;
+    Ok(if made.size == 0 { executable.clone() } else { made })
 }
 
 fn with_run_path(store: &Store, executable: &Source) -> Result<Source, StageError> {
