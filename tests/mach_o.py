@@ -7,8 +7,9 @@
     uv run --script tests/mach_o.py <folder> <arm64 | x86_64>
 
 Every file is looked at: one that begins as Mach-O must be for the processor (a universal one must have it), be executable
-if it is a program, be signed if it is for arm64, and name only libraries that the system has or that are inside. Links
-must lead somewhere inside. Prints one line per Mach-O file and what is wrong; ends with 1 if something is.
+if it is a program, be signed if it is for arm64, and name only libraries that the system has or that are inside. What the runtime
+exports must be in its symbol table too, with the same addresses. Links must lead somewhere inside. Prints one line per
+Mach-O file and what is wrong; ends with 1 if something is.
 """
 
 from __future__ import annotations
@@ -92,13 +93,17 @@ def binary(folder: Path, path: Path, cpu: str) -> list[str]:
     # zig leaves x86-64 unsigned, and nothing asks for a signature there.
     if cpu == "arm64":
         faults += signature(path, part)
+    if path.parent == folder / "runtime/bin":
+        faults += symbols(part)
     runpaths = [command.path for command in part.rpaths]
     needed = [str(library.name) for library in part.libraries if library.command != lief.MachO.LoadCommand.TYPE.ID_DYLIB]
     for library in needed:
         if not resolves(folder, path, part, library, runpaths):
             faults.append(f"needs `{library}`, which is neither the system's nor inside (run paths {runpaths})")
     kind = str(part.header.file_type).rsplit(".", 1)[-1].lower()
-    print(f"{path.relative_to(folder)}: {kind}, {len(needed)} libraries, {'signed' if part.has_code_signature else 'unsigned'}")
+    signed = "signed" if part.has_code_signature else "unsigned"
+    local = part.dynamic_symbol_command.nb_local_symbols
+    print(f"{path.relative_to(folder)}: {kind}, {len(needed)} libraries, {signed}, {local} local symbols")
     return faults
 
 
@@ -119,6 +124,24 @@ def resolves(folder: Path, path: Path, part: lief.MachO.Binary, library: str, ru
     # A weak library may be missing.
     weak = lief.MachO.LoadCommand.TYPE.LOAD_WEAK_DYLIB
     return any(str(item.name) == library and item.command == weak for item in part.libraries)
+
+
+def symbols(part: lief.MachO.Binary) -> list[str]:
+    """Whether the symbol table still says what the loader reads elsewhere: the trie of exports, fixups, stubs."""
+    fits, reason = lief.MachO.check_layout(part)
+    faults = [] if fits else [f"its layout: {reason}"]
+    table = [symbol for symbol in part.symbols if symbol.origin == lief.MachO.Symbol.ORIGIN.SYMTAB]
+    defined = {symbol.name: symbol.value for symbol in table if symbol.raw_type & 0x0E}
+    undefined = {symbol.name for symbol in table if not symbol.raw_type & 0x0E}
+    base = part.imagebase
+    for symbol in part.symbols:
+        if symbol.has_export_info and defined.get(symbol.name) != base + symbol.export_info.address:
+            faults.append(f"exports `{symbol.name}` at another address than its symbol table says")
+    bound = {binding.symbol.name for binding in part.bindings if binding.has_symbol}
+    faults += [f"binds `{name}`, which is not in its symbol table" for name in sorted(bound - undefined - defined.keys())]
+    if not defined or not bound:
+        faults.append("exports or imports nothing")
+    return faults[:20]
 
 
 def signature(path: Path, part: lief.MachO.Binary) -> list[str]:

@@ -23,6 +23,8 @@ fn another_reader_finds_no_fault_with_the_example() {
         ] {
             assert!(said.contains(file), "`{file}` is not in:\n{said}");
         }
+        let runtime = said.lines().find(|line| line.starts_with("runtime/bin/node"));
+        assert!(runtime.is_some_and(|line| line.ends_with(", 0 local symbols")), "{said}");
         assert!(said.contains(", 0 faults"), "{said}");
     }
 }

@@ -9,12 +9,11 @@
 //! core dumps are refused as well. Windows' programs have no symbols to take out: they lie in a file of their own.
 
 mod elf;
+mod mach_o;
 
 use std::ops::Range;
 
 use miette::Diagnostic;
-
-use crate::buffers;
 
 /// Goes up whenever the same input gives other bytes: part of the key under which results are kept.
 pub const REVISION: u32 = 2;
@@ -26,7 +25,7 @@ const MAX_PADDING: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum StripError {
     /// Another format.
-    #[error("it is not an ELF file")]
+    #[error("it is neither an ELF nor a Mach-O file")]
     Unknown,
     /// Not a program or a library.
     #[error("it is neither a program nor a shared library")]
@@ -34,6 +33,12 @@ pub enum StripError {
     /// Numbers in it contradict each other.
     #[error("its headers are malformed: {0}")]
     Malformed(&'static str),
+    /// It may be well, but not every byte of it is understood here.
+    #[error("{0}")]
+    Unusual(&'static str),
+    /// Somebody signed exactly these bytes.
+    #[error("its code signature cannot be made anew: {0}")]
+    Signed(&'static str),
     /// Bytes that belong to no section and no segment.
     #[error("it carries {size} bytes at offset {offset} that no header accounts for")]
     Payload {
@@ -49,12 +54,10 @@ pub enum StripError {
 /// # Errors
 /// When it is not a program or library of a format known here, is malformed, or carries a payload.
 pub fn strip(bytes: &[u8]) -> Result<Option<Vec<u8>>, StripError> {
-    let stripped = elf::strip(bytes)?;
-    if stripped.len() < bytes.len() {
-        return Ok(Some(stripped));
+    match bytes.starts_with(b"\x7fELF") {
+        true => elf::strip(bytes),
+        false => mach_o::strip(bytes),
     }
-    buffers::give_back(stripped);
-    Ok(None)
 }
 
 fn range(start: u64, size: u64) -> Result<Range<usize>, StripError> {

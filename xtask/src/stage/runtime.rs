@@ -13,7 +13,7 @@ use crate::lock::{Holds, LockedRuntime};
 use crate::plan::TargetPlan;
 use crate::runpath;
 use crate::store::Store;
-use crate::strip;
+use crate::strip::{self, StripError};
 use crate::target::{RuntimeBuild, RuntimePackage};
 use crate::tree::{Node, Source, Tree};
 
@@ -138,6 +138,11 @@ fn stripped(store: &Store, executable: &Source) -> Result<Source, StageError> {
     let made = derived(store, executable, &format!("strip-{}", strip::REVISION), |path, bytes| {
         match strip::strip(bytes) {
             Ok(stripped) => Ok(stripped.unwrap_or_default()),
+            // Its maker's word for these bytes, or a form that nothing is known of: it runs as it is.
+            Err(reason @ (StripError::Signed(_) | StripError::Unusual(_))) => {
+                tracing::debug!(%path, %reason, "its symbols stay");
+                Ok(Vec::new())
+            }
             Err(source) => Err(StageError::Strip { path, source }),
         }
     })?;
@@ -173,4 +178,41 @@ fn derived(
             Err(source) => Err(StageError::Read { path, source }),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Sandbox;
+
+    #[test]
+    fn what_cannot_be_stripped_is_shipped_as_it_is_or_refused() {
+        let sandbox = Sandbox::new();
+        let store = Store::open(&sandbox.context(&[])).expect("a fresh folder");
+        let kept = |bytes: &[u8]| {
+            let executable = store.add_bytes(bytes, true).expect("writable");
+            stripped(&store, &executable).map(|made| made == executable)
+        };
+        let universal = b"\xca\xfe\xba\xbe\0\0\0\x02 and more";
+        // Made, and found made.
+        for _ in 0..2 {
+            assert!(matches!(kept(universal), Ok(true)));
+        }
+        assert!(matches!(kept(b"#!/bin/sh"), Err(StageError::Strip { .. })));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_program_is_shipped_without_symbols() {
+        let sandbox = Sandbox::new();
+        let store = Store::open(&sandbox.context(&[])).expect("a fresh folder");
+        let own = std::env::current_exe().expect("tests run from a file");
+        let own = fs_err::read(own).expect("readable");
+        let executable = store.add_bytes(&own, true).expect("writable");
+        let without = stripped(&store, &executable).expect("an ordinary program");
+        assert!(without.size > 0 && without.size < executable.size);
+        // There is nothing left to take out.
+        let again = stripped(&store, &without).expect("an ordinary program");
+        assert_eq!(again, without);
+    }
 }

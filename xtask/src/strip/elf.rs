@@ -41,13 +41,18 @@ const FOR_DEBUGGERS: &[&str] = &[
 
 const SECTION_NAMES: &str = ".shstrtab";
 
-/// The file without symbols for debuggers, which may be no shorter than it was.
-pub(super) fn strip(bytes: &[u8]) -> Result<Vec<u8>, StripError> {
+/// The file without symbols for debuggers; `None` when there are none.
+pub(super) fn strip(bytes: &[u8]) -> Result<Option<Vec<u8>>, StripError> {
     let image = Image::parse(bytes)?;
     let extents = Extents::of(&image)?;
     payload::refuse(&image, &extents)?;
     let fates = image.fates(&extents)?;
-    image.write(&extents, &fates)
+    let stripped = image.write(&extents, &fates)?;
+    if stripped.len() < bytes.len() {
+        return Ok(Some(stripped));
+    }
+    buffers::give_back(stripped);
+    Ok(None)
 }
 
 /// An ELF file, taken apart.

@@ -29,7 +29,7 @@ impl Extents {
     /// The file header, the program headers, the segments, and loaded sections that lie in none.
     pub(super) fn of(image: &Image<'_>) -> Result<Self, StripError> {
         let header = usize::from(image.header.e_ehsize).max(Header::size(image.context));
-        let mut places = vec![0..header];
+        let mut places: Vec<_> = std::iter::once(0..header).collect();
         if !image.segments.is_empty() {
             let table = ProgramHeader::size(image.context) * image.segments.len();
             places.push(range(image.header.e_phoff, table as u64)?);
