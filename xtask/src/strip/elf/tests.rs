@@ -330,6 +330,7 @@ fn own() -> Vec<u8> {
 /// What a copy of this program with these bytes says of its tests.
 #[cfg(target_os = "linux")]
 fn listed(bytes: &[u8]) -> Vec<u8> {
+    use std::io::ErrorKind;
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
@@ -337,7 +338,13 @@ fn listed(bytes: &[u8]) -> Vec<u8> {
     let copy = folder.path().join("copy");
     fs_err::write(&copy, bytes).expect("writable");
     fs_err::set_permissions(&copy, PermissionsExt::from_mode(0o755)).expect("ours");
-    let output = Command::new(&copy).arg("--list").output().expect("it starts");
+    // Programs that other tests start have the file open for writing too, until they are what they shall be.
+    let output = loop {
+        match Command::new(&copy).arg("--list").output() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {}
+            output => break output.expect("it starts"),
+        }
+    };
     assert!(output.status.success(), "{output:?}");
     output.stdout
 }
