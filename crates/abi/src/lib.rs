@@ -8,6 +8,7 @@
 //! Facts can be stored: reading the same bytes gives the same facts, as long as [`FACTS_VERSION`] is the same.
 
 mod archive;
+mod base64;
 pub mod check;
 mod elf;
 mod facts;
@@ -23,6 +24,7 @@ mod strings;
 mod version;
 
 pub use archive::{Archive, Member};
+pub use base64::base64_texts;
 pub use check::check;
 pub use elf::{
     CLibrary, Class, ControlFlow, Elf, Export, Import, Load, Properties, Relro, Stack, SymbolKind,
