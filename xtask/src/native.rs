@@ -5,6 +5,7 @@ mod cache;
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gangway_abi::{Facts, Identity, Kind};
@@ -32,7 +33,7 @@ pub struct Natives {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Reading {
     facts: Option<Arc<Facts>>,
-    shared: Option<SharedData>,
+    shared: Vec<SharedData>,
 }
 
 /// Data inside a program that its builds for other platforms hold as well.
@@ -73,12 +74,13 @@ impl Natives {
         Ok(self.reading(source)?.and_then(|reading| reading.facts.clone()))
     }
 
-    /// The data in a file that its builds for other platforms hold as well, if it is native code that has some.
+    /// The data in a file that its builds for other platforms hold as well, in its order and without overlaps; none if it is
+    /// not native code.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn shared_data(&self, source: &Source) -> io::Result<Option<SharedData>> {
-        Ok(self.reading(source)?.and_then(|reading| reading.shared))
+    pub fn shared_data(&self, source: &Source) -> io::Result<Vec<SharedData>> {
+        Ok(self.reading(source)?.map_or_else(Vec::new, |reading| reading.shared.clone()))
     }
 
     fn reading(&self, source: &Source) -> io::Result<Option<Arc<Reading>>> {
@@ -103,12 +105,28 @@ impl Natives {
 
 impl Reading {
     fn of(bytes: &[u8]) -> Self {
-        let shared = gangway_abi::icu_data(bytes).map(|data| SharedData {
-            offset: data.start as u64,
-            length: data.len() as u64,
-            sha256: Digest::of(&bytes[data]),
+        Self { facts: gangway_abi::read(bytes).map(Arc::new), shared: SharedData::all_in(bytes) }
+    }
+}
+
+impl SharedData {
+    fn all_in(bytes: &[u8]) -> Vec<Self> {
+        let mut places = gangway_abi::base64_texts(bytes);
+        places.extend(gangway_abi::icu_data(bytes));
+        places.sort_by_key(|place| place.start);
+        // Whatever a file claims: what lies in what was found already is not found again.
+        let mut end = 0;
+        places.retain(|place| {
+            let is_apart = place.start >= end;
+            end = end.max(place.end);
+            is_apart
         });
-        Self { facts: gangway_abi::read(bytes).map(Arc::new), shared }
+        let data = |place: Range<usize>| Self {
+            offset: place.start as u64,
+            length: place.len() as u64,
+            sha256: Digest::of(&bytes[place]),
+        };
+        places.into_iter().map(data).collect()
     }
 }
 

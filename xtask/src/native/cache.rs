@@ -14,7 +14,7 @@ use gangway_artifact::Digest;
 use super::Reading;
 
 /// How entries are written.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Facts on disk.
 #[derive(Debug)]
@@ -99,14 +99,14 @@ mod tests {
     use crate::native::SharedData;
     use crate::testing::Sandbox;
 
-    const NOTHING: Reading = Reading { facts: None, shared: None };
+    const NOTHING: Reading = Reading { facts: None, shared: Vec::new() };
 
     /// What there is to say of this test's own program, and a place of data.
     fn reading() -> Reading {
         let program = std::env::current_exe().expect("a test is a program");
         let bytes = std::fs::read(program).expect("readable");
         let shared = SharedData { offset: 1, length: 2, sha256: Digest::of("data") };
-        Reading { shared: Some(shared), ..Reading::of(&bytes) }
+        Reading { shared: vec![shared], ..Reading::of(&bytes) }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) enum Frame<'plan, 'tree> {
 pub(super) fn frames<'plan, 'tree>(
     entries: &'plan [Entry<'tree>],
     sizes: Sizes,
-    shared: &HashMap<Digest, SharedData>,
+    shared: &'tree HashMap<Digest, Vec<SharedData>>,
 ) -> Vec<Frame<'plan, 'tree>> {
     let mut frames = Vec::new();
     for part in entries.chunk_by(|one, next| one.part == next.part) {
@@ -110,13 +110,13 @@ fn small<'plan, 'tree>(
 fn alone<'plan, 'tree>(
     run: &'plan [Entry<'tree>],
     sizes: Sizes,
-    shared: &HashMap<Digest, SharedData>,
+    shared: &'tree HashMap<Digest, Vec<SharedData>>,
     frames: &mut Vec<Frame<'plan, 'tree>>,
 ) {
     if let Some(Entry { kind: Kind::File(path, source), .. }) =
         run.last().filter(|entry| entry.is_large)
     {
-        let shared = shared.get(&source.sha256).copied();
+        let shared = shared.get(&source.sha256).map_or(&[][..], Vec::as_slice);
         let file = LargeFile { path, source, shared };
         frames.extend(large::parts(file, sizes.large_frame).map(Frame::Part));
     }
@@ -198,7 +198,8 @@ mod tests {
         let tree = tree(&files);
         let entries = entry::list(&tree, "app", &crate::native::Natives::default(), SIZES)
             .expect("a plain tree");
-        (frames(&entries, SIZES, &HashMap::new()).iter())
+        let shared = HashMap::new();
+        (frames(&entries, SIZES, &shared).iter())
             .filter_map(|frame| match frame {
                 Frame::Entries(entries) => {
                     let size = entries.iter().map(|entry| stream_size(entry)).sum();
@@ -225,7 +226,8 @@ mod tests {
         let tree = tree(&files);
         let entries = entry::list(&tree, "app", &crate::native::Natives::default(), SIZES)
             .expect("a plain tree");
-        let frames = frames(&entries, SIZES, &HashMap::new());
+        let shared = HashMap::new();
+        let frames = frames(&entries, SIZES, &shared);
         let framed = frames.iter().flat_map(|frame| match frame {
             Frame::Entries(entries) | Frame::Together(entries) => *entries,
             Frame::Part(_) => &[],
@@ -265,7 +267,8 @@ mod tests {
             }
             Frame::Part(part) => format!("{} of {}", part.length, part.file.path),
         };
-        frames(&entries, sizes, &HashMap::new()).iter().map(describe).collect()
+        let shared = HashMap::new();
+        frames(&entries, sizes, &shared).iter().map(describe).collect()
     }
 
     #[test]

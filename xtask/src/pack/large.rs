@@ -15,8 +15,8 @@ use crate::tree::Source;
 pub(super) struct LargeFile<'tree> {
     pub(super) path: &'tree BundlePath,
     pub(super) source: &'tree Source,
-    /// What other builds of it hold as well; it lies within the file.
-    pub(super) shared: Option<SharedData>,
+    /// What other builds of it hold as well: within the file, in its order, without overlaps.
+    pub(super) shared: &'tree [SharedData],
 }
 
 /// What is one frame of it.
@@ -27,13 +27,13 @@ pub(super) struct Part<'tree> {
     pub(super) length: u64,
 }
 
-/// The parts of a file, in order: the shared data's for itself, and what is before and after it.
+/// The parts of a file, in order: those of shared data for themselves, and what is between them.
 pub(super) fn parts(file: LargeFile<'_>, frame_size: u64) -> impl Iterator<Item = Part<'_>> {
     let size = file.source.size;
-    let (start, end) =
-        file.shared.map_or((size, size), |data| (data.offset, data.offset + data.length));
-    let sections = [(0, start), (start, end), (end, size)];
-    sections.into_iter().flat_map(move |(start, end)| {
+    let borders = (file.shared.iter()).flat_map(|data| [data.offset, data.offset + data.length]);
+    let starts = std::iter::once(0).chain(borders.clone());
+    let sections = starts.zip(borders.chain([size]));
+    sections.flat_map(move |(start, end)| {
         (0..(end - start).div_ceil(frame_size)).map(move |index| {
             let offset = start + index * frame_size;
             Part { file, offset, length: frame_size.min(end - offset) }
@@ -54,10 +54,10 @@ impl Part<'_> {
     /// The data it is a part of, if other builds hold it as well. Padding is not part of it, so the last bytes of a file
     /// are only the file's.
     pub(super) fn shared_data(&self) -> Option<SharedData> {
-        let is_in = |data: &SharedData| {
+        let is_in = |data: &&SharedData| {
             (data.offset..data.offset + data.length).contains(&self.offset) && !self.is_last()
         };
-        self.file.shared.filter(is_in)
+        self.file.shared.iter().find(is_in).copied()
     }
 
     /// Whether it is the file's last one.
@@ -92,21 +92,32 @@ mod tests {
     const FRAME: u64 = 100;
 
     /// Offsets, lengths and keys of the parts of a file of 1000 bytes with this name and data.
-    fn described(file: &str, shared: Option<(u64, u64)>) -> Vec<(u64, u64, Digest)> {
+    fn described(file: &str, shared: &[(u64, u64)]) -> Vec<(u64, u64, Digest)> {
         let path = BundlePath::new("x").expect("plain");
         let source = Source::new("/dev/null", 1000, true, Digest::of(file));
-        let shared = shared.map(|(offset, length)| SharedData {
+        let data = |&(offset, length)| SharedData {
             offset,
             length,
             sha256: Digest::of(format!("data of {length}")),
-        });
-        let file = LargeFile { path: &path, source: &source, shared };
+        };
+        let shared: Vec<_> = shared.iter().map(data).collect();
+        let file = LargeFile { path: &path, source: &source, shared: &shared };
         parts(file, FRAME).map(|part| (part.offset, part.length, part.key())).collect()
     }
 
     #[test]
     fn parts_cover_the_file_and_end_where_shared_data_does() {
-        for shared in [None, Some((0, 1000)), Some((0, 1)), Some((999, 1)), Some((130, 250))] {
+        let cases: [&[(u64, u64)]; 8] = [
+            &[],
+            &[(0, 1000)],
+            &[(0, 1)],
+            &[(999, 1)],
+            &[(130, 250)],
+            &[(10, 30), (130, 250)],
+            &[(10, 120), (130, 250)],
+            &[(0, 10), (10, 20), (700, 300)],
+        ];
+        for shared in cases {
             let parts = described("a", shared);
             let mut end = 0;
             for (offset, length, _) in &parts {
@@ -115,10 +126,9 @@ mod tests {
                 end += length;
             }
             assert_eq!(end, 1000);
-            for border in shared.map(|(offset, length)| [offset, offset + length]).iter().flatten()
-            {
+            for border in shared.iter().flat_map(|(offset, length)| [*offset, offset + length]) {
                 assert!(
-                    *border == 1000 || parts.iter().any(|(offset, ..)| offset == border),
+                    border == 1000 || parts.iter().any(|(offset, ..)| *offset == border),
                     "no cut at {border}"
                 );
             }
@@ -127,8 +137,8 @@ mod tests {
 
     #[test]
     fn shared_data_has_the_same_keys_in_every_file() {
-        let one = described("one", Some((130, 250)));
-        let other = described("other", Some((470, 250)));
+        let one = described("one", &[(10, 60), (130, 250)]);
+        let other = described("other", &[(470, 250), (800, 60)]);
         let keys = |parts: &[(u64, u64, Digest)], from: u64| -> Vec<Digest> {
             (parts.iter())
                 .filter(|(offset, ..)| (from..from + 250).contains(offset))
@@ -138,12 +148,12 @@ mod tests {
         assert_eq!(keys(&one, 130), keys(&other, 470));
         assert_eq!(keys(&one, 130).len(), 3);
         let common = one.iter().filter(|(.., key)| other.iter().any(|(.., same)| same == key));
-        assert_eq!(common.count(), 3, "nothing else is taken for the same");
+        assert_eq!(common.count(), 4, "nothing else is taken for the same");
     }
 
     #[test]
     fn the_padding_at_the_end_belongs_to_the_file() {
-        let (one, other) = (described("one", Some((950, 50))), described("other", Some((950, 50))));
+        let (one, other) = (described("one", &[(950, 50)]), described("other", &[(950, 50)]));
         assert_ne!(one.last(), other.last());
     }
 }

@@ -105,6 +105,7 @@ pub fn write(
     out: &Utf8Path,
 ) -> Result<Packed, PackError> {
     let entries = entry::list(tree, folder, known.natives, settings.sizes())?;
+    let shared = shared_data(&entries, known.natives)?;
     let output = Output::create(out)?;
     let work = Work {
         folder,
@@ -112,6 +113,7 @@ pub fn write(
         manifest,
         settings,
         known,
+        shared: &shared,
         threads: context.jobs,
         progress: context.reporter.bytes("Packing", tree.size()),
         out,
@@ -127,6 +129,22 @@ pub fn write(
     let known = (settings.format != Format::Zip).then(|| file.finish());
     let (sha256, size) = output.finish(known)?;
     Ok(Packed { path: out.to_owned(), size, sha256, frames, manifest })
+}
+
+/// The data in large files that other builds of them hold as well, by the digests of the files.
+fn shared_data(
+    entries: &[Entry<'_>],
+    natives: &Natives,
+) -> Result<HashMap<Digest, Vec<SharedData>>, PackError> {
+    let mut found = HashMap::new();
+    for entry in entries.iter().filter(|entry| entry.is_large) {
+        if let Kind::File(path, source) = entry.kind {
+            let data = natives.shared_data(source);
+            let data = data.map_err(|error| source::read_error(path, source, error))?;
+            found.insert(source.sha256, data);
+        }
+    }
+    Ok(found)
 }
 
 /// What a format's writer has to say.
@@ -149,6 +167,8 @@ struct Work<'plan, 'tree> {
     manifest: &'plan Manifest,
     settings: Settings,
     known: Known<'plan>,
+    /// The data in large files that other builds of them hold as well, by the digests of the files.
+    shared: &'tree HashMap<Digest, Vec<SharedData>>,
     threads: NonZeroUsize,
     /// Counts the bytes of files.
     progress: Progress,
@@ -165,20 +185,6 @@ impl Work<'_, '_> {
     fn room(&self, size: u64) -> usize {
         let usual = self.sizes().frame + (1 << 20);
         usize::try_from(size.max(usual)).expect("a frame fits into memory")
-    }
-
-    /// The data in large files that other builds of them hold as well, by the digests of the files.
-    fn shared_data(&self) -> Result<HashMap<Digest, SharedData>, PackError> {
-        let mut found = HashMap::new();
-        for entry in self.entries.iter().filter(|entry| entry.is_large) {
-            if let Kind::File(path, source) = entry.kind
-                && let Some(data) = (self.known.natives.shared_data(source))
-                    .map_err(|error| source::read_error(path, source, error))?
-            {
-                found.insert(source.sha256, data);
-            }
-        }
-        Ok(found)
     }
 
     fn write_error(&self, error: std::io::Error) -> PackError {

@@ -55,7 +55,7 @@ pub(super) fn write<C: Send>(
     compress: impl Fn(Piece<'_, '_>) -> Result<C, PackError> + Sync,
     mut take: impl FnMut(C, u64) -> Result<(), PackError>,
 ) -> Result<(), PackError> {
-    let frames = cut::frames(work.entries, work.sizes(), &work.shared_data()?);
+    let frames = cut::frames(work.entries, work.sizes(), work.shared);
     let mut reading = Reading { work, open: None, is_kept };
     let jobs = frames.into_iter().map(|frame| reading.piece(&frame));
     let work_on = |piece: Piece<'_, '_>| {

@@ -392,7 +392,8 @@ fn large_files_have_the_same_frames_in_every_archive() {
     }
 }
 
-/// A program of this machine's kind with ICU's data in it, `before` bytes of its own before that and some after.
+/// A program of this machine's kind with ICU's data and a long text in Base64 in it, `before` bytes of its own before them and
+/// some between and after.
 fn program(before: usize) -> Vec<u8> {
     const ITEM: u32 = 15_000;
     let mut bytes = vec![0; 64];
@@ -408,6 +409,10 @@ fn program(before: usize) -> Vec<u8> {
     }
     bytes.extend(noise(2 * ITEM as usize).iter().rev());
     bytes.extend(noise(ITEM as usize + before / 3).iter().map(|byte| byte ^ own));
+    bytes.push(b'"');
+    bytes.extend((b'0'..=b'z').filter(u8::is_ascii_alphanumeric).cycle().take(1_050_000));
+    bytes.push(b'"');
+    bytes.extend(noise(before / 3).iter().map(|byte| byte ^ own));
     bytes
 }
 
@@ -427,8 +432,8 @@ fn data_that_builds_for_all_platforms_hold_has_the_same_frames() {
     let (one, other) = (frames(20_000), frames(31_234));
     let common: Vec<_> =
         one.iter().filter(|frame| other.contains(frame)).map(|(plain, _)| *plain).collect();
-    // The archive's own folder; then the data, from its header to its last item.
-    assert_eq!(common, [512, 10_000, 10_000, 10_000, 60]);
+    // The archive's own folder; ICU's data, from its header to its last item; the text.
+    assert_eq!(common, [&[512, 10_000, 10_000, 10_000, 60][..], &[10_000; 105]].concat());
 }
 
 #[test]
@@ -676,6 +681,7 @@ fn a_full_disk_is_told() {
             manifest: &manifest,
             settings: small(format),
             known: known(None),
+            shared: &HashMap::new(),
             threads: NonZeroUsize::MIN,
             progress: Reporter::silent().bytes("Packing", 0),
             out: "out/a".into(),

@@ -29,7 +29,9 @@ enum Ready<'plan> {
 
 /// Writes the archive to `out`.
 pub(super) fn write(work: &Work<'_, '_>, out: &File) -> Result<Written, PackError> {
-    let parts: Vec<&[Entry<'_>]> = cut::frames(work.entries, work.sizes(), &HashMap::new())
+    // Whole files are compressed here, whatever is in them.
+    let shared = HashMap::new();
+    let parts: Vec<&[Entry<'_>]> = cut::frames(work.entries, work.sizes(), &shared)
         .into_iter()
         .filter_map(|frame| match frame {
             Frame::Entries(entries) | Frame::Together(entries) => Some(entries),

@@ -25,7 +25,7 @@ pub(in crate::pack) fn pieces<'plan, 'tree>(
         };
         Piece { content }
     };
-    let frames = cut::frames(work.entries, work.sizes(), &work.shared_data()?);
+    let frames = cut::frames(work.entries, work.sizes(), work.shared);
     Ok(frames.into_iter().map(piece).collect())
 }
 
