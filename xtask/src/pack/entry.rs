@@ -12,9 +12,9 @@ use std::collections::HashSet;
 
 use gangway_artifact::{BundlePath, MANIFEST_FILE};
 
+use super::PackError;
+use super::part::{Part, Parts, group};
 use super::settings::Sizes;
-use super::{PackError, source};
-use crate::licenses;
 use crate::native::Natives;
 use crate::tree::{Node, Source, Tree};
 
@@ -33,17 +33,6 @@ pub(super) struct Entry<'tree> {
     pub(super) is_code: bool,
     /// What it is.
     pub(super) kind: Kind<'tree>,
-}
-
-/// The parts of an archive, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
-    /// Groups without native code.
-    Portable,
-    /// Groups with native code.
-    Native,
-    /// What describes the bundle: the licence texts, and the files at its root.
-    Description,
 }
 
 /// What an entry is.
@@ -93,70 +82,28 @@ impl<'tree> Entry<'tree> {
     }
 }
 
-/// The outermost npm package that `path` is in, or else its first component.
-#[must_use]
-pub fn group(path: &str) -> &str {
-    const PACKAGES: &str = "node_modules/";
-    let start = path
-        .match_indices(PACKAGES)
-        .find(|(at, _)| *at == 0 || path.as_bytes()[at - 1] == b'/')
-        .map_or(0, |(at, _)| at + PACKAGES.len());
-    let name = &path[start..];
-    let depth = if start > 0 && name.starts_with('@') { 2 } else { 1 };
-    let end = name.match_indices('/').nth(depth - 1).map_or(name.len(), |(at, _)| at);
-    &path[..start + end]
-}
-
-/// The groups with native code, and its files.
-struct NativeCode<'tree> {
-    groups: HashSet<&'tree str>,
-    files: HashSet<&'tree str>,
-}
-
 /// What entries are put in order by.
 type Place<'tree> =
     (Part, &'tree str, bool, bool, Reverse<u64>, &'tree str, &'tree str, &'tree str);
 
-impl<'tree> NativeCode<'tree> {
-    fn of(tree: &'tree Tree, natives: &Natives) -> Result<Self, PackError> {
-        let mut found = Self { groups: HashSet::new(), files: HashSet::new() };
-        for (path, source) in tree.files() {
-            let identity = natives.identity(source);
-            if identity.map_err(|error| source::read_error(path, source, error))?.is_some() {
-                found.groups.insert(group(path.as_str()));
-                found.files.insert(path.as_str());
-            }
-        }
-        Ok(found)
-    }
-
-    /// The size of a large file.
-    fn large_size(&self, path: &BundlePath, node: &Node, sizes: Sizes) -> Option<u64> {
-        let Node::File(source) = node else { return None };
-        let is_code = self.files.contains(path.as_str());
-        Some(source.size).filter(|size| sizes.is_large(*size, is_code))
-    }
-
-    fn part(&self, path: &str) -> Part {
-        match group(path) {
-            root if root == path => Part::Description,
-            // Those of the platform's own packages are among them.
-            licenses::FOLDER => Part::Description,
-            group if self.groups.contains(group) => Part::Native,
-            _ => Part::Portable,
-        }
-    }
-
-    /// Part, group, whether it is native code, the size of a large file, the largest of them first, extension, name, path. A leading
-    /// dot begins a name, not an extension.
-    fn place(&self, path: &'tree BundlePath, node: &Node, sizes: Sizes) -> Place<'tree> {
-        let size = self.large_size(path, node, sizes).unwrap_or(0);
-        let (text, name) = (path.as_str(), path.name());
-        let dot = name.rfind('.').filter(|dot| *dot > 0);
-        let extension = dot.map_or("", |dot| &name[dot..]);
-        let is_code = self.files.contains(text);
-        (self.part(text), group(text), is_code, size > 0, Reverse(size), extension, name, text)
-    }
+/// Part, group, whether it is native code, whether it is large, the size of a large file, the largest of them first, extension, name, path. A
+/// leading dot begins a name, not an extension.
+fn place<'tree>(
+    path: &'tree BundlePath,
+    node: &Node,
+    parts: &Parts<'_>,
+    sizes: Sizes,
+) -> Place<'tree> {
+    let (text, name) = (path.as_str(), path.name());
+    let is_code = parts.is_code(text);
+    let size = match node {
+        Node::File(source) => Some(source.size).filter(|size| sizes.is_large(*size, is_code)),
+        Node::Link(_) => None,
+    };
+    let dot = name.rfind('.').filter(|dot| *dot > 0);
+    let extension = dot.map_or("", |dot| &name[dot..]);
+    let large = Reverse(size.unwrap_or(0));
+    (parts.part(text), group(text), is_code, size.is_some(), large, extension, name, text)
 }
 
 /// The entries of `tree` below one folder, all but the manifest's.
@@ -176,14 +123,14 @@ pub(super) fn list<'tree>(
         return Err(PackError::Taken);
     }
     let mut entries = Vec::with_capacity(tree.len() + tree.len() / 4);
-    let native_code = NativeCode::of(tree, natives)?;
+    let parts = Parts::of(tree, natives)?;
     let (name, part) = (folder.to_owned(), Part::Portable);
     entries.push(Entry { name, folder: folder.len(), ..Entry::new("", "", part, Kind::Folder) });
     let mut folders = HashSet::new();
-    let mut nodes: Vec<_> = tree.iter().collect();
-    nodes.sort_by_cached_key(|&(path, node)| native_code.place(path, node, sizes));
-    for (path, node) in nodes {
-        let part = native_code.part(path.as_str());
+    let mut nodes: Vec<_> =
+        tree.iter().map(|(path, node)| (place(path, node, &parts, sizes), path, node)).collect();
+    nodes.sort_unstable_by_key(|(place, ..)| *place);
+    for ((part, _, is_code, is_large, ..), path, node) in nodes {
         for (end, _) in path.as_str().match_indices('/') {
             let parent = &path.as_str()[..end];
             if folders.insert(parent) {
@@ -198,11 +145,7 @@ pub(super) fn list<'tree>(
                 return Err(PackError::Escapes { path: path.clone(), target: target.clone() });
             }
         };
-        entries.push(Entry {
-            is_large: native_code.large_size(path, node, sizes).is_some(),
-            is_code: native_code.files.contains(path.as_str()),
-            ..Entry::new(folder, path.as_str(), part, kind)
-        });
+        entries.push(Entry { is_large, is_code, ..Entry::new(folder, path.as_str(), part, kind) });
     }
     Ok(entries)
 }
@@ -302,57 +245,6 @@ mod tests {
                 "app/node_modules/b/index.js",
             ]
         );
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn what_platforms_share_stands_before_native_code() {
-        let mut tree = Tree::default();
-        for path in [
-            "app/node_modules/b/index.js",
-            "launch.json",
-            "licenses/a@1.0.0/LICENSE",
-            "app/node_modules/a/z.js",
-        ] {
-            link(&mut tree, path, "x");
-        }
-        let program = camino::Utf8PathBuf::try_from(std::env::current_exe().expect("it runs"));
-        let program = program.expect("build folders are UTF-8");
-        let file = fs_err::File::open(&program).expect("it runs");
-        let (sha256, size) = gangway_artifact::Digest::of_reader(file).expect("readable");
-        let node = Node::File(Source::new(program, size, true, sha256));
-        tree.insert(BundlePath::new("app/node_modules/a/b.node").expect("plain"), node);
-        let entries = list(&tree, "r", &Natives::default(), SIZES).expect("a plain tree");
-        let files = entries.iter().filter(|entry| !matches!(entry.kind, Kind::Folder));
-        let files: Vec<_> = files.map(|entry| (entry.part, entry.path())).collect();
-        assert_eq!(
-            files,
-            [
-                (Part::Portable, "app/node_modules/b/index.js"),
-                (Part::Native, "app/node_modules/a/z.js"),
-                (Part::Native, "app/node_modules/a/b.node"),
-                (Part::Description, "launch.json"),
-                (Part::Description, "licenses/a@1.0.0/LICENSE"),
-            ]
-        );
-    }
-
-    #[test]
-    fn groups_are_packages() {
-        for (path, group) in [
-            ("runtime/bin/node", "runtime"),
-            ("manifest.json", "manifest.json"),
-            ("app/dist/x.js", "app"),
-            ("app/node_modules/ws/lib/a.js", "app/node_modules/ws"),
-            ("app/node_modules/@s/p/lib/a.js", "app/node_modules/@s/p"),
-            ("app/node_modules/@s", "app/node_modules/@s"),
-            ("app/node_modules/a/node_modules/b/c.js", "app/node_modules/a"),
-            ("app/my_node_modules/a/b.js", "app"),
-            ("node_modules/a/b.js", "node_modules/a"),
-            ("@s/p/x", "@s"),
-        ] {
-            assert_eq!(super::group(path), group, "{path}");
-        }
     }
 
     #[test]

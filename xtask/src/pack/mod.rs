@@ -20,6 +20,7 @@ mod header;
 mod large;
 mod manifest;
 mod output;
+mod part;
 mod pipeline;
 mod seekable;
 mod settings;
@@ -43,12 +44,12 @@ use entry::{Entry, Kind};
 use output::Output;
 use settings::Sizes;
 
-pub use entry::group;
 pub use error::PackError;
 pub use frame_cache::FrameCache;
 pub(crate) use frame_cache::{BUCKET as FRAMES, open_frame};
 pub use manifest::listing;
 pub use output::forget_pages;
+pub use part::group;
 pub use settings::{Compression, Format, Settings};
 
 /// The time of every entry: 1985-10-26T08:15:00Z, the one npm gives the files of its tarballs. It is not zero, because
