@@ -3,16 +3,20 @@
 //! A release of the builder ships those of all targets in `launchers/<triple>/` and `installers/<triple>/` beside itself. A
 //! builder that runs from its source checkout builds what it needs, with Cargo: statically linked, so that it starts on
 //! any system of that platform, and with every path of this machine mapped away, so that two checkouts make the same
-//! bytes. For another platform than this machine's it is linked by zig. Cargo finds out by itself when there is nothing
-//! to do.
+//! bytes. For another platform than this machine's it is linked by zig.
 //!
 //! The user's Cargo home is trusted: a linker configured there is the one that links.
 
+mod made;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::Digest;
 use miette::Diagnostic;
 
+use self::made::Made;
 use crate::context::Context;
 use crate::process::{Command, ProcessError};
 use crate::toolchain::{self, Cargo, Linker, ToolchainError};
@@ -83,12 +87,11 @@ pub fn obtain(
         .map_err(|source| ProgramError::Toolchain { program, triple: triple.to_owned(), source })?;
     let _progress =
         context.reporter.spinner("Building", format!("{} for {triple}", program.name()));
-    build.run(triple)?;
+    build.run(context, triple)?;
     Ok(build.executable(triple))
 }
 
-/// The program for several other platforms, in one call of Cargo, which takes a moment only to find out that there is nothing
-/// to do. Nothing where that is not possible or fails: [`obtain`] says why.
+/// The program for several other platforms, in one call of Cargo. Nothing where that is not possible or fails: [`obtain`] says why.
 pub fn obtain_together<'triple>(
     context: &Context,
     program: Program,
@@ -105,7 +108,7 @@ pub fn obtain_together<'triple>(
     };
     let _progress = context.reporter.spinner("Building", program.folder());
     match Build::new(context, workspace, program, &triples) {
-        Ok(build) if build.run("other platforms").is_ok() => {
+        Ok(build) if build.run(context, "other platforms").is_ok() => {
             triples.into_iter().map(|triple| (triple, build.executable(triple))).collect()
         }
         _ => BTreeMap::new(),
@@ -172,6 +175,7 @@ struct Build {
     folder: Utf8PathBuf,
     /// Where the results will be, each in a folder named after its triple.
     results: Utf8PathBuf,
+    triples: Vec<String>,
 }
 
 impl Build {
@@ -199,7 +203,8 @@ impl Build {
         let folders = [(workspace, "/gangway"), (target.as_path(), "/target")];
         let flags = toolchain::flags(context, &["-Ctarget-feature=+crt-static"], &folders);
         cargo.environment.insert("CARGO_ENCODED_RUSTFLAGS".to_owned(), flags);
-        Ok(Self { program, cargo, folder: workspace.to_owned(), results: target })
+        let triples = triples.iter().map(|&triple| triple.to_owned()).collect();
+        Ok(Self { program, cargo, folder: workspace.to_owned(), results: target, triples })
     }
 
     fn executable(&self, triple: &str) -> Utf8PathBuf {
@@ -208,7 +213,42 @@ impl Build {
         results.join(triple).join(program.name()).join(program.file_name(triple))
     }
 
-    fn run(&self, triple: &str) -> Result<(), ProgramError> {
+    /// Builds it, if anything is not as it was the last time. Messages speak of `triple`.
+    fn run(&self, context: &Context, triple: &str) -> Result<(), ProgramError> {
+        let made = self.made(context);
+        if made.as_ref().is_some_and(Made::is_current) {
+            return Ok(());
+        }
+        let started = SystemTime::now();
+        self.call(triple)?;
+        if let Some(made) = made {
+            let executables: Vec<_> =
+                self.triples.iter().map(|triple| self.executable(triple)).collect();
+            let settings = toolchain::settings(context, &self.folder);
+            made.record(&executables, (&self.folder, &settings), started);
+        }
+        Ok(())
+    }
+
+    /// What was made from what, where zig links: by itself, Cargo finds out in a moment that there is nothing to do.
+    fn made(&self, context: &Context) -> Option<Made> {
+        // What a shell notes for itself says nothing to anybody else.
+        const OF_SHELLS: [&str; 4] = ["_", "OLDPWD", "PWD", "SHLVL"];
+        let Cargo { program, arguments, environment, linker } = &self.cargo;
+        if linker.is_empty() {
+            return None;
+        }
+        let environment =
+            environment.iter().filter(|(name, _)| !OF_SHELLS.contains(&name.as_str()));
+        let environment: Vec<_> = environment.collect();
+        let rust = toolchain::rust(context, &self.folder).ok()?;
+        let call = format!("{program:?} {arguments:?} {environment:?} {linker:?} {rust:?}");
+        let triples = Digest::of(self.triples.join(" ")).to_string();
+        let name = format!("{}-{}", self.program.name(), &triples[..16]);
+        Some(Made::new(&self.results, &name, Digest::of(call)))
+    }
+
+    fn call(&self, triple: &str) -> Result<(), ProgramError> {
         let purpose = format!("build the {} for {triple}", self.program.name());
         let command = Command::new(purpose, self.cargo.program.as_str())
             .args(self.cargo.arguments.clone())

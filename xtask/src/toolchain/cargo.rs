@@ -68,6 +68,14 @@ pub fn cargo(context: &Context, triple: &str, linker: Linker) -> Result<Cargo, T
     Ok(Cargo { program: zigbuild.program, arguments, environment, linker })
 }
 
+/// The files that Cargo takes settings from when it builds in `workspace`, whether they are there or not.
+#[must_use]
+pub fn settings(context: &Context, workspace: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let above = workspace.ancestors().map(|folder| folder.join(".cargo"));
+    let folders = above.chain(find::cargo_home(context));
+    folders.flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name))).collect()
+}
+
 /// The compiler's flags, as Cargo wants them: with `\x1f` between. Of `folders`, the compiler takes the last one that fits.
 #[must_use]
 pub fn flags(context: &Context, others: &[&str], folders: &[(&Utf8Path, &str)]) -> String {

@@ -11,7 +11,7 @@ mod compilers;
 mod error;
 mod find;
 
-pub use cargo::{Cargo, Linker, cargo, flags, host};
+pub use cargo::{Cargo, Linker, cargo, flags, host, settings};
 pub use compilers::{Compilers, compilers};
 pub use error::{ToolchainError, remedy};
 pub(crate) use find::on_path;
