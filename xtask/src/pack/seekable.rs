@@ -201,9 +201,12 @@ impl Work<'_, '_> {
         if let Some(part) = piece.part() {
             return self.part_tuning(part);
         }
-        let min_match = piece.is_manifest().then_some(MANIFEST_MIN_MATCH);
+        let (level, min_match) = match piece.is_manifest() {
+            true => (self.settings.manifest_level, Some(MANIFEST_MIN_MATCH)),
+            false => (self.settings.level, None),
+        };
         let window_log = self.window_log(piece.is_large());
-        Ok(Tuning { level: self.settings.level.into(), window_log, min_match })
+        Ok(Tuning { level: level.into(), window_log, min_match })
     }
 
     fn part_tuning(&self, part: &Part<'_>) -> Result<Tuning, PackError> {

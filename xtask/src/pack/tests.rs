@@ -107,6 +107,7 @@ fn small(format: Format) -> Settings {
         large_frame_size: size(10_000),
         level: 3,
         code_level: 2,
+        manifest_level: 1,
         ..Settings::new(format)
     }
 }
