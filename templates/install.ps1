@@ -18,6 +18,8 @@ if ($true) {
 
     Set-StrictMode -Version 2.0
     $ErrorActionPreference = 'Stop'
+    # How the installer ends is looked at here.
+    $PSNativeCommandUseErrorActionPreference = $false
     $Given = @($Given | Where-Object { $_ })
     # Of another file: one that has called this one's text.
     if ($Script -and (Split-Path -Leaf $Script) -ne {{ script | ps1 }}) { $Script = '' }
@@ -176,7 +178,11 @@ if ($true) {
                 Confirm-Installer $program $Installer
                 # What came by way of a browser or a stick is marked as a stranger's; its digest says whose it is.
                 Unblock-File -LiteralPath $program -ErrorAction SilentlyContinue
-                $null = & $program --version
+                & {
+                    # Where standard error is redirected, Windows PowerShell takes every line of a program's for an error of its own.
+                    $ErrorActionPreference = 'Continue'
+                    $null = & $program --version
+                }
                 $starts = $true
                 return $program
             } catch [Management.Automation.RuntimeException] {
@@ -231,6 +237,9 @@ if ($true) {
     }
     $program = Get-Program $base $installer
     try {
+        # As above: lines on standard error are no end. Should it not start after all, this is how it has ended.
+        $ErrorActionPreference = 'Continue'
+        $global:LASTEXITCODE = 1
         # Not in a function: what it says would be the function's value, and no more the screen's.
         & $program @arguments
         $code = $LASTEXITCODE
