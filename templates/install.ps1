@@ -151,7 +151,9 @@ if ($true) {
 
     # The file is what this script was made for.
     function Confirm-Installer([string] $Path, [hashtable] $Installer) {
-        $found = (Get-FileHash -LiteralPath $Path -Algorithm SHA256).Hash.ToLowerInvariant()
+        # Not Get-FileHash: Windows PowerShell that is started by PowerShell 7 looks for it in the wrong folders.
+        $digest = [Security.Cryptography.SHA256]::Create().ComputeHash([IO.File]::ReadAllBytes($Path))
+        $found = [BitConverter]::ToString($digest).Replace('-', '').ToLowerInvariant()
         if ($found -ne $Installer.Sha256) {
             Stop-Here "``$($Installer.Name)`` is not the installer that belongs to this script; it was not started" `
                 ("its SHA-256 is $found, expected was $($Installer.Sha256)`n" +
@@ -161,41 +163,50 @@ if ($true) {
 
     # Puts the installer into a folder of its own where programs can be started; policies may forbid that for some.
     function Get-Program([string] $Base, [hashtable] $Installer) {
+        $isRemote = $Base -match '^https?://'
         $reasons = @()
         foreach ($parent in @([IO.Path]::GetTempPath(), $env:LOCALAPPDATA, $env:USERPROFILE)) {
             if (-not $parent) { continue }
             $folder = Join-Path $parent ("$app-install-" + [Guid]::NewGuid().ToString('N'))
+            $program = Join-Path $folder $Installer.Name
             $starts = $false
+            $reason = ''
             try {
-                $null = New-Item -ItemType Directory -Path $folder
-                $program = Join-Path $folder $Installer.Name
-                if ($Base -match '^https?://') {
-                    Say "downloading the installer ($($Installer.Size)) from $(Get-Shown $Base)"
-                    Get-Download "$Base/$($Installer.Name)" $program
-                } else {
-                    Copy-Item -LiteralPath (Join-Path $Base $Installer.Name) -Destination $program
+                try {
+                    $null = New-Item -ItemType Directory -Path $folder
+                    if (-not $isRemote) { Copy-Item -LiteralPath (Join-Path $Base $Installer.Name) -Destination $program }
+                } catch {
+                    $reason = $_.Exception.Message
                 }
-                Confirm-Installer $program $Installer
-                # What came by way of a browser or a stick is marked as a stranger's; its digest says whose it is.
-                Unblock-File -LiteralPath $program -ErrorAction SilentlyContinue
-                & {
-                    # Where standard error is redirected, Windows PowerShell takes every line of a program's for an error of its own.
-                    $ErrorActionPreference = 'Continue'
-                    $null = & $program --version
+                if (-not $reason) {
+                    if ($isRemote) {
+                        Say "downloading the installer ($($Installer.Size)) from $(Get-Shown $Base)"
+                        Get-Download "$Base/$($Installer.Name)" $program
+                    }
+                    Confirm-Installer $program $Installer
+                    # What came by way of a browser or a stick is marked as a stranger's; its digest says whose it is.
+                    Unblock-File -LiteralPath $program -ErrorAction SilentlyContinue
+                    $reason = Get-StartFault $program
                 }
-                $starts = $true
-                return $program
-            } catch [Management.Automation.RuntimeException] {
-                # Our own words are the last ones.
-                if ($_.Exception.Message.StartsWith("${app}: error:")) { throw }
-                $reasons += "${parent}: $($_.Exception.Message)"
-            } catch {
-                $reasons += "${parent}: $($_.Exception.Message)"
+                $starts = -not $reason
             } finally {
                 if (-not $starts) { Remove-Item -LiteralPath $folder -Recurse -Force -ErrorAction SilentlyContinue }
             }
+            if ($starts) { return $program }
+            $reasons += "${parent}: $reason"
         }
         Stop-Here "the installer cannot be started: $($reasons -join '; ')" 'set TEMP to a folder where programs may be started'
+    }
+
+    # Why the program cannot be started here; nothing if it can.
+    function Get-StartFault([string] $Program) {
+        try {
+            # Where standard error is redirected, Windows PowerShell takes every line of a program's for an error of its own.
+            $ErrorActionPreference = 'Continue'
+            $null = & $Program --version
+        } catch {
+            return $_.Exception.Message
+        }
     }
 
     $from = $env:GANGWAY_BASE_URL
