@@ -140,8 +140,9 @@ pub fn run(context: &Context, options: &Options) -> Result<Done, ReleaseError> {
         done.push(FileDone { name, size: Some(size), state });
     }
     locked.sync()?;
-    let shown = channel.releases.iter().find(|release| release.version == work.release.version);
-    if let Some(release) = shown {
+    // Scripts install the newest release: a target that comes to an older one leaves them as they are.
+    let newest = channel.releases.first();
+    if let Some(release) = newest.filter(|newest| newest.version == work.release.version) {
         for script in work.scripts(release, options) {
             let state = locked.replace(&script.name, script.text.as_bytes())?;
             let size = Some(script.text.len() as u64);

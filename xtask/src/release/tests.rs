@@ -218,6 +218,23 @@ fn versions_and_targets_are_added() {
 }
 
 #[test]
+fn a_target_of_an_older_version_leaves_the_scripts() {
+    let releases = Releases::new();
+    for version in ["1.0.0", "1.1.0"] {
+        releases.publish(&[releases.bundle(version, "linux-x64", version)]);
+    }
+    let before = releases.files();
+    let done = releases.publish(&[releases.bundle("1.0.0", "linux-arm64", "z")]);
+    assert_eq!(releases.versions(), ["1.1.0", "1.0.0"]);
+    let files = releases.files();
+    for name in ["install.sh", "install.ps1"] {
+        assert!(files[name] == before[name], "{name} is no longer that of 1.1.0");
+        assert!(!done.table().contains(name), "{}", done.table());
+    }
+    assert!(files.contains_key("a-installer-1.0.0-aarch64-unknown-linux-musl"));
+}
+
+#[test]
 fn only_the_newest_are_kept() {
     let releases = Releases::new();
     for version in ["1.0.0", "1.1.0"] {
