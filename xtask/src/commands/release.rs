@@ -1,6 +1,5 @@
 //! `cargo xtask release`: bundles become a folder that installers take everything from.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -14,7 +13,7 @@ use crate::release::address::Address;
 use crate::release::bundles::{self, Checked, Unverified, named_file};
 use crate::release::folder::{self, Incoming, Locked, State};
 use crate::release::plan::{self, Identity, Machine, Publication};
-use crate::release::{ReleaseError, scripts};
+use crate::release::{ReleaseError, named, scripts};
 use crate::summary::size;
 use crate::target::Targets;
 
@@ -154,12 +153,12 @@ pub fn run(context: &Context, options: &Options) -> Result<Done, ReleaseError> {
     let state = locked.replace(&name, &text)?;
     done.push(FileDone { name, size: Some(text.len() as u64), state });
     locked.sync()?;
-    for name in unnamed(&options.out, &dropped)? {
+    for name in named::no_longer(&options.out, &dropped)? {
         if locked.remove(&name)? {
             done.push(FileDone { name, size: None, state: State::Removed });
         }
     }
-    Ok(work.done(options, &channel, is_new, done))
+    work.done(options, &channel, is_new, done)
 }
 
 /// What is known before anything is made.
@@ -297,13 +296,12 @@ impl Work {
         channel: &Channel,
         is_new: bool,
         files: Vec<FileDone>,
-    ) -> Done {
-        let names = channel.releases.iter().flat_map(names_of);
-        let elsewhere: BTreeSet<_> =
-            names.filter(|name| !options.out.join(name).is_file()).collect();
+    ) -> Result<Done, ReleaseError> {
+        let mut elsewhere = named::by(&options.out, &channel.releases)?;
+        elsewhere.retain(|name| !options.out.join(name).is_file());
         let script = files.iter().find(|file| file.name.ends_with(".sh"));
         let command = options.base.as_ref().zip(script);
-        Done {
+        Ok(Done {
             app: self.identity.app.clone(),
             version: self.release.version.clone(),
             channel: self.identity.channel.clone(),
@@ -315,7 +313,7 @@ impl Work {
                 .map(|(base, script)| format!("curl -fsSL {base}/{} | sh", script.name)),
             files,
             elsewhere: elsewhere.into_iter().collect(),
-        }
+        })
     }
 }
 
@@ -352,38 +350,6 @@ fn incoming(bundle: &Checked) -> [Incoming; 2] {
     let of =
         |file: &NamedFile, from: &Utf8PathBuf| Incoming { file: file.clone(), from: from.clone() };
     [of(&entry.archive, archive), of(&entry.manifest, copy)]
-}
-
-/// Files of releases that the channel named, and that no channel in the folder names now.
-fn unnamed(out: &Utf8Path, dropped: &[Release]) -> Result<BTreeSet<String>, ReleaseError> {
-    let mut names: BTreeSet<String> = dropped.iter().flat_map(names_of).collect();
-    if names.is_empty() {
-        return Ok(names);
-    }
-    let failed = |source| ReleaseError::Read { path: out.to_owned(), source };
-    for entry in out.read_dir_utf8().map_err(failed)? {
-        let path = entry.map_err(failed)?.into_path();
-        let Some(bytes) = (path.extension() == Some("json")).then(|| fs_err::read(&path)) else {
-            continue;
-        };
-        let bytes = bytes.map_err(failed)?;
-        // Manifests and lists of patches are no channels.
-        if let Ok(channel) = Channel::from_json(&bytes) {
-            for name in channel.releases.iter().flat_map(names_of) {
-                names.remove(&name);
-            }
-        }
-    }
-    Ok(names)
-}
-
-/// Every file that a release's metadata names.
-fn names_of(release: &Release) -> impl Iterator<Item = String> {
-    let bundles = release.bundles.iter().flat_map(|bundle| {
-        [Some(&bundle.archive), Some(&bundle.manifest), bundle.patches.as_ref()]
-    });
-    let installers = release.installers.iter().map(|installer| Some(&installer.file));
-    bundles.chain(installers).flatten().map(|file| file.name.clone())
 }
 
 fn scratch_failed(out: &Utf8Path, source: std::io::Error) -> ReleaseError {

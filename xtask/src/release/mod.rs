@@ -10,6 +10,7 @@ pub mod address;
 pub mod bundles;
 mod error;
 pub mod folder;
+pub mod named;
 pub mod plan;
 pub mod scripts;
 #[cfg(test)]

@@ -116,6 +116,22 @@ impl Releases {
         lines.join("\n").replace(self.sandbox.root.as_str(), "~")
     }
 
+    /// Publishes 1.0.0, and a 1.1.0 that differs so little that a patch pays; how that one was published.
+    fn almost_the_same(&self, channel: &str) -> Options {
+        // What no compressor makes smaller.
+        let noise: String =
+            (0..40_000_u32).map(|at| Digest::of(at.to_le_bytes()).to_string()).collect();
+        let options = |bundle| Options {
+            channel: channel.to_owned(),
+            patches: true,
+            ..self.options(&[bundle])
+        };
+        self.publish_as(&options(self.bundle("1.0.0", "linux-x64", &noise)));
+        let newer = options(self.bundle("1.1.0", "linux-x64", &format!("{noise}!")));
+        self.publish_as(&newer);
+        newer
+    }
+
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         if self.out.is_dir() { testing::contents(&self.out) } else { BTreeMap::new() }
     }
@@ -268,13 +284,7 @@ fn an_older_version_is_told() {
 #[test]
 fn patches_where_they_pay() {
     let releases = Releases::new();
-    // What no compressor makes smaller, and then almost the same.
-    let noise: String =
-        (0..40_000_u32).map(|at| Digest::of(at.to_le_bytes()).to_string()).collect();
-    releases.publish(&[releases.bundle("1.0.0", "linux-x64", &noise)]);
-    let new = releases.bundle("1.1.0", "linux-x64", &format!("{noise}!"));
-    let options = Options { patches: true, ..releases.options(&[new]) };
-    releases.publish_as(&options);
+    let options = releases.almost_the_same("stable");
     let files = releases.files();
     let patches = releases.channel().releases[0].bundles[0].patches.clone().expect("one pays");
     assert_eq!(patches.name, "a-1.1.0-linux-x64.patches.json");
@@ -283,6 +293,50 @@ fn patches_where_they_pay() {
     // They stay named when nobody asks for them.
     releases.publish_as(&Options { patches: false, ..options });
     assert_eq!(releases.files(), files);
+}
+
+#[test]
+fn patches_go_with_their_version() {
+    let releases = Releases::new();
+    for channel in ["stable", "beta"] {
+        releases.almost_the_same(channel);
+    }
+    let names = ["from-1.0.0.patch", "patches.json"].map(|end| format!("a-1.1.0-linux-x64.{end}"));
+    let newest = releases.bundle("1.2.0", "linux-x64", "1.2.0");
+    let only_the_newest = |channel: &str| Options {
+        channel: channel.to_owned(),
+        keep: Some(1),
+        ..releases.options(std::slice::from_ref(&newest))
+    };
+    releases.publish_as(&only_the_newest("stable"));
+    let files = releases.files();
+    assert!(names.iter().all(|name| files.contains_key(name)), "beta goes on to name them");
+    let done = releases.publish_as(&only_the_newest("beta"));
+    let files = releases.files();
+    assert!(!names.iter().any(|name| files.contains_key(name)), "{}", done.table());
+}
+
+#[test]
+fn files_that_are_elsewhere_are_told() {
+    let releases = Releases::new();
+    releases.almost_the_same("stable");
+    let elsewhere = || {
+        let bundle = releases.bundle("1.2.0", "linux-x64", "1.2.0");
+        let done = releases.publish_as(&releases.options(&[bundle]));
+        let told = serde_json::to_value(&done).expect("texts and numbers");
+        told["elsewhere"].as_array().expect("a list").len()
+    };
+    assert_eq!(elsewhere(), 0);
+    for gone in ["from-1.0.0.patch", "tar.zst"] {
+        let path = releases.out.join(format!("a-1.1.0-linux-x64.{gone}"));
+        fs_err::remove_file(path).expect("it is there");
+    }
+    assert_eq!(elsewhere(), 2);
+    // What a list names that is not the published one is nobody's file.
+    let list = releases.out.join("a-1.1.0-linux-x64.patches.json");
+    let changed = [fs_err::read(&list).expect("it is there"), b" ".to_vec()].concat();
+    fs_err::write(list, changed).expect("it is ours");
+    assert_eq!(elsewhere(), 1);
 }
 
 #[test]
