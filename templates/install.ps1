@@ -113,7 +113,7 @@ if ($true) {
         if ($base -match '^file:///') { $base = ([uri] $base).LocalPath }
         if ($base -match '^https?://') {
             Confirm-Encrypted $base
-            return $base.TrimEnd('/')
+            return $base
         }
         if ($base -match '^[A-Za-z][A-Za-z0-9+.-]+://') { Stop-Here "``$base`` is neither an https address nor a folder" }
         if (-not (Test-Path -LiteralPath $base -PathType Container)) { Stop-Here "there is no folder ``$base``" }
@@ -122,15 +122,34 @@ if ($true) {
 
     # Nothing comes in clear text, but from this machine itself.
     function Confirm-Encrypted([string] $Base) {
-        $address = [uri] $Base
+        $parts = Split-Address $Base
+        $address = [uri] ($parts.Scheme + $parts.Place)
         if ($address.Scheme -eq 'http' -and -not $address.IsLoopback) {
             Stop-Here "``$(Get-Shown $Base)`` is not encrypted" 'name an address that begins with https://'
         }
     }
 
-    # A password is for the server, not for the screen.
+    # The parts of an address. A password and a signature are for the server, not for the screen; a signature is a query.
+    function Split-Address([string] $Address) {
+        $null = $Address -match '^(https?://)(?:([^/?#]*)@)?([^?#]*)(\?[^#]*)?'
+        return @{ Scheme = $Matches[1]; User = $Matches[2]; Place = $Matches[3]; Query = $Matches[4] }
+    }
+
+    # What people see of an address or a folder.
     function Get-Shown([string] $Base) {
-        return $Base -replace '^(https?://)[^/@]*@', '$1'
+        if ($Base -notmatch '^https?://') { return $Base }
+        $parts = Split-Address $Base
+        $shown = $parts.Scheme + $parts.Place
+        if ($parts.Query) { $shown += '?...' }
+        return $shown
+    }
+
+    # The address of a file: a query goes behind its name.
+    function Get-Address([string] $Base, [string] $Name) {
+        $parts = Split-Address $Base
+        $user = ''
+        if ($parts.User) { $user = $parts.User + '@' }
+        return $parts.Scheme + $user + $parts.Place.TrimEnd('/') + '/' + $Name + $parts.Query
     }
 
     function Get-Download([string] $Address, [string] $To) {
@@ -181,7 +200,7 @@ if ($true) {
                 if (-not $reason) {
                     if ($isRemote) {
                         Say "downloading the installer ($($Installer.Size)) from $(Get-Shown $Base)"
-                        Get-Download "$Base/$($Installer.Name)" $program
+                        Get-Download (Get-Address $Base $Installer.Name) $program
                     }
                     Confirm-Installer $program $Installer
                     # What came by way of a browser or a stick is marked as a stranger's; its digest says whose it is.

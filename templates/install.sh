@@ -140,7 +140,7 @@ is_translated() {
   return 1
 }
 
-# Where the release is: an address or a folder, and how it is called where people see it.
+# Where the release is: an address or a folder. What people see of it is in $shown, and of its installer in $shown_file.
 choose_base() {
   if [ -n "$from" ]; then
     base=$from
@@ -155,19 +155,15 @@ choose_base() {
   case $base in
     file:///*) base=${base#file://} ;;
   esac
-  while case $base in ?*/) true ;; *) false ;; esac; do
-    base=${base%/}
-  done
-  shown=$base
   case $base in
     [Hh][Tt][Tt][Pp][Ss]://* | [Hh][Tt][Tt][Pp]://*) check_address ;;
     *://*) fail "\`$base\` is neither an https address nor a folder" ;;
     *)
-      place=remote
       [ -d "$base" ] || fail "there is no folder \`$base\`"
+      shown=$base
       base=$(CDPATH='' cd -P -- "$base" && pwd) || fail "cannot enter \`$shown\`"
       [ -f "$base/$file" ] || fail "there is no \`$file\` in \`$base\`" "copy all files of the release to it"
-      place=folder shown=$base
+      place=folder shown=$base shown_file=$base/$file
       ;;
   esac
 }
@@ -182,14 +178,28 @@ is_beside() {
   [ -f "$script" ] && [ -f "$beside/$file" ] && [ -f "$beside/$channel.json" ]
 }
 
-# Nothing comes in clear text, but from this machine itself. A password is for the server, not for the screen.
+# without_slashes <text>: in $short, without those at its end
+without_slashes() {
+  short=$1
+  while case $short in ?*/) true ;; *) false ;; esac; do
+    short=${short%/}
+  done
+}
+
+# Nothing comes in clear text, but from this machine itself. A password and a signature are for the server, not for the
+# screen. A signature is a query, which belongs behind the name of the file.
 check_address() {
   place=remote protocol=https
-  host=${base#*://}
-  rest=${host#"${host%%[/?#]*}"}
-  host=${host%%[/?#]*}
+  base=${base%%#*}
+  query=${base#"${base%%\?*}"}
+  without_slashes "${base%%\?*}"
+  base=$short$query address=$short/$file$query
+  host=${short#*://}
+  rest=${host#"${host%%/*}"}
+  host=${host%%/*}
   host=${host##*@}
-  shown=${base%%://*}://$host$rest
+  shown=${short%%://*}://$host$rest
+  shown_file=$shown/$file${query:+?...} shown=$shown${query:+?...}
   case $base in
     [Hh][Tt][Tt][Pp]://*)
       case $host in
@@ -240,23 +250,33 @@ choose_downloader() {
     "or copy all files of the release to this machine and run the script beside them"
 }
 
-# download <address> <file>: sets `complaint` if it fails
+# download <file>: from $address; sets `complaint` if it fails
 download() {
   case $downloader in
     curl)
+      to=$1
+      set --
       # TLS 1.2 at least; curls that are too old to be told have it as their best.
       if curl --tlsv1.2 --version >/dev/null 2>&1; then
-        set -- "$1" "$2" --tlsv1.2
+        set -- --tlsv1.2
       fi
-      address=$1 to=$2
-      shift 2
       complaint=$(curl "$@" --proto "=$protocol" --fail --silent --show-error --location --retry 3 \
         --connect-timeout 60 --speed-limit 1 --speed-time 60 --output "$to" "$address" 2>&1)
       ;;
-    gnu-wget) complaint=$(wget --no-verbose --tries=3 --timeout=60 --output-document="$2" "$1" 2>&1) ;;
+    gnu-wget) complaint=$(wget --no-verbose --tries=3 --timeout=60 --output-document="$1" "$address" 2>&1) ;;
     # No timeout: with one, busybox of Debian 12 crashes. By itself it waits for 15 minutes.
-    wget) complaint=$(wget -q -O "$2" "$1" 2>&1) ;;
+    wget) complaint=$(wget -q -O "$1" "$address" 2>&1) ;;
   esac
+}
+
+# Of standard input what has no address in it: one may have a signature, and others may be where it leads to.
+without_addresses() {
+  while IFS= read -r line; do
+    case $line in
+      *://*) ;;
+      *) lines "$line" ;;
+    esac
+  done
 }
 
 # take <file>: the installer's bytes, whatever they are
@@ -266,7 +286,7 @@ take() {
     return
   fi
   say "downloading the installer for $os on $cpu ($size) from $shown"
-  download "$base/$file" "$1" || fail "cannot download \`$shown/$file\` with ${downloader#gnu-}" "$complaint" \
+  download "$1" || fail "cannot download \`$shown_file\` with ${downloader#gnu-}" "$(lines "$complaint" | without_addresses)" \
     "behind a proxy, set https_proxy; a mirror is named by --from ADDRESS or GANGWAY_BASE_URL"
 }
 
@@ -274,7 +294,7 @@ take() {
 check() {
   found=$(hash_with "$hasher" <"$1") || fail "cannot read \`$1\`"
   found=${found%%[!0-9a-f]*}
-  [ "$found" = "$sha256" ] || fail "\`$shown/$file\` is not the installer that belongs to this script; it was not started" \
+  [ "$found" = "$sha256" ] || fail "\`$shown_file\` is not the installer that belongs to this script; it was not started" \
     "its SHA-256 is ${found:-unknown}" "expected was $sha256" \
     "a proxy may have answered in its place, or the script is of another release: get it again"
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use camino::{Utf8Path, Utf8PathBuf};
 use e2e::{Answer, text};
 
-use super::site::{GIVEN, Site};
+use super::site::{GIVEN, SECRET, SIGNATURE, Site};
 
 /// How a script is read.
 enum Read<'a> {
@@ -159,6 +159,37 @@ fn what_it_would_do() {
     let said = here.said(&output);
     assert!(output.status.success() && said.starts_with("Installs echo-gateway"), "{said}");
     assert!(here.site.server.requests().is_empty(), "nothing was asked for");
+}
+
+#[test]
+fn a_signature_goes_with_the_file() {
+    let here = Here::new();
+    here.site.sign();
+    let script = here.site.script();
+    let read = Read::Piped(script.as_bytes());
+    let base = here.site.base();
+    for signed in [format!("{base}{SIGNATURE}"), format!("{base}//{SIGNATURE}#top")] {
+        let output = here.run(&read, &[], &[("GANGWAY_BASE_URL", &signed)]);
+        let said = here.said(&output);
+        let expected = format!("given [install] [--from] [BASE{SIGNATURE}] [--channel] [stable]");
+        assert!(said.starts_with(&expected), "{said}");
+        assert!(said.ends_with(" from BASE?..."), "{said}");
+        let said = here.said(&here.run(&read, &["--dry-run", "--from", &signed], &[]));
+        assert!(said.contains("from       BASE?...\n") && !said.contains(SECRET), "{said}");
+    }
+    // Nobody reads it on a screen when something is wrong either.
+    let installer = here.site.installer();
+    let wrong = format!("{base}?signature=/wrong/{SECRET}");
+    let said = here.refused(&["--from", &wrong], &[]);
+    let expected = format!("error: cannot download `BASE/{installer}?...` with ");
+    assert!(said.contains(&expected) && said.contains("404") && !said.contains(SECRET), "{said}");
+    let path = format!("/gw/{installer}{SIGNATURE}");
+    here.site.server.answer(&path, Answer::Bytes(b"<html>".to_vec()));
+    let said = here.refused(&["--from", &format!("{base}{SIGNATURE}")], &[]);
+    let expected = format!("error: `BASE/{installer}?...` is not the installer");
+    assert!(said.contains(&expected) && !said.contains(SECRET), "{said}");
+    let said = here.refused(&["--from", "http://example.com/?/signature"], &[]);
+    assert!(said.contains("`http://example.com?...` is not encrypted"), "{said}");
 }
 
 #[test]

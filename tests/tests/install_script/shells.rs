@@ -8,7 +8,7 @@ use std::process::Command;
 use camino::{Utf8Path, Utf8PathBuf};
 use e2e::{repository, text};
 
-use super::site::{GIVEN, Site};
+use super::site::{GIVEN, SECRET, SIGNATURE, Site};
 
 const VARIABLE: &str = "GANGWAY_TEST_SHELLS";
 
@@ -134,6 +134,33 @@ fn with_wget_of_busybox() {
     for (shell, program) in SHELLS {
         let tools = ["busybox:wget", "busybox:sha256sum"];
         installs(&Root::new(shell, program, &tools), WGET);
+    }
+}
+
+#[test]
+#[ignore = "needs programs of Debian's, named by GANGWAY_TEST_SHELLS"]
+fn with_a_signed_address() {
+    for (shell, program) in SHELLS {
+        for (fetch, tools) in [
+            (CURL, ["curl", "sha256sum"]),
+            (WGET, ["wget", "sha256sum"]),
+            (WGET, ["busybox:wget", "busybox:sha256sum"]),
+        ] {
+            let root = Root::new(shell, program, &tools);
+            root.site.sign();
+            let base = root.site.base();
+            let (status, said) = root.install(fetch, &format!("--yes --from '{base}{SIGNATURE}'"));
+            assert_eq!(status, Some(0), "{shell}, {}: {said}", tools[0]);
+            let given =
+                format!("{GIVEN} [install] [--from] [BASE{SIGNATURE}] [--channel] [stable]");
+            assert!(said.contains(&given), "{shell}, {}: {said}", tools[0]);
+            assert_eq!(said.lines().count(), 2, "{shell}, {}: {said}", tools[0]);
+            // Whatever the tools have to say when it is the wrong one.
+            let (status, said) = root.install(fetch, &format!("--from '{base}?{SECRET}'"));
+            assert_eq!(status, Some(1), "{shell}, {}: {said}", tools[0]);
+            let is_told = said.contains("cannot download `BASE/") && said.contains("404");
+            assert!(is_told && !said.contains(SECRET), "{shell}, {}: {said}", tools[0]);
+        }
     }
 }
 

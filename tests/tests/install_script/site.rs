@@ -10,6 +10,12 @@ use e2e::{Answer, LocalRegistry, bundle, repository, scratch, text};
 /// What the stand-in begins its one line with.
 pub(crate) const GIVEN: &str = "given";
 
+/// What nobody may read but the server.
+pub(crate) const SECRET: &str = "hush";
+
+/// A query that an address must have; with slashes, which end no path here.
+pub(crate) const SIGNATURE: &str = "?signature=/hush/&for=you/";
+
 /// It repeats its arguments and ends with 7 if the last one is `--fail`. Static: it runs in any root.
 const STAND_IN: &str = r#"
 #include <stdio.h>
@@ -63,6 +69,14 @@ impl Site {
     /// Where it is served.
     pub(crate) fn base(&self) -> String {
         format!("{}gw", self.server.url())
+    }
+
+    /// From now on the installer is for those who have the signature.
+    pub(crate) fn sign(&self) {
+        let installer = self.installer();
+        let bytes = fs_err::read(self.out.join(&installer)).expect("it is there");
+        self.server.answer(&format!("/gw/{installer}{SIGNATURE}"), Answer::Bytes(bytes));
+        self.server.answer(&format!("/gw/{installer}"), Answer::Status(403));
     }
 
     /// The name of the installer for this machine.
