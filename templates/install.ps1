@@ -144,26 +144,27 @@ if ($true) {
         return $shown
     }
 
-    # The address of a file: a query goes behind its name.
-    function Get-Address([string] $Base, [string] $Name) {
+    # Downloads a file of the release. A query goes behind its name; a password is not sent by .NET if it is in an address.
+    function Get-Download([string] $Base, [string] $Name, [string] $To) {
         $parts = Split-Address $Base
-        $user = ''
-        if ($parts.User) { $user = $parts.User + '@' }
-        return $parts.Scheme + $user + $parts.Place.TrimEnd('/') + '/' + $Name + $parts.Query
-    }
-
-    function Get-Download([string] $Address, [string] $To) {
-        $options = @{ Uri = $Address; OutFile = $To; UseBasicParsing = $true }
+        $address = $parts.Scheme + $parts.Place.TrimEnd('/') + '/' + $Name + $parts.Query
+        $options = @{ Uri = $address; OutFile = $To; UseBasicParsing = $true }
+        if ($parts.User) {
+            $user = $parts.User
+            if (-not $user.Contains(':')) { $user += ':' }
+            $bytes = [Text.Encoding]::UTF8.GetBytes([uri]::UnescapeDataString($user))
+            $options.Headers = @{ Authorization = 'Basic ' + [Convert]::ToBase64String($bytes) }
+        }
         if ($PSVersionTable.PSVersion.Major -lt 6) {
             # The default of .NET Framework may be TLS 1.0; and unlike PowerShell 7 it does not read the variable.
             [Net.ServicePointManager]::SecurityProtocol = `
                 [Net.ServicePointManager]::SecurityProtocol -bor [Net.SecurityProtocolType]::Tls12
-            if ($env:HTTPS_PROXY -and $Address -match '^https:') { $options.Proxy = $env:HTTPS_PROXY }
+            if ($env:HTTPS_PROXY -and $address -match '^https:') { $options.Proxy = $env:HTTPS_PROXY }
         }
         try {
             Invoke-WebRequest @options
         } catch {
-            Stop-Here "cannot download ``$(Get-Shown $Address)``: $($_.Exception.Message)" `
+            Stop-Here "cannot download ``$(Get-Shown $address)``: $($_.Exception.Message)" `
                 'behind a proxy, set HTTPS_PROXY; a mirror is named by --from ADDRESS or GANGWAY_BASE_URL'
         }
     }
@@ -200,7 +201,7 @@ if ($true) {
                 if (-not $reason) {
                     if ($isRemote) {
                         Say "downloading the installer ($($Installer.Size)) from $(Get-Shown $Base)"
-                        Get-Download (Get-Address $Base $Installer.Name) $program
+                        Get-Download $Base $Installer.Name $program
                     }
                     Confirm-Installer $program $Installer
                     # What came by way of a browser or a stick is marked as a stranger's; its digest says whose it is.
@@ -251,22 +252,29 @@ if ($true) {
     $machine = Get-Machine
     $installer = Get-Installer $machine
     $base = Get-Base $from $installer
-    $arguments = @('install', '--from', $base)
-    if (-not $hasChannel) { $arguments += @('--channel', $channel) }
-    $arguments += $rest
+    if (-not $hasChannel) { $rest = @('--channel', $channel) + $rest }
     if ($isDryRun) {
         @(
             "would install $app $version for $machine"
             "  from       $(Get-Shown $base)"
             "  installer  $($installer.Name) ($($installer.Size))"
             "  SHA-256    $($installer.Sha256)"
-            "  then       $($installer.Name) install --from $(Get-Shown $base) $($arguments[3..($arguments.Count - 1)])"
+            "  then       $($installer.Name) install --from $(Get-Shown $base) $rest"
             'nothing was done'
         ) | Write-Output
         return
     }
     $program = Get-Program $base $installer
+    $variable = $env:GANGWAY_BASE_URL
     try {
+        $arguments = @('install')
+        if ((Get-Shown $base) -eq $base) {
+            $arguments += @('--from', $base)
+        } else {
+            # Other users see what a program is started with, and nothing of its environment.
+            $env:GANGWAY_BASE_URL = $base
+        }
+        $arguments += $rest
         # As above: lines on standard error are no end. Should it not start after all, this is how it has ended.
         $ErrorActionPreference = 'Continue'
         $global:LASTEXITCODE = 1
@@ -274,6 +282,7 @@ if ($true) {
         & $program @arguments
         $code = $LASTEXITCODE
     } finally {
+        $env:GANGWAY_BASE_URL = $variable
         Remove-Item -LiteralPath (Split-Path -Parent $program) -Recurse -Force -ErrorAction SilentlyContinue
     }
     if ($code -ne 0) {

@@ -201,6 +201,8 @@ check_address() {
   shown=${short%%://*}://$host$rest
   shown_file=$shown/$file${query:+?...} shown=$shown${query:+?...}
   case $base in
+    # To a tool that reads the address, it would end there or mean something else.
+    *[[:space:]\\]*) fail "\`$shown\` is no address: there is a blank or a backslash in it" "a blank is written %20" ;;
     [Hh][Tt][Tt][Pp]://*)
       case $host in
         127.0.0.1 | 127.0.0.1:* | localhost | localhost:* | '[::1]' | '[::1]:'*) protocol=http,https ;;
@@ -250,7 +252,8 @@ choose_downloader() {
     "or copy all files of the release to this machine and run the script beside them"
 }
 
-# download <file>: from $address; sets `complaint` if it fails
+# download <file>: from $address; sets `complaint` if it fails. Other users see what a program is started with, so addresses
+# come to it through a pipe.
 download() {
   case $downloader in
     curl)
@@ -260,11 +263,14 @@ download() {
       if curl --tlsv1.2 --version >/dev/null 2>&1; then
         set -- --tlsv1.2
       fi
-      complaint=$(curl "$@" --proto "=$protocol" --fail --silent --show-error --location --retry 3 \
-        --connect-timeout 60 --speed-limit 1 --speed-time 60 --output "$to" "$address" 2>&1)
+      complaint=$(lines "url=$address" | curl "$@" --config - --proto "=$protocol" --fail --silent --show-error \
+        --location --retry 3 --connect-timeout 60 --speed-limit 1 --speed-time 60 --output "$to" 2>&1)
       ;;
-    gnu-wget) complaint=$(wget --no-verbose --tries=3 --timeout=60 --output-document="$1" "$address" 2>&1) ;;
-    # No timeout: with one, busybox of Debian 12 crashes. By itself it waits for 15 minutes.
+    gnu-wget)
+      complaint=$(lines "$address" |
+        wget --no-verbose --tries=3 --timeout=60 --output-document="$1" --input-file=- 2>&1)
+      ;;
+    # It reads no addresses. No timeout: with one, busybox of Debian 12 crashes. By itself it waits for 15 minutes.
     wget) complaint=$(wget -q -O "$1" "$address" 2>&1) ;;
   esac
 }
@@ -340,8 +346,15 @@ fetch_installer() {
     "set TMPDIR to a folder that is not mounted with \`noexec\`"
 }
 
-# start [<argument>]...: the installer asks people, and their keyboard may be elsewhere: the pipe is where the script came from
+# start [<argument>]...: the installer asks people, and their keyboard may be elsewhere: the pipe is where the script came from.
+# An address with something in it that is not shown comes in the environment: other users see what it is started with.
 start() {
+  if [ "$base" = "$shown" ]; then
+    set -- --from "$base" "$@"
+  else
+    export GANGWAY_BASE_URL="$base"
+  fi
+  set -- install "$@"
   if [ ! -t 0 ] && [ -t 2 ] && (: </dev/tty) 2>/dev/null; then
     "$folder/$file" "$@" </dev/tty
   else
@@ -355,9 +368,6 @@ tell() {
     "  installer  $file ($size)" \
     "  SHA-256    $sha256, checked with $hasher"
   [ "$place" = folder ] || lines "  fetched    with ${downloader#gnu-}"
-  shift
-  shift
-  shift
   lines "  then       $file install --from $shown $*" "nothing was done"
 }
 
@@ -390,7 +400,6 @@ main() {
   choose_hasher
   choose_downloader
   [ "$has_channel" = yes ] || set -- --channel "$channel" "$@"
-  set -- install --from "$base" "$@"
   if [ "$is_dry" = yes ]; then
     tell "$@"
     return

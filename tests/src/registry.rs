@@ -29,6 +29,7 @@ pub struct LocalRegistry {
     port: u16,
     answers: Arc<Mutex<BTreeMap<String, Answer>>>,
     requests: Arc<Mutex<Vec<String>>>,
+    authorizations: Arc<Mutex<Vec<String>>>,
     sent: Arc<AtomicU64>,
 }
 
@@ -44,6 +45,8 @@ impl LocalRegistry {
         let port = listener.local_addr().expect("it is bound").port();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
+        let authorizations = Arc::new(Mutex::new(Vec::new()));
+        let authorized = Arc::clone(&authorizations);
         let answers = Arc::new(Mutex::new(answers));
         let known = Arc::clone(&answers);
         let sent = Arc::new(AtomicU64::new(0));
@@ -51,11 +54,11 @@ impl LocalRegistry {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (known, seen) = (Arc::clone(&known), Arc::clone(&seen));
-                let count = Arc::clone(&count);
-                std::thread::spawn(move || serve(&stream, &known, &seen, &count));
+                let (authorized, count) = (Arc::clone(&authorized), Arc::clone(&count));
+                std::thread::spawn(move || serve(&stream, &known, &seen, &authorized, &count));
             }
         });
-        Self { port, answers, requests, sent }
+        Self { port, answers, requests, authorizations, sent }
     }
 
     /// From now on answers so to a path.
@@ -81,6 +84,12 @@ impl LocalRegistry {
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// What was sent as `Authorization`, by those requests that had any.
+    #[must_use]
+    pub fn authorizations(&self) -> Vec<String> {
+        self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// A client that goes away in the middle is its own affair: errors of the stream are passed over.
@@ -88,6 +97,7 @@ fn serve(
     stream: &TcpStream,
     answers: &Mutex<BTreeMap<String, Answer>>,
     seen: &Mutex<Vec<String>>,
+    authorized: &Mutex<Vec<String>>,
     sent: &AtomicU64,
 ) {
     let mut reader = BufReader::new(stream);
@@ -97,6 +107,9 @@ fn serve(
     let mut range = None;
     while reader.read_line(&mut header).is_ok_and(|length| length > 2) {
         range = range.or_else(|| asked_range(&header));
+        if let Some(value) = header_value(&header, "authorization") {
+            authorized.lock().unwrap_or_else(PoisonError::into_inner).push(value.to_owned());
+        }
         header.clear();
     }
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -129,10 +142,14 @@ fn serve(
 
 /// First and last byte, if the header asks for a range.
 fn asked_range(header: &str) -> Option<(usize, Option<usize>)> {
-    let (name, value) = header.split_once(':')?;
-    let range = value.trim().strip_prefix("bytes=").filter(|_| name.eq_ignore_ascii_case("range"));
-    let (first, last) = range?.split_once('-')?;
+    let (first, last) = header_value(header, "range")?.strip_prefix("bytes=")?.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()))
+}
+
+/// The value, if it is the header of this name.
+fn header_value<'a>(header: &'a str, expected: &str) -> Option<&'a str> {
+    let (name, value) = header.split_once(':')?;
+    name.eq_ignore_ascii_case(expected).then(|| value.trim())
 }
 
 /// A package's tarball: each file's path (as it stands in the tar header) and text.

@@ -16,15 +16,18 @@ pub(crate) const SECRET: &str = "hush";
 /// A query that an address must have; with slashes, which end no path here.
 pub(crate) const SIGNATURE: &str = "?signature=/hush/&for=you/";
 
-/// It repeats its arguments and ends with 7 if the last one is `--fail`. Static: it runs in any root.
+/// It repeats its arguments and ends with 7 if the last one is `--fail`; with `--environment` it says what address it finds there.
+/// Static: it runs in any root.
 const STAND_IN: &str = r#"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 int main(int count, char **words) {
   if (count > 1 && strcmp(words[1], "--version") == 0) return 0;
   printf("given");
   for (int at = 1; at < count; at++) printf(" [%s]", words[at]);
   printf("\n");
+  if (strcmp(words[count - 1], "--environment") == 0) printf("address [%s]\n", getenv("GANGWAY_BASE_URL"));
   return strcmp(words[count - 1], "--fail") == 0 ? 7 : 0;
 }
 "#;
