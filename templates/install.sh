@@ -285,14 +285,35 @@ without_addresses() {
   done
 }
 
-# take <file>: the installer's bytes, whatever they are
+# copy <file> <file>: fails if there is no room for it
+copy() {
+  cat "$1" 2>/dev/null >"$2" && return
+  is_full "$2" || fail "cannot copy \`$1\` to \`$2\`"
+  return 1
+}
+
+# is_full <file>: whether nothing more can be written where it is
+is_full() {
+  ! lines "$sha256" 2>/dev/null >"$1.more"
+}
+
+# take <file>: the installer's bytes, whatever they are; fails if there is no room for them
 take() {
-  if [ "$place" = folder ]; then
-    cat "$base/$file" >"$1" || fail "cannot copy \`$base/$file\` to \`$1\`"
+  if [ -n "$folder" ]; then
+    copy "$folder/$file" "$1"
+    return
+  elif [ "$place" = folder ]; then
+    copy "$base/$file" "$1"
     return
   fi
   say "downloading the installer for $os on $cpu ($size) from $shown"
-  download "$1" || fail "cannot download \`$shown_file\` with ${downloader#gnu-}" "$(lines "$complaint" | without_addresses)" \
+  download "$1" && return
+  case $downloader:$? in
+    # How they end when they cannot write; busybox's ends the same whatever was wrong.
+    curl:23 | gnu-wget:3) return 1 ;;
+  esac
+  ! is_full "$1" || return 1
+  fail "cannot download \`$shown_file\` with ${downloader#gnu-}" "$(lines "$complaint" | without_addresses)" \
     "behind a proxy, set https_proxy; a mirror is named by --from ADDRESS or GANGWAY_BASE_URL"
 }
 
@@ -321,19 +342,20 @@ make_folder() {
   return 1
 }
 
-# Puts the installer into a folder where programs can be started. Many systems mount /tmp so that they cannot; the only
-# way to know is to try.
+# Puts the installer into a folder with room for it where programs can be started. Many systems mount /tmp so that they
+# cannot; the only way to know is to try.
 fetch_installer() {
-  tried=
+  tried='' full=''
   for parent in "${TMPDIR-}" /tmp "${XDG_CACHE_HOME-}" "${HOME:+$HOME/.cache}" "${HOME-}" /var/tmp; do
     make_folder "$parent" || continue
-    tried=${tried:+$tried, }${parent%/}
-    if [ -z "$folder" ]; then
-      take "$next/$file"
-    else
-      cat "$folder/$file" >"$next/$file" || fail "cannot write to \`$next\`"
-      rm -rf "$folder"
+    if ! take "$next/$file"; then
+      full=${full:+$full, }${parent%/}
+      rm -rf "$next"
+      next=
+      continue
     fi
+    tried=${tried:+$tried, }${parent%/}
+    [ -z "$folder" ] || rm -rf "$folder"
     folder=$next next=
     check "$folder/$file"
     chmod 700 "$folder/$file" || fail "cannot make \`$folder/$file\` executable"
@@ -341,9 +363,11 @@ fetch_installer() {
     # The shell's word for a file that the kernel does not start.
     [ $? = 126 ] || return 0
   done
-  [ -n "$tried" ] || fail "there is no folder that can be written to" "set TMPDIR to one"
+  [ -n "$tried$full" ] || fail "there is no folder that can be written to" "set TMPDIR to one"
+  [ -n "$tried" ] || fail "there is no room for the installer ($size) in any folder that can be written to ($full)" \
+    "set TMPDIR to a folder where there is"
   fail "programs cannot be started in any folder that can be written to ($tried)" \
-    "set TMPDIR to a folder that is not mounted with \`noexec\`"
+    "set TMPDIR to a folder that is not mounted with \`noexec\`" ${full:+"there is no room in others ($full)"}
 }
 
 # start [<argument>]...: the installer asks people, and their keyboard may be elsewhere: the pipe is where the script came from.

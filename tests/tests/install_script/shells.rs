@@ -252,6 +252,39 @@ fn programs_cannot_be_started_in_tmp() {
 
 #[test]
 #[ignore = "needs programs of Debian's, named by GANGWAY_TEST_SHELLS"]
+fn there_is_no_room_in_tmp() {
+    let mounted = "mount -t tmpfs -o size=4k tmpfs /tmp";
+    for (shell, program) in SHELLS {
+        for (from, tools) in [
+            ("BASE", ["curl", "sha256sum", "mount"]),
+            ("BASE", ["wget", "sha256sum", "mount"]),
+            ("BASE", ["busybox:wget", "busybox:sha256sum", "mount"]),
+            ("/stick", ["curl", "sha256sum", "mount"]),
+        ] {
+            let root = Root::new(shell, program, &tools);
+            let from = from.replace("BASE", &root.site.base());
+            let install = format!("/bin/{shell} /stick/install.sh --from {from}");
+            let (_, said) = root.run(&format!("{mounted} && {install}; ls -A /tmp /root"));
+            assert!(said.contains(GIVEN), "{shell}, {}: {said}", tools[0]);
+            assert!(said.contains("/root:\n\n/tmp:\n"), "{shell}: something is left: {said}");
+            // Nor anywhere else.
+            let everywhere = format!("{mounted} && mount -t tmpfs -o size=4k tmpfs /root");
+            let (status, said) = root.run(&format!("{everywhere} && {install}"));
+            let is_told = said.contains("error: there is no room for the installer (")
+                && said.contains(") in any folder that can be written to (/tmp, /root)");
+            assert!(is_told && status == Some(1), "{shell}, {}: {said}", tools[0]);
+            // Nor where it could be started.
+            let elsewhere = format!("{mounted} && mount -t tmpfs -o noexec tmpfs /root");
+            let (_, said) = root.run(&format!("{elsewhere} && {install}"));
+            let is_told = said.contains("that can be written to (/root)\n")
+                && said.contains("  there is no room in others (/tmp)\n");
+            assert!(is_told, "{shell}, {}: {said}", tools[0]);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs programs of Debian's, named by GANGWAY_TEST_SHELLS"]
 #[cfg(target_arch = "x86_64")]
 fn a_32_bit_system_on_a_64_bit_kernel() {
     let root = Root::new("sh", "busybox-i386", &["curl", "sha256sum"]);
