@@ -117,7 +117,11 @@ if ($true) {
         }
         if ($base -match '^[A-Za-z][A-Za-z0-9+.-]+://') { Stop-Here "``$base`` is neither an https address nor a folder" }
         if (-not (Test-Path -LiteralPath $base -PathType Container)) { Stop-Here "there is no folder ``$base``" }
-        return (Resolve-Path -LiteralPath $base).ProviderPath
+        $folder = (Resolve-Path -LiteralPath $base).ProviderPath
+        if (-not (Test-Path -LiteralPath (Join-Path $folder $Installer.Name) -PathType Leaf)) {
+            Stop-Here "there is no ``$($Installer.Name)`` in ``$folder``" 'copy all files of the release to it'
+        }
+        return $folder
     }
 
     # Nothing comes in clear text, but from this machine itself.
@@ -148,12 +152,16 @@ if ($true) {
     function Get-Download([string] $Base, [string] $Name, [string] $To) {
         $parts = Split-Address $Base
         $address = $parts.Scheme + $parts.Place.TrimEnd('/') + '/' + $Name + $parts.Query
-        $options = @{ Uri = $address; OutFile = $To; UseBasicParsing = $true }
+        $options = @{ Uri = $address; OutFile = $To; UseBasicParsing = $true; TimeoutSec = 60 }
         if ($parts.User) {
             $user = $parts.User
             if (-not $user.Contains(':')) { $user += ':' }
             $bytes = [Text.Encoding]::UTF8.GetBytes([uri]::UnescapeDataString($user))
             $options.Headers = @{ Authorization = 'Basic ' + [Convert]::ToBase64String($bytes) }
+        }
+        # TimeoutSec is for the answer to come; what follows it has a limit of its own where the version knows one.
+        if ((Get-Command Invoke-WebRequest).Parameters.ContainsKey('OperationTimeoutSeconds')) {
+            $options.OperationTimeoutSeconds = 60
         }
         if ($PSVersionTable.PSVersion.Major -lt 6) {
             # The default of .NET Framework may be TLS 1.0; and unlike PowerShell 7 it does not read the variable.
@@ -161,12 +169,21 @@ if ($true) {
                 [Net.ServicePointManager]::SecurityProtocol -bor [Net.SecurityProtocolType]::Tls12
             if ($env:HTTPS_PROXY -and $address -match '^https:') { $options.Proxy = $env:HTTPS_PROXY }
         }
-        try {
-            Invoke-WebRequest @options
-        } catch {
-            Stop-Here "cannot download ``$(Get-Shown $address)``: $($_.Exception.Message)" `
-                'behind a proxy, set HTTPS_PROXY; a mirror is named by --from ADDRESS or GANGWAY_BASE_URL'
+        foreach ($attempt in 1..3) {
+            try {
+                Invoke-WebRequest @options
+                return
+            } catch {
+                $reason = $_.Exception.Message
+                # What a server refuses it refuses again; it may have been busy, or never have been asked.
+                $answer = $_.Exception.PSObject.Properties['Response']
+                $isRefused = $answer -and $answer.Value -and [int] $answer.Value.StatusCode -lt 500
+                if ($isRefused -or $attempt -eq 3) { break }
+            }
+            Start-Sleep -Seconds $attempt
         }
+        Stop-Here "cannot download ``$(Get-Shown $address)``: $reason" `
+            'behind a proxy, set HTTPS_PROXY; a mirror is named by --from ADDRESS or GANGWAY_BASE_URL'
     }
 
     # The file is what this script was made for.
@@ -275,6 +292,10 @@ if ($true) {
             $env:GANGWAY_BASE_URL = $base
         }
         $arguments += $rest
+        if ($PSVersionTable.PSVersion.Major -lt 6) {
+            # It puts quotation marks around what has a blank in it; after a backslash the second would be part of the text.
+            $arguments = @($arguments -replace '^(.*\s.*?)(\\+)$', '$1$2$2')
+        }
         # As above: lines on standard error are no end. Should it not start after all, this is how it has ended.
         $ErrorActionPreference = 'Continue'
         $global:LASTEXITCODE = 1
