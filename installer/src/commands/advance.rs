@@ -64,7 +64,7 @@ struct Files {
 pub(super) fn install(run: &Run<'_>, options: &Install) -> Result<ExitCode, CommandError> {
     // What is installed says where releases come from, if the command line does not.
     let named = run.global.prefix.as_deref().map(|prefix| Layout::new(run.absolute(prefix)));
-    let known = match named.or_else(|| Layout::around(&run.context.executable)) {
+    let known = match named.or_else(|| run.own()) {
         Some(layout) => State::read(&layout)?,
         None => None,
     };

@@ -13,11 +13,10 @@ impl Run<'_> {
         if let Some(prefix) = &self.global.prefix {
             return Ok(Layout::new(self.absolute(prefix)));
         }
-        let executable = &self.context.executable;
-        if let Some(layout) = Layout::around(executable).filter(|_| !self.global.system) {
+        if let Some(layout) = self.own() {
             return Ok(layout);
         }
-        let name = executable.file_stem().unwrap_or_default();
+        let name = self.context.executable.file_stem().unwrap_or_default();
         let app = name.split_once("-installer").map(|(app, _)| app);
         let app = app.filter(|app| !app.is_empty()).ok_or(CommandError::NotFound)?;
         let scopes = [Scope::User, Scope::System];
@@ -32,11 +31,15 @@ impl Run<'_> {
         if let Some(prefix) = &self.global.prefix {
             return Ok(Layout::new(self.absolute(prefix)));
         }
-        let around = Layout::around(&self.context.executable);
-        if let Some(layout) = around.filter(|_| !self.global.system) {
+        if let Some(layout) = self.own() {
             return Ok(layout);
         }
         Layout::usual(self.context, app, self.scope()).ok_or(CommandError::NoHome)
+    }
+
+    /// The prefix that this program is in, if that is the one the command is about.
+    pub(super) fn own(&self) -> Option<Layout> {
+        Layout::around(&self.context.executable).filter(|_| !self.global.system)
     }
 
     pub(super) fn scope(&self) -> Scope {

@@ -27,6 +27,16 @@ pub enum PrefixError {
         help("a newer installer was here: use the one in the prefix, or get the newest")
     )]
     Newer { path: Utf8PathBuf, found: u32, known: u32 },
+    #[error(
+        "`{path}` belongs to the account with the number {owner}, which is neither yours nor root's"
+    )]
+    #[diagnostic(
+        code(installer::owner),
+        help(
+            "nothing of what is said there is done; if you trust that account, use it for this, else choose another folder with `--prefix`"
+        )
+    )]
+    Stranger { path: Utf8PathBuf, owner: u32 },
     #[error("`{path}` has something else in it, and nothing of an installation: `{example}`")]
     #[diagnostic(
         code(installer::foreign),

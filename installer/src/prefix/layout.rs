@@ -56,11 +56,13 @@ impl Layout {
         }
     }
 
-    /// The prefix that the program `executable` was installed to, if it was.
+    /// The prefix that the program `executable` was installed to, if it was: then it is where installers are in one. Of any other program, as one that
+    /// was fetched into a folder for temporary files, nothing around it counts: there anybody may have put something.
     #[must_use]
     pub fn around(executable: &Utf8Path) -> Option<Self> {
-        let layout = Self::new(executable.parent()?.parent()?.to_owned());
-        layout.is_somebodys().then_some(layout)
+        let folder = executable.parent()?;
+        let layout = Self::new(folder.parent()?.to_owned());
+        (folder == layout.installer() && layout.is_somebodys()).then_some(layout)
     }
 
     /// Whether anything was installed here, or is being, even if nothing says so any more.

@@ -62,6 +62,7 @@ impl Locked {
         command: &str,
         tell: &dyn Fn(Option<&str>),
     ) -> Result<Self, PrefixError> {
+        refuse_strangers(layout)?;
         refuse_foreign(layout)?;
         let mut above = Vec::new();
         loop {
@@ -159,7 +160,23 @@ fn sign(mut file: &File, command: &str, made: &[Utf8PathBuf]) -> io::Result<()> 
     file.set_len(text.len() as u64)
 }
 
-/// A folder with anything else in it is nobody's prefix: it would be emptied when the app is removed.
+/// In a folder of somebody else's, what says what is to be removed or started may be theirs too. Such a folder is left as it is, without a lock.
+fn refuse_strangers(layout: &Layout) -> Result<(), PrefixError> {
+    for path in [layout.prefix().to_owned(), layout.state(), layout.journal()] {
+        let found = match path.metadata() {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(PrefixError::io("look at", &path)(error)),
+        };
+        if let Some(owner) = platform::stranger(&found) {
+            return Err(PrefixError::Stranger { path, owner });
+        }
+    }
+    Ok(())
+}
+
+/// A folder with anything else in it is nobody's prefix: it would be emptied when the app is removed. Names that ours have may be anybody's as well, unless
+/// the lock is among them: it comes first and goes last.
 fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
     const OURS: [&str; 11] = [
         "versions",

@@ -2,8 +2,8 @@
 //!
 //! Which version is used is not in it: [`current`](super::current) alone says that.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::num::NonZeroU32;
 
 use camino::Utf8PathBuf;
@@ -11,7 +11,7 @@ use gangway_artifact::{Digest, TargetName};
 use serde::{Deserialize, Serialize};
 
 use super::durable::Readers;
-use super::{Layout, PrefixError, Slot, durable};
+use super::{Layout, PrefixError, Slot, durable, platform};
 use crate::search_path::Record;
 
 /// The version of the format this installer reads and writes.
@@ -183,11 +183,18 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
     struct Head {
         version: u32,
     }
-    let text = match fs::read(path) {
-        Ok(text) => text,
+    let mut file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(PrefixError::io("read", path)(error)),
     };
+    let mut text = Vec::new();
+    // Of the file that is open, so that nobody can put another one in its place in between.
+    let owner = file.metadata().map(|found| platform::stranger(&found));
+    if let Some(owner) = owner.map_err(PrefixError::io("look at", path))? {
+        return Err(PrefixError::Stranger { path: path.to_owned(), owner });
+    }
+    file.read_to_end(&mut text).map_err(PrefixError::io("read", path))?;
     let damaged = |error: serde_json::Error| PrefixError::Damaged {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -216,6 +223,8 @@ fn announced(text: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs;
+
     use super::*;
 
     pub(in crate::prefix) fn slot(name: &str) -> Slot {

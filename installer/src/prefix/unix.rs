@@ -19,6 +19,16 @@ pub(super) fn is_at(file: &File, path: &Utf8Path) -> bool {
     }
 }
 
+/// The account that a file or folder belongs to, where that is neither the one that gives the command nor root. What such a one says would be
+/// done with the rights of this one.
+pub(super) fn stranger(found: &fs::Metadata) -> Option<u32> {
+    stranger_to(rustix::process::geteuid().as_raw(), found.uid())
+}
+
+fn stranger_to(user: u32, owner: u32) -> Option<u32> {
+    (owner != user && owner != 0).then_some(owner)
+}
+
 /// Writes a folder to disk: the names in it.
 pub(super) fn sync_folder(folder: &Utf8Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
@@ -118,4 +128,22 @@ pub(super) fn remove_program(program: &Utf8Path) -> io::Result<()> {
 /// What is left of programs that were running when they were replaced or removed: nothing here.
 pub(super) fn leftovers(_: &Utf8Path) -> Vec<Utf8PathBuf> {
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_word_counts() {
+        for (user, owner, stranger) in [
+            (1000, 1000, None),
+            (1000, 0, None),
+            (1000, 1001, Some(1001)),
+            (0, 0, None),
+            (0, 1000, Some(1000)),
+        ] {
+            assert_eq!(stranger_to(user, owner), stranger, "{owner} to {user}");
+        }
+    }
 }
