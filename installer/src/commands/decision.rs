@@ -150,8 +150,7 @@ impl Run<'_> {
 
 /// The first name for a version's folder that is not taken.
 pub(super) fn free_slot(layout: &Layout, version: &str) -> Result<Slot, CommandError> {
-    let present = prefix::present(layout)?;
-    let slot = Slot::free(version, |slot| present.contains(slot));
+    let slot = Slot::free(version, |slot| layout.version(slot).symlink_metadata().is_ok());
     Ok(slot.map_err(PrefixError::Version)?)
 }
 

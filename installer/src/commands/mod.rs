@@ -23,6 +23,7 @@ mod uninstall;
 mod verify;
 mod world;
 
+use std::error::Error as _;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, Global};
@@ -30,7 +31,7 @@ use crate::context::Context;
 use crate::prefix::journal::Activation;
 use crate::prefix::recovery::{self, Recovered};
 use crate::prefix::state::State;
-use crate::prefix::{Layout, Locked, PrefixError, Waiting, transaction};
+use crate::prefix::{self, Layout, Locked, PrefixError, Waiting, transaction};
 use crate::report::Reporter;
 
 pub use error::{CommandError, Status};
@@ -97,6 +98,7 @@ impl Run<'_> {
         if let Some(recovered) = &recovered {
             self.tell(recovered);
         }
+        self.tell_of_remains(layout);
         self.finish_data(layout)?;
         self.settle_what_ran(layout, recovered.as_ref())?;
         Ok(recovered)
@@ -114,6 +116,14 @@ impl Run<'_> {
             Recovered::WentBack(error) => reporter.warn(error),
             Recovered::Cleaned => reporter.say("finished removing old versions"),
             Recovered::Uninstalled => reporter.say("finished removing the app"),
+        }
+    }
+
+    /// What is left of versions and cannot be removed takes space, and is in nobody's way otherwise.
+    fn tell_of_remains(&self, layout: &Layout) {
+        for stuck in prefix::clear_remains(layout).unwrap_or_default() {
+            let reason = stuck.source().map(|source| format!(" ({source})")).unwrap_or_default();
+            self.reporter.warn(format_args!("{stuck}{reason}; it stays until it can be removed"));
         }
     }
 

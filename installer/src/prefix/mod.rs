@@ -46,4 +46,4 @@ pub use error::{PrefixError, Trouble};
 pub use layout::{Layout, Scope};
 pub use lock::{Locked, Waiting};
 pub use slot::{Slot, SlotError};
-pub use trees::{keep_downloads, present, seal};
+pub use trees::{clear_remains, keep_downloads, present, seal};

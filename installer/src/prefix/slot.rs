@@ -60,7 +60,7 @@ impl FromStr for Slot {
         let is_name = text.bytes().all(is_plain)
             && text.starts_with(|first: char| first.is_ascii_alphanumeric())
             && text.len() <= 100
-            && [PARTIAL, REMOVED].iter().all(|end| !text.ends_with(end))
+            && !is_remains(text)
             && BundlePath::windows_fault(text).is_none();
         if is_name { Ok(Self(text.to_owned())) } else { Err(SlotError(text.to_owned())) }
     }
@@ -70,6 +70,13 @@ impl FromStr for Slot {
 pub(super) const PARTIAL: &str = ".partial";
 /// What a folder's name ends with while it is removed.
 pub(super) const REMOVED: &str = ".removed";
+/// What the names of files beside a folder end with that is made on Windows, where folders have no locks.
+const BESIDE_PARTIAL: [&str; 2] = [".partial.lock", ".partial.scratch"];
+
+/// Whether something with this name among the versions is left of one that was being made or removed.
+pub(super) fn is_remains(name: &str) -> bool {
+    [PARTIAL, REMOVED].iter().chain(&BESIDE_PARTIAL).any(|end| name.ends_with(end))
+}
 
 impl TryFrom<String> for Slot {
     type Error = SlotError;
@@ -118,6 +125,8 @@ mod tests {
             "1\0",
             "1.partial",
             "1.removed",
+            "1.partial.lock",
+            "1.partial.scratch",
             &long,
         ] {
             assert!(bad.parse::<Slot>().is_err(), "{bad}");
