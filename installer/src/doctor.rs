@@ -429,7 +429,7 @@ mod tests {
     #[test]
     fn for_people_and_for_programs() {
         let (contract, app) =
-            (contract(), App { name: "a".to_owned(), version: "1.0.0".to_owned() });
+            (contract(), App { name: "a".parse().expect("a name"), version: "1.0.0".to_owned() });
         let machine = orin(&contract);
         let target = "jetson".parse().expect("a name");
         let patient = Patient { app: &app, target: &target, platform: &ARM, contract: &contract };
@@ -486,7 +486,7 @@ mod tests {
     #[test]
     fn another_platform() {
         let machine = orin(&Contract::default());
-        let app = App { name: "a".to_owned(), version: "1".to_owned() };
+        let app = App { name: "a".parse().expect("a name"), version: "1".to_owned() };
         let target = "linux-x64".parse().expect("a name");
         let platform = Platform { cpu: Cpu::X64, ..ARM };
         let contract = Contract::default();

@@ -123,7 +123,12 @@ mod tests {
                 let _ = write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
             }
         });
-        Health { entrypoint: "claw".into(), port, path: "/h".into(), timeout_seconds: 0 }
+        Health {
+            entrypoint: "claw".parse().expect("a name"),
+            port,
+            path: "/h".into(),
+            timeout_seconds: 0,
+        }
     }
 
     #[test]

@@ -416,7 +416,7 @@ fn add_programs(
             args: service.args.clone(),
             environment,
         };
-        programs.insert(service.name.clone(), program);
+        programs.insert(service.name.to_string(), program);
     }
     for name in programs.keys().chain(services.python.keys()) {
         let file = crate::services::program_name(name, &plan.data);
@@ -447,7 +447,7 @@ fn start(
         }
         (Start::Service(service), _) => {
             let program = (services.iter())
-                .find(|this| this.name == service.value)
+                .find(|this| this.name.as_str() == service.value)
                 .and_then(|this| this.program.clone());
             let missing = || StageError::Entrypoint {
                 what: "service",
@@ -516,7 +516,10 @@ fn manifest(
     Ok(Manifest {
         version: MANIFEST_VERSION,
         builder: concat!("gangway ", env!("CARGO_PKG_VERSION")).to_owned(),
-        app: App { name: config.app.name.clone(), version: config.app.version.clone() },
+        app: App {
+            name: config.app.name.parse().expect(PLAIN),
+            version: config.app.version.clone(),
+        },
         target: plan.target.clone(),
         platform: plan.platform,
         l4t: plan.data.jetson().and_then(Jetson::releases),
@@ -527,11 +530,11 @@ fn manifest(
             .map(|entrypoint| {
                 let (program, script) = start(config, plan, services, entrypoint)?;
                 let program = script.is_none().then_some(program);
-                Ok(Entrypoint { name: entrypoint.name.clone(), script, program })
+                Ok(Entrypoint { name: entrypoint.name.parse().expect(PLAIN), script, program })
             })
             .collect::<Result<_, StageError>>()?,
         health: config.health.as_ref().map(|health| Health {
-            entrypoint: health.entrypoint.value.clone(),
+            entrypoint: health.entrypoint.value.parse().expect(PLAIN),
             port: health.port,
             path: health.path.clone(),
             timeout_seconds: health.timeout_seconds,
@@ -554,6 +557,9 @@ fn manifest(
         links,
     })
 }
+
+/// Why a name of `gangway.toml` is one in a manifest.
+const PLAIN: &str = "the configuration has no other names";
 
 /// The pinned runtime's executable in the store.
 fn executable(materials: &Materials<'_>, runtime: &LockedRuntime) -> Result<Source, StageError> {

@@ -149,7 +149,11 @@ mod tests {
         let sandbox = Sandbox::new();
         let context = sandbox.context(&[]);
         for archive in archives(&sandbox) {
-            assert_eq!(manifest(&archive).expect("it is inside").app.name, "a", "{archive}");
+            assert_eq!(
+                manifest(&archive).expect("it is inside").app.name.as_str(),
+                "a",
+                "{archive}"
+            );
             let to = sandbox.root.join("to");
             let (tree, inside) = tree(&context, &archive, &to).expect("it is a bundle");
             assert_eq!(manifest(&to).expect("it was unpacked"), inside);
@@ -159,7 +163,7 @@ mod tests {
             std::fs::remove_dir_all(&to).expect("it was unpacked");
         }
         let alone = sandbox.write("x.manifest.json", MANIFEST);
-        assert_eq!(manifest(&alone).expect("it is one").app.name, "a");
+        assert_eq!(manifest(&alone).expect("it is one").app.name.as_str(), "a");
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub mod jetson;
 mod json;
 mod launch;
 mod manifest;
+mod names;
 mod path;
+mod programs;
 mod python;
 pub mod report;
 #[cfg(feature = "archive")]
@@ -38,7 +40,9 @@ pub use manifest::{
     App, Entrypoint, File, Health, Link, MANIFEST_FILE, MANIFEST_VERSION, Manifest, ManifestError,
     Mode, Runtime, Service, ServiceHealth, Smoke, TensorRtPlan,
 };
+pub use names::{AppName, NameError, ProgramName};
 pub use path::{BundlePath, PathError};
+pub use programs::ProgramsError;
 pub use python::{PythonProgram, PythonVersion, PythonVersionError, PythonVersions};
 #[cfg(feature = "archive")]
 pub use spelling::spelling;

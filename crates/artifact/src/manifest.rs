@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::programs::Programs;
 use crate::{
-    BundlePath, Contract, Digest, Frame, L4tRange, Platform, PythonVersions, State, TargetName,
-    Verification, Version, json,
+    AppName, BundlePath, Contract, Digest, Frame, L4tRange, Platform, ProgramName, ProgramsError,
+    PythonVersions, State, TargetName, Verification, Version, json,
 };
 
 /// The manifest's path inside the bundle.
@@ -78,6 +79,9 @@ pub enum ManifestError {
     /// It is of another time.
     #[error("its format is version {0}, and version {MANIFEST_VERSION} was expected")]
     Version(u32),
+    /// Its programs cannot be together.
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
 }
 
 impl Manifest {
@@ -95,7 +99,18 @@ impl Manifest {
         if version != MANIFEST_VERSION {
             return Err(ManifestError::Version(version));
         }
-        Ok(serde_json::from_slice(bytes)?)
+        let manifest: Self = serde_json::from_slice(bytes)?;
+        manifest.check_programs()?;
+        Ok(manifest)
+    }
+
+    fn check_programs(&self) -> Result<(), ProgramsError> {
+        let mut programs = Programs::default();
+        let entrypoints = self.entrypoints.iter().map(|entrypoint| &entrypoint.name);
+        entrypoints
+            .chain(self.services.iter().map(|service| &service.name))
+            .try_for_each(|name| programs.add(name))?;
+        programs.check(&self.app.name)
     }
 
     /// The content of `manifest.json`: the same bytes for the same value, one file per line, so that two of them can
@@ -110,7 +125,7 @@ impl Manifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct App {
     /// Its name, also the first part of the archive's name.
-    pub name: String,
+    pub name: AppName,
     /// Its version.
     pub version: String,
 }
@@ -134,7 +149,7 @@ pub struct Runtime {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entrypoint {
     /// Its name: `bin/<name>`.
-    pub name: String,
+    pub name: ProgramName,
     /// The script the runtime runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<BundlePath>,
@@ -147,7 +162,7 @@ pub struct Entrypoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// The entrypoint that serves it.
-    pub entrypoint: String,
+    pub entrypoint: ProgramName,
     /// The TCP port on the loopback interface.
     pub port: u16,
     /// The path, for instance `/health`; a status of 200 means well.
@@ -160,7 +175,7 @@ pub struct Health {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Its name: `bin/<name>` starts it.
-    pub name: String,
+    pub name: ProgramName,
     /// What it is made of: `rust`, `command`, `prebuilt` or `python`.
     pub kind: String,
     /// Its executable, if it is one of the bundle's.
@@ -362,6 +377,44 @@ pub(crate) mod tests {
     fn what_it_does_not_know_is_passed_over() {
         let more = SMALLEST.replace(r#""files":[]"#, r#""files":[],"later":{"x":1}"#);
         assert!(Manifest::from_json(more.as_bytes()).is_ok());
+    }
+
+    /// Names are joined to folders by whoever reads them.
+    #[test]
+    fn programs_are_names_of_files() {
+        let with = |list: &str, names: &[&str]| {
+            let kind = if list == "services" { r#","kind":"rust""# } else { "" };
+            let entries: Vec<_> =
+                names.iter().map(|name| format!(r#"{{"name":{name:?}{kind}}}"#)).collect();
+            let text =
+                SMALLEST.replace(r#""entrypoints":[],"#, r#""entrypoints":[],"services":[],"#);
+            text.replace(&format!("\"{list}\":[]"), &format!("\"{list}\":[{}]", entries.join(",")))
+        };
+        let read = |text: &str| Manifest::from_json(text.as_bytes());
+        for list in ["entrypoints", "services"] {
+            read(&with(list, &["claw", "claw-2"])).expect("plain");
+            for name in ["../x", "../../.config/x", "/tmp/x", "a/b", "a\\b", "C:x", "", ".", "nul"]
+            {
+                let error = read(&with(list, &[name])).expect_err(name);
+                assert!(matches!(error, ManifestError::Syntax(_)), "{name}: {error}");
+            }
+            for names in [["claw", "claw"], ["claw", "Claw"], ["b", "a-installer"]] {
+                let error = read(&with(list, &names)).expect_err("one file");
+                assert!(matches!(error, ManifestError::Programs(_)), "{names:?}: {error}");
+            }
+        }
+        let both = with("entrypoints", &["claw"]);
+        let both =
+            both.replace(r#""services":[]"#, r#""services":[{"name":"claw","kind":"rust"}]"#);
+        let error = read(&both).expect_err("one file");
+        insta::assert_snapshot!(error, @"it has more than one program `claw`");
+        for name in ["../a", "A", ""] {
+            let text = SMALLEST.replace(r#"{"name":"a""#, &format!(r#"{{"name":"{name}""#));
+            read(&text).expect_err(name);
+        }
+        let health = r#""health":{"entrypoint":"../x","port":1,"path":"/","timeout_seconds":1},"#;
+        let text = SMALLEST.replace(r#""contract""#, &format!(r#"{health}"contract""#));
+        read(&text).expect_err("a path");
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn advance(
 fn rehearse(decision: &Decision, started: Instant) -> Result<Report, CommandError> {
     if let Target::Made(_) = decision.to {
         let manifest = decision.read_manifest()?;
-        decision.check_links(&manifest)?;
+        decision.check(&manifest)?;
     }
     Ok(decision.report(None, started))
 }
@@ -188,7 +188,7 @@ fn make(
         run.prepare_program(locked, decision)?;
         let old = decision.old();
         let recipe = decision.recipe(old.as_ref(), &downloads);
-        recipe.make(run, folder, &|manifest| decision.check_links(manifest).map(drop))
+        recipe.make(run, folder, &|manifest| decision.check(manifest))
     };
     let name = |filled: Filled| {
         let Filled { prepared, manifest } = filled;

@@ -270,6 +270,19 @@ impl Decision {
         Recipe { depot, version, bundle: &self.bundle, old, downloads }
     }
 
+    /// Looks whether the version may be made: its manifest is of what the channel said, and there is room for its programs.
+    pub(super) fn check(&self, manifest: &Manifest) -> Result<(), CommandError> {
+        let version = &self.release.version;
+        let (app, target) = (&self.releases.channel.app, &self.bundle.target);
+        let expected = format!("{app} {version} for {target}");
+        let found =
+            format!("{} {} for {}", manifest.app.name, manifest.app.version, manifest.target);
+        if found != expected {
+            return Err(CommandError::OtherManifest { expected, found });
+        }
+        self.check_links(manifest).map(drop)
+    }
+
     /// Looks whether there is room for the version's programs, and says which names somebody else's files have.
     pub(super) fn check_links(&self, manifest: &Manifest) -> Result<Vec<String>, CommandError> {
         let foreign = if self.is_forced { Foreign::MoveAside } else { Foreign::Refuse };
@@ -356,7 +369,7 @@ impl Decision {
 /// The names of a version's programs, sorted.
 pub(super) fn programs(manifest: &Manifest) -> Vec<String> {
     let mut programs: Vec<String> =
-        manifest.entrypoints.iter().map(|program| program.name.clone()).collect();
+        manifest.entrypoints.iter().map(|program| program.name.to_string()).collect();
     programs.sort();
     programs
 }

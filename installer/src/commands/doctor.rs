@@ -37,7 +37,7 @@ pub(super) fn doctor(run: &Run<'_>, options: &Doctor) -> Result<ExitCode, Comman
     let asked = Asked::about(contract, prefix);
     let machine = host::detect(run.context, &asked);
     let app = offered.as_ref().map(|(name, version, _)| gangway_artifact::App {
-        name: name.clone(),
+        name: name.parse().expect("a channel's app has no other name"),
         version: version.clone(),
     });
     let of_offered = offered.as_ref().zip(app.as_ref()).map(|((_, _, bundle), app)| Patient {

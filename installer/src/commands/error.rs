@@ -136,6 +136,12 @@ pub enum CommandError {
         #[diagnostic_source]
         trouble: Trouble,
     },
+    #[error("the channel offers {expected}, and the manifest there is that of {found}")]
+    #[diagnostic(
+        code(installer::other_manifest),
+        help("nothing of it was used; tell its publisher, who has to publish it again")
+    )]
+    OtherManifest { expected: String, found: String },
     #[error("the channel has another build of version {version} than the one that is installed")]
     #[diagnostic(code(installer::other_build), help("`update` installs that one"))]
     OtherBuild { version: String },
@@ -160,7 +166,9 @@ impl CommandError {
         match self {
             Self::Machine { .. } => Status::Machine,
             Self::Fetch(_) | Self::Channel { .. } | Self::Rewound { .. } => Status::Source,
-            Self::Plan { .. } | Self::OtherBuild { .. } => Status::Source,
+            Self::Plan { .. } | Self::OtherBuild { .. } | Self::OtherManifest { .. } => {
+                Status::Source
+            }
             Self::Archive { source, .. } if !is_about_the_disk(source) => Status::Source,
             Self::Trial { .. } | Self::Refused { .. } => Status::Unwell,
             Self::Prefix(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }) => {

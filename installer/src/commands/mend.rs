@@ -267,7 +267,7 @@ impl Version {
                 forced: Vec::new(),
                 superseded: false,
             },
-            app: manifest.app.name,
+            app: manifest.app.name.into(),
         })
     }
 }

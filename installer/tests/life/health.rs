@@ -114,7 +114,7 @@ impl Served {
         let program = std::env::current_exe().and_then(fs::read).expect("it runs");
         sample.parts("runtime/service", &program, Mode::Executable, 1 << 20);
         sample.file(MANNER, manner.as_bytes());
-        let (entrypoint, path) = ("app".to_owned(), "/health".to_owned());
+        let (entrypoint, path) = ("app".parse().expect("a name"), "/health".to_owned());
         let health = Health { entrypoint, port: self.port, path, timeout_seconds: 1 };
         sample.manifest.health = Some(health);
         self.world.releases.publish_sample(version, sample);

@@ -67,10 +67,10 @@ impl Releases {
     /// The same of another app.
     pub(crate) fn publish_of(&mut self, app: &str, version: &str, mut sample: Sample) {
         let manifest = &mut sample.manifest;
-        app.clone_into(&mut manifest.app.name);
+        manifest.app.name = app.parse().expect("a name");
         version.clone_into(&mut manifest.app.version);
         let script = Some(BundlePath::new("app/main.js").expect("plain"));
-        let (name, program) = ("app".to_owned(), None);
+        let (name, program) = ("app".parse().expect("a name"), None);
         manifest.entrypoints = vec![Entrypoint { name, script, program }];
         let path = "~/.app".parse().expect("a place for data");
         let (variable, exclude) = (None, Vec::new());

@@ -126,7 +126,7 @@ fn cost(old: &Bundle, new: &Bundle, update: &Update<'_>) -> Result<Cost, UpdateE
         Files::of(kept.map(|kept| kept.file.size))
     };
     Ok(Cost {
-        app: new.manifest.app.name.clone(),
+        app: new.manifest.app.name.to_string(),
         target: new.manifest.target.to_string(),
         old: old.manifest.app.version.clone(),
         new: new.manifest.app.version.clone(),
@@ -207,7 +207,7 @@ fn keep(
     let list = folder.join(format!("{name}.patches.json"));
     let mut patches = Patches {
         version: PATCH_VERSION,
-        app: app.name.clone(),
+        app: app.name.to_string(),
         target: target.clone(),
         to: new.digest(),
         patches: Vec::new(),

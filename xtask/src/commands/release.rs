@@ -178,10 +178,10 @@ impl Work {
         }
         let bundles = bundles::check(context, &options.bundles, options.unverified)?;
         let app = &bundles.first().expect("the command line asks for one").manifest.app;
-        let identity = Identity { app: app.name.clone(), channel: options.channel.clone() };
+        let identity = Identity { app: app.name.to_string(), channel: options.channel.clone() };
         let existing = existing(&options.out, &identity)?;
         let entries = bundles.iter().map(|bundle| bundle.entry.clone()).collect();
-        let release = plan::release(existing.as_ref(), &app.name, &app.version, entries)?;
+        let release = plan::release(existing.as_ref(), app.name.as_str(), &app.version, entries)?;
         let machines = plan::machines(&release, &Targets::built_in())?;
         Ok(Self { identity, existing, bundles, release, machines })
     }

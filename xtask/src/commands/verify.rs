@@ -108,7 +108,9 @@ pub fn run(context: &Context, options: &Options<'_>) -> Result<Outcome, Error> {
 fn rules(options: &Options<'_>, app: Option<&App>) -> Verify {
     match options.manifest {
         Some((config, Near::Named)) => config.verify.clone(),
-        Some((config, Near::Found)) if app.is_some_and(|app| app.name == config.app.name) => {
+        Some((config, Near::Found))
+            if app.is_some_and(|app| app.name.as_str() == config.app.name) =>
+        {
             config.verify.clone()
         }
         _ => Verify::default(),

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use camino::Utf8Path;
-use gangway_artifact::TargetName;
+use gangway_artifact::{AppName, ProgramName, TargetName};
 use miette::NamedSource;
 
 use super::addons::addons;
@@ -55,6 +55,7 @@ pub(super) fn config(
     let programs: Vec<_> =
         manifest.entrypoint.value.iter().map(|entrypoint| entrypoint.name.clone()).collect();
     let services = services(manifest.service, &programs, &mut faults);
+    spare_installer(app.as_ref(), &programs, &services, &mut faults);
     let smoke = smoke(manifest.smoke, health.is_some(), &services, &mut faults);
     let entrypoints = entrypoints(manifest.entrypoint, runtimes.as_ref(), &mut faults);
     let is_built = manifest.build.is_some();
@@ -95,6 +96,24 @@ pub(super) fn config(
     }
 }
 
+/// The app's installer lies beside its programs.
+fn spare_installer(
+    app: Option<&App>,
+    programs: &[Located<String>],
+    services: &[Service],
+    faults: &mut Faults,
+) {
+    let Some(app) = app.and_then(|app| app.name.parse::<AppName>().ok()) else { return };
+    let installer = app.installer();
+    let services = services.iter().filter(|service| service.is_process()).map(|it| &it.name);
+    for name in programs.iter().chain(services) {
+        if name.value.eq_ignore_ascii_case(&installer) {
+            let reason = "the app's installer has that name";
+            misnamed(("a program", "my-gateway"), name, reason, None, faults);
+        }
+    }
+}
+
 /// The targets that are spoken of, and what is said of each runtime.
 fn targets(
     tables: BTreeMap<Located<String>, raw::Target>,
@@ -120,7 +139,7 @@ fn targets(
 
 fn app(table: Located<raw::App>, beside: &Beside<'_>, faults: &mut Faults) -> Option<App> {
     let raw::App { name, version, include, exclude } = table.value;
-    if let Some(reason) = names::app_fault(&name.value) {
+    if let Some(reason) = AppName::fault(&name.value) {
         let suggestion = names::app_suggestion(&name.value);
         misnamed(("an app", "my-gateway"), &name, reason, suggestion.as_deref(), faults);
     }
@@ -193,7 +212,7 @@ fn entrypoint(
     faults: &mut Faults,
 ) -> Option<Entrypoint> {
     let raw::Entrypoint { name, script, program, service, args, runtime_args } = table;
-    if let Some(reason) = names::program_fault(&name.value) {
+    if let Some(reason) = ProgramName::fault(&name.value) {
         let suggestion = names::program_suggestion(&name.value);
         misnamed(("a program", "my-gateway"), &name, reason, suggestion.as_deref(), faults);
     }

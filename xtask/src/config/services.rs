@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use camino::Utf8PathBuf;
-use gangway_artifact::{BundlePath, PythonVersions, TargetName};
+use gangway_artifact::{BundlePath, ProgramName, PythonVersions, TargetName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
@@ -254,7 +254,7 @@ pub(super) fn services(
 
 fn service(table: Located<raw::Service>, faults: &mut Faults) -> Option<Service> {
     let Located { value: table, span } = table;
-    if let Some(reason) = names::program_fault(&table.name.value) {
+    if let Some(reason) = ProgramName::fault(&table.name.value) {
         let suggestion = names::program_suggestion(&table.name.value);
         misnamed(("a service", "indexer"), &table.name, reason, suggestion.as_deref(), faults);
     }

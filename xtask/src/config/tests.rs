@@ -527,6 +527,23 @@ fn an_app_name_with_capitals() {
 }
 
 #[test]
+fn an_entrypoint_that_is_the_installer() {
+    insta::assert_snapshot!(refusal_of(r#"name = "echo"
+script"#, r#"name = "echo-installer"
+script"#), @r#"
+     × `echo-installer` cannot name a program: the app's installer has that name
+       ╭─[gangway.toml:12:8]
+    11 │ [[entrypoint]]
+    12 │ name = "echo-installer"
+       ·        ────────┬───────
+       ·                ╰── the app's installer has that name
+    13 │ script = "dist/main.js"
+       ╰────
+     help: write a name such as "my-gateway"
+    "#);
+}
+
+#[test]
 fn an_entrypoint_that_is_a_path() {
     insta::assert_snapshot!(refusal_of(r#"name = "echo"
 script"#, r#"name = "bin/echo"

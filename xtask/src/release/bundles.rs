@@ -111,9 +111,9 @@ pub fn is_plain(text: &str) -> bool {
 
 fn named(manifest: &Manifest) -> Result<(), ReleaseError> {
     let app = &manifest.app;
-    for (what, value) in [("the name of an app", &app.name), ("a version", &app.version)] {
+    for (what, value) in [("the name of an app", app.name.as_str()), ("a version", &app.version)] {
         if !is_plain(value) {
-            return Err(ReleaseError::Unnamable { what, value: value.clone() });
+            return Err(ReleaseError::Unnamable { what, value: value.to_owned() });
         }
     }
     Ok(())

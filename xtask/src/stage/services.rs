@@ -53,7 +53,7 @@ pub(super) fn add(
         place(tree, folder.as_str(), made.tree)?;
         warnings.extend(made.warnings);
         added.services.push(Service {
-            name: name.clone(),
+            name: name.parse().expect("the configuration has no other names"),
             kind: service.kind().as_str().to_owned(),
             program,
             python: made.python.as_ref().map(|python| python.versions),

@@ -115,8 +115,9 @@ fn nvidia(needs: &Needs, plans: &[TensorRtPlan], jetson: Option<&Jetson>) -> Opt
 fn python(contents: Contents<'_>) -> BTreeMap<String, Python> {
     let needed = contents.services.iter().filter_map(|service| {
         let versions = service.python?;
-        let native = contents.python.get(&service.name).is_some_and(|program| program.native);
-        Some((service.name.clone(), Python { versions, native }))
+        let native =
+            contents.python.get(service.name.as_str()).is_some_and(|program| program.native);
+        Some((service.name.to_string(), Python { versions, native }))
     });
     needed.collect()
 }
@@ -237,7 +238,7 @@ mod tests {
         let path = |text: &str| BundlePath::new(text).expect("plain");
         let versions = PythonVersions::exactly("3.10".parse().expect("a version"));
         let service = Service {
-            name: "vision".to_owned(),
+            name: "vision".parse().expect("a name"),
             kind: "python".to_owned(),
             program: None,
             python: Some(versions),

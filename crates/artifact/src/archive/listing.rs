@@ -13,9 +13,10 @@ use serde::de::{
 
 use super::error::Fault;
 use super::paths::Paths;
+use crate::programs::{self, Programs};
 use crate::{
-    BLOCK, BundlePath, Digest, File, Frame, Link, MANIFEST_FILE, MANIFEST_VERSION, Mode, Os,
-    Platform,
+    AppName, BLOCK, BundlePath, Digest, File, Frame, Link, MANIFEST_FILE, MANIFEST_VERSION, Mode,
+    Os, Platform, ProgramName,
 };
 
 /// How much of the text is held.
@@ -154,6 +155,8 @@ fn memory(paths: &[&Paths], facts: &Vec<Facts>, frames: &Vec<Frame>, targets: &[
 struct Draft {
     most: u64,
     version: Option<u32>,
+    app: Option<AppName>,
+    programs: Programs,
     platform: Option<Platform>,
     unpacked_size: Option<u64>,
     files: Paths,
@@ -181,6 +184,10 @@ enum List {
 #[serde(field_identifier, rename_all = "snake_case")]
 enum Field {
     Version,
+    App,
+    Entrypoints,
+    Services,
+    Health,
     Platform,
     UnpackedSize,
     Frames,
@@ -188,6 +195,19 @@ enum Field {
     Links,
     #[serde(other)]
     Other,
+}
+
+/// The app.
+#[derive(Deserialize)]
+struct Named {
+    name: AppName,
+}
+
+/// What is asked whether the gateway is well. It must be a name, as it is joined to folders.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(rename = "entrypoint")]
+    _entrypoint: ProgramName,
 }
 
 impl Draft {
@@ -251,6 +271,8 @@ impl Draft {
             let field = "an `unpacked_size` of";
             return Err(Fault::Total { field, expected: self.size, found: unpacked_size });
         }
+        let checked = self.app.as_ref().map_or(Ok(()), |app| self.programs.check(app));
+        checked.map_err(|error| Fault::Manifest { reason: error.to_string() })?;
         let Self { mut files, mut facts, mut links, targets, frames, size, most, .. } = self;
         for list in [&mut files, &mut links] {
             list.shrink();
@@ -405,6 +427,11 @@ impl<'de> Visitor<'de> for &mut Draft {
                     }
                     self.version = Some(found);
                 }
+                Field::App => self.app = Some(map.next_value::<Named>()?.name),
+                Field::Entrypoints | Field::Services => {
+                    map.next_value_seed(programs::List(&mut self.programs))?;
+                }
+                Field::Health => drop(map.next_value::<Asked>()?),
                 Field::Platform => self.platform = Some(map.next_value()?),
                 Field::UnpackedSize => self.unpacked_size = Some(map.next_value()?),
                 Field::Frames => map.next_value_seed(Entries(self, List::Frames))?,

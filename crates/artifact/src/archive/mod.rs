@@ -288,6 +288,7 @@ fn parse(text: &[u8]) -> Result<Manifest, Fault> {
     Manifest::from_json(text).map_err(|error| match error {
         ManifestError::Version(found) => Fault::Version { found },
         ManifestError::Syntax(error) => Fault::Manifest { reason: error.to_string() },
+        ManifestError::Programs(error) => Fault::Manifest { reason: error.to_string() },
     })
 }
 

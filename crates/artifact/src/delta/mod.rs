@@ -79,7 +79,7 @@ pub fn plan_without<'a>(
     costs: Costs,
 ) -> Result<Update<'a>, DeltaError> {
     if old.app.name != new.app.name {
-        let (old, new) = (old.app.name.clone(), new.app.name.clone());
+        let (old, new) = (old.app.name.to_string(), new.app.name.to_string());
         return Err(DeltaError::App { old, new });
     }
     if old.target != new.target {

@@ -91,7 +91,7 @@ fn what_becomes_of_each_file() {
 #[test]
 fn what_is_no_update() {
     let one = manifest(&[], 1);
-    let app = App { name: "other".to_owned(), ..one.app.clone() };
+    let app = App { name: "other".parse().expect("a name"), ..one.app.clone() };
     let other_app = Manifest { app, ..one.clone() };
     let target = "linux-arm64".parse().expect("a name");
     let other_target = Manifest { target, ..one.clone() };

@@ -126,7 +126,7 @@ fn entrypoints(manifest: &Manifest, times: Times, program: impl Fn(&str) -> Stri
     let timeout = times.seconds(manifest.smoke.timeout_seconds);
     let gateway = manifest.health.as_ref().map(|health| &health.entrypoint);
     let others = manifest.entrypoints.iter().filter(|this| Some(&this.name) != gateway);
-    let step = |name: &String| {
+    let step = |name: &str| {
         let args = manifest.smoke.version_args.clone();
         let action = match args.is_empty() {
             true => Action::Skip("`version-args` in [smoke] is empty".to_owned()),
@@ -135,14 +135,14 @@ fn entrypoints(manifest: &Manifest, times: Times, program: impl Fn(&str) -> Stri
         let words = format!("{name} {}", manifest.smoke.version_args.join(" "));
         Step { name: words.trim_end().to_owned(), action }
     };
-    others.map(|entrypoint| step(&entrypoint.name)).collect()
+    others.map(|entrypoint| step(entrypoint.name.as_str())).collect()
 }
 
 fn services(manifest: &Manifest, times: Times, program: impl Fn(&str) -> String) -> Vec<Step> {
     let steps = manifest.services.iter().map(|service| {
-        let given = manifest.smoke.service_args.get(&service.name);
+        let given = manifest.smoke.service_args.get(service.name.as_str());
         let args = given.cloned().unwrap_or_default();
-        let program = program(&service.name);
+        let program = program(service.name.as_str());
         let action = match &service.health {
             None => Action::Skip("its [[service]] has no `health` to ask for".to_owned()),
             Some(health) => match service_probe(health, &args, &program, manifest.platform.os) {
@@ -171,7 +171,7 @@ fn gateway(manifest: &Manifest, times: Times, program: impl Fn(&str) -> String) 
         path: Some(health.path.clone()),
     };
     let timeout = times.seconds(health.timeout_seconds);
-    let start = Start { program: program(&health.entrypoint), args, timeout };
+    let start = Start { program: program(health.entrypoint.as_str()), args, timeout };
     Step { name: format!("gateway {}", health.path), action: Action::Serve(start, probe) }
 }
 

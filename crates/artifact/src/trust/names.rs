@@ -3,9 +3,9 @@
 //! Names become parts of paths and addresses, so there is nothing in one that means something to a file system, a shell or a URL, on any platform.
 //! Letters are those of ASCII: no two names look alike.
 
-use crate::BundlePath;
+use crate::{AppName, BundlePath};
 
-/// The longest name of an app or a channel, and of a version. Names of files are made of all three.
+/// The longest version. Names of files are made of it and of names of apps.
 const LONGEST: usize = 64;
 /// The longest name of a file that every file system can have, with something to spare for `.part` and the like.
 const LONGEST_FILE: usize = 240;
@@ -13,10 +13,7 @@ const LONGEST_FILE: usize = 240;
 /// Why `name` cannot name an app: the rule of `gangway.toml`.
 #[must_use]
 pub fn app_fault(name: &str) -> Option<&'static str> {
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Some("it has upper-case letters");
-    }
-    fault(name, LONGEST, b"-_.")
+    AppName::fault(name)
 }
 
 /// Why `name` cannot name a channel.

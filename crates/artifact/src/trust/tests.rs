@@ -119,9 +119,9 @@ fn what_cannot_be() {
     add(&|channel| channel.releases[0].installers[0].triple = "a/b".to_owned());
     add(&|channel| channel.releases[0].installers[0].file.size = 1 << 30);
     insta::assert_snapshot!(all.join("\n"), @r"
-    `app` `../app`: it has a character that is not allowed
+    `app` `../app`: it is a path
     `app` `App`: it has upper-case letters
-    `channel` `con`: the name is that of a device
+    `channel` `con`: Windows keeps that name for a device
     `sequence`: it is too large
     `releases`: there is none
     `version` `..`: it does not begin and end with a letter or digit

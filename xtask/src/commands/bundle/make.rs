@@ -352,7 +352,7 @@ fn pack(
         .map_err(|source| BundleError::Manifest { path: beside.clone(), source })?;
     let manifest = &staged.manifest;
     Ok(Bundle {
-        app: manifest.app.name.clone(),
+        app: manifest.app.name.to_string(),
         version: manifest.app.version.clone(),
         target: plan.target.clone(),
         runtime: manifest.runtime.as_ref().map_or_else(
@@ -367,7 +367,7 @@ fn pack(
         entrypoints: manifest
             .entrypoints
             .iter()
-            .map(|entrypoint| entrypoint.name.clone())
+            .map(|entrypoint| entrypoint.name.to_string())
             .collect(),
         packages: staged.packages,
         files: staged.tree.len() + 1,

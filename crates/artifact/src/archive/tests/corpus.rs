@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use serde_json::{Value, json};
 use tar::EntryType;
 
 use super::sample::{Sample, assemble, compress, entry, header, whole, zeros};
@@ -35,7 +36,7 @@ fn committed() -> Corpus {
 
 fn corpus() -> Corpus {
     let mut corpus = Corpus::new();
-    for add in [names, links, kinds, spellings, sizes, structure, zips] {
+    for add in [names, programs, links, kinds, spellings, sizes, structure, zips] {
         add(&mut corpus);
     }
     corpus
@@ -130,6 +131,50 @@ fn names(corpus: &mut Corpus) {
         checksum(&mut name[..512]);
         both(corpus, &format!("name-is-not-utf-8-{kind}"), &unlisted(&name));
     }
+}
+
+/// Programs whose names lead elsewhere: whoever installs joins them to the user's folders.
+fn programs(corpus: &mut Corpus) {
+    let far = "../".repeat(40);
+    for (kind, names) in [
+        ("climbs", vec![format!("../../{MARK}")]),
+        ("climbs-far", vec![format!("{far}tmp/{MARK}")]),
+        ("climbs-and-hides", vec![format!("../../.config/autostart/{MARK}.desktop")]),
+        ("is-absolute", vec![format!("/tmp/{MARK}")]),
+        ("has-backslashes", vec![format!("..\\..\\{MARK}")]),
+        ("is-on-a-drive", vec![format!("C:{MARK}")]),
+        ("is-a-stream", vec![format!("app:{MARK}")]),
+        ("is-a-folder", vec!["..".to_owned()]),
+        ("is-empty", vec![String::new()]),
+        ("is-a-device", vec!["nul".to_owned()]),
+        ("is-too-long", vec![MARK.repeat(5)]),
+        ("is-the-installer", vec!["app-installer".to_owned()]),
+        ("is-there-twice", vec!["app".to_owned(), "App".to_owned()]),
+    ] {
+        let entry = |name: &String| json!({"name": name, "script": "a.js"});
+        let entries: Vec<_> = names.iter().map(entry).collect();
+        said(corpus, &format!("program-{kind}"), |manifest| {
+            manifest["entrypoints"] = entries.into();
+        });
+    }
+    said(corpus, "program-of-a-service-climbs", |manifest| {
+        manifest["services"] = json!([{"name": format!("../../{MARK}"), "kind": "rust"}]);
+    });
+    said(corpus, "program-that-is-asked-climbs", |manifest| {
+        let name = format!("../../{MARK}");
+        manifest["health"] =
+            json!({"entrypoint": name, "port": 1, "path": "/", "timeout_seconds": 1});
+    });
+    said(corpus, "app-climbs", |manifest| manifest["app"]["name"] = format!("../{MARK}").into());
+}
+
+/// An archive with something else said in its manifest.
+fn said(corpus: &mut Corpus, name: &str, change: impl FnOnce(&mut Value) + Clone) {
+    changed(corpus, name, &base(), |text| {
+        let mut manifest = serde_json::from_str(text).expect("JSON");
+        change.clone()(&mut manifest);
+        manifest.to_string()
+    });
 }
 
 /// Links out, and over, and ways through them.
