@@ -253,6 +253,29 @@ fn a_folder_of_something_else_is_no_prefix() {
     assert_eq!(Machine::names(&world.machine.home), ["thesis.odt"]);
 }
 
+/// What is called as ours, but was not put there by an installer, is not emptied.
+#[test]
+fn a_folder_that_only_has_our_names_is_no_prefix() {
+    for name in ["downloads/film.mkv", "versions/1.partial/notes", "snapshots/holiday.jpg"] {
+        let world = World::new(&["1.0.0"]);
+        let (prefix, file) = (world.root.join("data"), world.root.join("data").join(name));
+        fs::create_dir_all(file.parent().expect("it has one")).expect("writable");
+        fs::write(&file, "mine").expect("writable");
+        for command in ["install", "uninstall"] {
+            let mut installer = world.machine.fetched();
+            installer.args([command, "--prefix", prefix.as_str()]);
+            if command == "install" {
+                installer.args(["--from", world.releases.folder.as_str()]);
+            }
+            let output = run(&mut installer);
+            assert_eq!(output.status.code(), Some(1), "{command}: {}", said(&output));
+            let text = world.text(&output.stderr);
+            assert!(text.contains("`TMP/data` has something else in it"), "{text}");
+            assert_eq!(fs::read(&file).expect("it stays"), b"mine", "{command} {name}");
+        }
+    }
+}
+
 #[test]
 fn an_earlier_answer_is_refused() {
     let mut world = World::new(&["1.0.0"]);

@@ -199,17 +199,20 @@ fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(PrefixError::io("look into", layout.prefix())(error)),
     };
+    let mut names = Vec::new();
     for entry in entries {
-        let name = entry.map_err(PrefixError::io("look into", layout.prefix()))?.file_name();
-        let name = name.to_string_lossy();
-        let ours = [".new", DAMAGED].iter().find_map(|end| name.strip_suffix(end));
-        let ours = ours.unwrap_or(&name);
-        if !OURS.contains(&ours) {
-            let example = name.into_owned();
-            return Err(PrefixError::Foreign { path: layout.prefix().to_owned(), example });
-        }
+        let entry = entry.map_err(PrefixError::io("look into", layout.prefix()))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
     }
-    Ok(())
+    let is_locked = names.iter().any(|name| name == "lock");
+    let is_ours = |name: &str| {
+        let plain = [".new", DAMAGED].iter().find_map(|end| name.strip_suffix(end));
+        is_locked && OURS.contains(&plain.unwrap_or(name))
+    };
+    match names.into_iter().filter(|name| !is_ours(name)).min() {
+        Some(example) => Err(PrefixError::Foreign { path: layout.prefix().to_owned(), example }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -311,5 +314,19 @@ mod tests {
         let error = Locked::take(&layout, Waiting::Never, "install", &|_| {});
         assert!(matches!(error, Err(PrefixError::Foreign { .. })), "{error:?}");
         assert!(!layout.lock().exists());
+    }
+
+    /// What is left of an installation has the lock; a folder of somebody's with such names has not.
+    #[test]
+    fn names_that_ours_have() {
+        for name in ["downloads", "versions", "bin", "running"] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let layout = layout(&folder);
+            fs::create_dir_all(layout.prefix().join(name)).expect("writable");
+            let error = Locked::take(&layout, Waiting::Never, "install", &|_| {});
+            assert!(matches!(error, Err(PrefixError::Foreign { .. })), "{name}: {error:?}");
+            fs::write(layout.lock(), "").expect("writable");
+            Locked::take(&layout, Waiting::Never, "install", &|_| {}).expect("it is left of one");
+        }
     }
 }
