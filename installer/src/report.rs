@@ -4,7 +4,7 @@
 //! On a terminal progress is a bar; elsewhere it is a line now and then.
 
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -77,18 +77,14 @@ impl Reporter {
     }
 
     /// The result of the command.
-    #[expect(clippy::print_stdout, reason = "this is the one place that writes results")]
     pub fn result(&self, value: &impl Serialize, text: &str) {
-        match self.format {
-            Format::Text if text.is_empty() => {}
-            Format::Text => println!("{}", text.trim_end()),
-            Format::Json => {
-                let text = serde_json::to_string_pretty(value).expect("our types have string keys");
-                println!("{text}");
-            }
-        }
-        // Who reads it may have gone away.
-        let _ = std::io::stdout().flush();
+        let json = || serde_json::to_string_pretty(value).expect("our types have string keys");
+        let text = match self.format {
+            Format::Text if text.is_empty() => return,
+            Format::Text => text.trim_end().to_owned(),
+            Format::Json => json(),
+        };
+        write_line(&mut std::io::stdout().lock(), &text);
     }
 
     /// Why the command failed: for programs as a document too.
@@ -139,10 +135,15 @@ impl Reporter {
         self.is_terminal && self.format == Format::Text && std::io::stdin().is_terminal()
     }
 
-    #[expect(clippy::print_stderr, reason = "this is the one place that writes to it")]
     fn line(&self, text: &str) {
-        self.bars.suspend(|| eprintln!("{text}"));
+        self.bars.suspend(|| write_line(&mut std::io::stderr().lock(), text));
     }
+}
+
+/// Writes a line and waits until it is written. Who reads it may have gone away, as `head` has after a few lines and a terminal that was closed: what is
+/// being done is done to its end all the same, so that is no error.
+fn write_line(stream: &mut impl std::io::Write, text: &str) {
+    let _ = stream.write_all(format!("{text}\n").as_bytes()).and_then(|()| stream.flush());
 }
 
 /// A bar, or what stands for it; it goes away when it is dropped.
