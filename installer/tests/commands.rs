@@ -128,7 +128,12 @@ fn a_dry_run_changes_nothing() {
         "app 1.0.0 would be installed in `TMP/home/.local/share/app`\n"
     );
     assert_eq!(Machine::names(&world.machine.home), [] as [&str; 0]);
-    well(world.first(&[]));
+    let report = json(&well(world.first(&["--dry-run", "--json"])));
+    assert_eq!((&report["changed"], &report["dry_run"]), (&true.into(), &true.into()));
+    let report = json(&well(world.first(&["--json"])));
+    assert_eq!((&report["changed"], &report["dry_run"]), (&true.into(), &false.into()));
+    let report = json(&well(world.then(&["update", "--dry-run", "--json"])));
+    assert_eq!((&report["changed"], &report["dry_run"]), (&false.into(), &true.into()));
     world.releases.publish("2.0.0");
     for command in ["update", "uninstall"] {
         well(world.then(&[command, "--dry-run"]));

@@ -98,8 +98,8 @@ fn advance(
     let started = Instant::now();
     let done = run.decide_with(layout, origin, places, read).and_then(|decision| match &locked {
         Some(locked) if decision.is_change() => carry_out(run, locked, &decision, started),
-        Some(_) => Ok(decision.report(None, started)),
-        None => rehearse(&decision, started),
+        Some(_) => Ok(decision.report(run, None, started)),
+        None => rehearse(run, &decision, started),
     });
     // Of an app that could not be installed nothing stays but what was fetched.
     if done.is_err() && locked.is_some() {
@@ -111,12 +111,12 @@ fn advance(
 }
 
 /// Looks whether anything would be in the way.
-fn rehearse(decision: &Decision, started: Instant) -> Result<Report, CommandError> {
+fn rehearse(run: &Run<'_>, decision: &Decision, started: Instant) -> Result<Report, CommandError> {
     if let Target::Made(_) = decision.to {
         let manifest = decision.read_manifest()?;
         decision.check(&manifest)?;
     }
-    Ok(decision.report(None, started))
+    Ok(decision.report(run, None, started))
 }
 
 /// Does what was decided.
@@ -171,7 +171,7 @@ pub(super) fn carry_out(
     }
     done?;
     run.prune_data(layout, &after);
-    Ok(decision.report(made.as_ref(), started))
+    Ok(decision.report(run, made.as_ref(), started))
 }
 
 /// Makes the version's folder, and tries what is in it.
@@ -205,7 +205,7 @@ fn make(
 }
 
 impl Decision {
-    fn report(&self, made: Option<&Made>, started: Instant) -> Report {
+    fn report(&self, run: &Run<'_>, made: Option<&Made>, started: Instant) -> Report {
         let traffic = self.releases.depot.traffic();
         Report {
             app: self.releases.channel.app.clone(),
@@ -214,7 +214,7 @@ impl Decision {
             prefix: self.layout.prefix().to_owned(),
             from: self.used().map(|used| used.version.clone()),
             changed: self.to != Target::Used,
-            dry_run: false,
+            dry_run: run.global.dry_run,
             archive_bytes: self.bundle.archive.size,
             fetched: Fetched { requests: traffic.requests, bytes: traffic.bytes },
             files: made.map(|made| Files {
