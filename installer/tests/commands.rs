@@ -504,6 +504,21 @@ fn shells_find_it_until_it_is_removed() {
     assert_eq!(fs::read_to_string(&profile).expect("it stays"), "# mine");
 }
 
+/// What `status` prints is what people show to others.
+#[test]
+fn status_keeps_secrets() {
+    let world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    let mut state = world.state();
+    state["base"] = "https://me:hunter2@example.com/app/?sig=hunter2".into();
+    fs::write(world.machine.prefix().join("state.json"), state.to_string()).expect("ours");
+    let report = json(&well(world.then(&["status", "--json"])));
+    assert_eq!(report["base"], "https://example.com/app/?...");
+    let output = well(world.then(&["status"]));
+    let text = world.text(&output.stdout);
+    assert!(text.contains("https://example.com/app/?...") && !text.contains("hunter2"), "{text}");
+}
+
 #[test]
 fn completions_are_for_the_name_people_use() {
     let world = World::new(&["1.0.0"]);

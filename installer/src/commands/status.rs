@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::{CommandError, Run};
+use crate::fetch::Place;
 use crate::prefix::current;
 use crate::prefix::journal::{Journal, Operation};
 use crate::prefix::state::{Refused, State};
@@ -50,7 +51,7 @@ pub(super) fn status(run: &Run<'_>) -> Result<ExitCode, CommandError> {
         unfinished,
         app: state.as_ref().map(|state| state.app.clone()),
         channel: state.as_ref().map(|state| state.channel.clone()),
-        base: state.as_ref().map(|state| state.base.clone()),
+        base: state.as_ref().and_then(|state| shown(run, &state.base)),
         bin_dir: state.as_ref().map(|state| state.bin_dir.clone()),
         programs: state.as_ref().map(|state| state.programs.clone()).unwrap_or_default(),
         forced: installed.map(|installed| installed.forced.clone()).unwrap_or_default(),
@@ -58,6 +59,11 @@ pub(super) fn status(run: &Run<'_>) -> Result<ExitCode, CommandError> {
     };
     run.reporter.result(&status, &status.text());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where releases come from, without the password or the signature: what is printed here is what people show to others.
+fn shown(run: &Run<'_>, base: &str) -> Option<String> {
+    Place::parse(base, &run.context.current_dir).ok().map(|place| place.to_string())
 }
 
 fn describe(operation: &Operation) -> String {
