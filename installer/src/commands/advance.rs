@@ -96,7 +96,7 @@ fn advance(
     let command = if read.is_some() { "install" } else { "update" };
     let locked = if run.global.dry_run { None } else { Some(run.lock(layout, command)?.0) };
     let started = Instant::now();
-    let done = run.decide_with(layout, origin, places, read).and_then(|decision| match &locked {
+    let done = run.decide(layout, origin, places, read).and_then(|decision| match &locked {
         Some(locked) if decision.is_change() => carry_out(run, locked, &decision, started),
         Some(_) => Ok(decision.report(run, None, started)),
         None => rehearse(run, &decision, started),

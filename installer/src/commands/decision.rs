@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::num::NonZeroU32;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::trust::{Bundle, Release};
 use gangway_artifact::{self as artifact, Digest, Manifest, TargetName};
 
@@ -31,7 +31,7 @@ pub(super) struct Decision {
     /// The version that is used.
     pub(super) from: Option<Slot>,
     pub(super) to: Target,
-    pub(super) is_forced: bool,
+    overruled: Overruled,
     pub(super) trial: Trial,
     bin_dir: Utf8PathBuf,
     keep: NonZeroU32,
@@ -62,6 +62,17 @@ pub(super) enum SearchPath {
     Keep,
 }
 
+/// What is no reason not to do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overruled {
+    /// Everything is.
+    Nothing,
+    /// What the machine lacks, and what a version once was: it is installed, and only made anew.
+    Installed,
+    /// Also that the channel went back, and files in the way: the user says so.
+    Everything,
+}
+
 /// How the version comes to be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -74,22 +85,37 @@ pub(super) enum Target {
 }
 
 impl Run<'_> {
-    /// Decides what `install` and `update` do.
-    pub(super) fn decide(
+    /// Decides how a version that is installed is made anew.
+    pub(super) fn decide_again(
         &self,
         layout: &Layout,
         origin: &Origin,
         places: Places,
     ) -> Result<Decision, CommandError> {
-        self.decide_with(layout, origin, places, None)
+        let mut decision = self.decide_for(layout, origin, places, Overruled::Installed, None)?;
+        decision.purpose = Purpose::Repair;
+        Ok(decision)
     }
 
-    /// The same when releases were read already, with what was installed then: they are not read again unless that has changed.
-    pub(super) fn decide_with(
+    /// Decides what `install` and `update` do. Where releases were read already, with what was installed then, they are not read again unless that has
+    /// changed.
+    pub(super) fn decide(
         &self,
         layout: &Layout,
         origin: &Origin,
         places: Places,
+        read: Option<(Releases, Option<State>)>,
+    ) -> Result<Decision, CommandError> {
+        let overruled = if origin.force { Overruled::Everything } else { Overruled::Nothing };
+        self.decide_for(layout, origin, places, overruled, read)
+    }
+
+    fn decide_for(
+        &self,
+        layout: &Layout,
+        origin: &Origin,
+        places: Places,
+        overruled: Overruled,
         read: Option<(Releases, Option<State>)>,
     ) -> Result<Decision, CommandError> {
         let restart = match origin.restart_command.as_deref() {
@@ -106,16 +132,17 @@ impl Run<'_> {
                 self.releases(base, channel, before.as_ref())?
             }
         };
-        releases.check(before.as_ref(), layout, origin.force)?;
+        // Of a version that is installed only its own bytes are taken, whoever has them.
+        releases.check(before.as_ref(), layout, overruled != Overruled::Nothing)?;
         let release = releases.release(origin.version.as_deref())?.clone();
         let target = target(origin, before.as_ref())?;
         let from = current::read(layout)?;
         let used = before.as_ref().zip(from.as_ref()).and_then(|(state, slot)| state.of(slot));
-        let (release_ref, is_forced) = (&release, origin.force);
+        let (release_ref, is_forced) = (&release, overruled != Overruled::Nothing);
         let question =
             Question { layout, release: release_ref, target: target.as_ref(), is_forced, used };
         let Choice { bundle, forced } = self.choose(question)?;
-        check_refused(before.as_ref(), &bundle, &release, origin)?;
+        check_refused(before.as_ref(), &bundle, &release, overruled)?;
         let same = |one: &&Installed| one.manifest == bundle.manifest.sha256 && !one.superseded;
         let there = before.iter().flat_map(|state| &state.installed).find(same);
         let to = match there {
@@ -134,7 +161,7 @@ impl Run<'_> {
             before,
             from,
             to,
-            is_forced,
+            overruled,
             trial: origin.trial,
             bin_dir,
             keep,
@@ -171,11 +198,11 @@ fn check_refused(
     before: Option<&State>,
     bundle: &Bundle,
     release: &Release,
-    origin: &Origin,
+    overruled: Overruled,
 ) -> Result<(), CommandError> {
     let mut refused = before.iter().flat_map(|state| &state.refused);
     match refused.find(|refused| refused.manifest == bundle.manifest.sha256) {
-        Some(refused) if !origin.force => Err(CommandError::Refused {
+        Some(refused) if overruled == Overruled::Nothing => Err(CommandError::Refused {
             version: release.version.clone(),
             reason: refused.reason.clone(),
         }),
@@ -197,6 +224,13 @@ impl Decision {
                 && before.sequence == self.releases.channel.sequence
         });
         self.to != Target::Used || !same_places
+    }
+
+    /// Whether the channel is behind what was seen of it before.
+    pub(super) fn is_behind(&self) -> bool {
+        let channel = &self.releases.channel;
+        let followed = self.before.as_ref().filter(|state| state.channel == channel.channel);
+        followed.is_some_and(|state| channel.newer_than(state.sequence).is_err())
     }
 
     /// The bundle was named, but the user wants this.
@@ -264,7 +298,7 @@ impl Decision {
     pub(super) fn recipe<'a>(
         &'a self,
         old: Option<&'a Old>,
-        downloads: &'a camino::Utf8Path,
+        downloads: &'a Utf8Path,
     ) -> Recipe<'a> {
         let (depot, version) = (&self.releases.depot, self.release.version.as_str());
         Recipe { depot, version, bundle: &self.bundle, old, downloads }
@@ -285,7 +319,10 @@ impl Decision {
 
     /// Looks whether there is room for the version's programs, and says which names somebody else's files have.
     pub(super) fn check_links(&self, manifest: &Manifest) -> Result<Vec<String>, CommandError> {
-        let foreign = if self.is_forced { Foreign::MoveAside } else { Foreign::Refuse };
+        let foreign = match self.overruled {
+            Overruled::Everything => Foreign::MoveAside,
+            Overruled::Nothing | Overruled::Installed => Foreign::Refuse,
+        };
         let (app, programs) = (&self.releases.channel.app, programs(manifest));
         Ok(links::check(&self.layout, &self.bin_dir, app, &programs, foreign)?)
     }
@@ -323,14 +360,14 @@ impl Decision {
         state.base = self.releases.depot.place().with_secrets();
         state.channel.clone_from(&channel.channel);
         state.target.clone_from(&self.target);
-        state.sequence = channel.sequence;
+        state.sequence = match self.overruled {
+            // What was seen stays seen: a mirror that is behind does for bytes that are known.
+            Overruled::Installed => channel.sequence.max(state.sequence),
+            Overruled::Nothing | Overruled::Everything => channel.sequence,
+        };
         state.keep = self.keep;
         state.bin_dir.clone_from(&self.bin_dir);
-        // What was made for another folder of programs goes with that.
-        state.created.retain(|folder| self.bin_dir.starts_with(folder));
-        let missing = prefix::missing_folders(&self.bin_dir);
-        state.created.retain(|folder| !missing.contains(folder));
-        state.created.splice(0..0, missing);
+        state.created = created(state.created, &self.bin_dir);
         state.programs = programs(manifest);
         state.replaced.retain(|name| !replaced.contains(name));
         state.replaced.extend(replaced);
@@ -364,6 +401,16 @@ impl Decision {
         }
         plan.record().cloned()
     }
+}
+
+/// The folders that are made for that of programs, before now or now, the innermost first.
+pub(super) fn created(before: Vec<Utf8PathBuf>, bin_dir: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let mut created = prefix::missing_folders(bin_dir);
+    // What was made for another folder of programs goes with that.
+    let stays = |folder: &Utf8PathBuf| bin_dir.starts_with(folder) && !created.contains(folder);
+    let stay: Vec<Utf8PathBuf> = before.into_iter().filter(stays).collect();
+    created.extend(stay);
+    created
 }
 
 /// The names of a version's programs, sorted.

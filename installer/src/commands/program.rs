@@ -22,7 +22,8 @@ impl Run<'_> {
     ) -> Result<(), CommandError> {
         let app = &decision.releases.channel.app;
         let own = &self.context.executable;
-        let is_newest = decision.releases.is_newest(&decision.release);
+        // It only moves forward, so what was the newest once is not enough.
+        let is_newest = decision.releases.is_newest(&decision.release) && !decision.is_behind();
         let published = decision.release.installers.iter().filter(|_| is_newest);
         let published =
             published.filter(|program| rank(program).is_some()).min_by_key(|it| rank(it));

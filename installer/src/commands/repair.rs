@@ -8,13 +8,14 @@ use gangway_artifact::archive::Difference;
 use serde::Serialize;
 
 use super::advance::{carry_out, read_manifest};
-use super::decision::{Decision, Places, SearchPath, Target, free_slot, programs};
+use super::decision::{Decision, Places, SearchPath, Target, created, free_slot, programs};
 use super::verify::{check, lines};
 use super::{CommandError, Run};
 use crate::cli::{Origin, Repair};
 use crate::prefix::journal::{Activation, Direction, Purpose};
+use crate::prefix::links::{self, Foreign};
 use crate::prefix::state::{Installed, State};
-use crate::prefix::{Layout, Locked, current, links, transaction};
+use crate::prefix::{Layout, Locked, current, transaction};
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -61,7 +62,7 @@ pub(super) fn repair(run: &Run<'_>, options: &Repair) -> Result<ExitCode, Comman
         repaired: false,
         dry_run: run.global.dry_run,
     };
-    let is_fetched = is_damaged || !report.programs.is_empty();
+    let is_led = report.programs.is_empty();
     let program = layout.program(&state.app);
     let has_program = program.is_file();
     report.programs.extend((!has_program).then_some(program));
@@ -70,11 +71,11 @@ pub(super) fn repair(run: &Run<'_>, options: &Repair) -> Result<ExitCode, Comman
             let own = &run.context.executable;
             transaction::prepare_program(locked, &state.app, own, None)?;
         }
-        if is_fetched {
-            let decision = decide(run, &layout, &state, &used, (options, is_damaged))?;
+        if is_damaged {
+            let decision = decide(run, &layout, &state, &used, options)?;
             carry_out(run, locked, &decision, started)?;
         } else {
-            lead(run, locked, state, (&used, has_program))?;
+            lead(run, locked, state, (&used, has_program && is_led))?;
         }
         report.repaired = !report.lines().is_empty();
     }
@@ -82,34 +83,34 @@ pub(super) fn repair(run: &Run<'_>, options: &Repair) -> Result<ExitCode, Comman
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same version again: made anew if it is damaged, else only what leads to it.
+/// The same version again, made anew.
 fn decide(
     run: &Run<'_>,
     layout: &Layout,
     state: &State,
     used: &Installed,
-    (options, is_damaged): (&Repair, bool),
+    options: &Repair,
 ) -> Result<Decision, CommandError> {
     let origin = Origin {
         from: options.from.clone(),
         version: Some(used.version.clone()),
         target: Some(used.target.to_string()),
-        // It was installed once: that it was forced then is no reason not to mend it.
-        force: true,
         ..Origin::default()
     };
     let places = Places { bin_dir: Some(state.bin_dir.clone()), search_path: SearchPath::Keep };
-    let mut decision = run.decide(layout, &origin, places)?;
+    let mut decision = run.decide_again(layout, &origin, places)?;
     if decision.bundle.manifest.sha256 != used.manifest {
         return Err(CommandError::OtherBuild { version: used.version.clone() });
     }
     decision.forget_target(state.target.clone());
-    decision.purpose = Purpose::Repair;
-    decision.to = match (is_damaged, &decision.from) {
-        (true, _) => Target::Made(free_slot(layout, &used.version)?),
-        (false, Some(_)) => Target::Used,
-        (false, None) => Target::There(used.slot.clone()),
-    };
+    decision.to = Target::Made(free_slot(layout, &used.version)?);
+    if decision.is_behind() {
+        let channel = &decision.releases.channel.channel;
+        run.reporter.say(format_args!(
+            "the channel `{channel}` is behind there; only the bytes of {} are taken",
+            used.version
+        ));
+    }
     Ok(decision)
 }
 
@@ -118,15 +119,18 @@ fn lead(
     run: &Run<'_>,
     locked: &Locked,
     before: State,
-    (used, has_program): (&Installed, bool),
+    (used, is_led): (&Installed, bool),
 ) -> Result<(), CommandError> {
     let layout = locked.layout();
     let mut after = before.clone();
     after.programs = programs(&read_manifest(&layout.version(&used.slot))?);
     let from = current::read(layout)?;
-    if has_program && after.programs == before.programs && from.is_some() {
+    if is_led && after.programs == before.programs && from.is_some() {
         return Ok(());
     }
+    // What the user has put there since is theirs.
+    links::check(layout, &after.bin_dir, &after.app, &after.programs, Foreign::Refuse)?;
+    after.created = created(after.created, &after.bin_dir);
     let activation = Activation {
         purpose: Purpose::Repair,
         to: used.slot.clone(),
