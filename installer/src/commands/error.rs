@@ -66,6 +66,14 @@ pub enum CommandError {
         help("`install` puts one there, and removes what is left of others")
     )]
     NothingUsed { prefix: Utf8PathBuf },
+    #[error("nobody can tell where the own data of `{app}` is")]
+    #[diagnostic(
+        code(installer::unknown_data),
+        help(
+            "`repair` makes the version whole, which says it; without `--purge` the app is removed and its data stays"
+        )
+    )]
+    UnknownData { app: String, source: PrefixError },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Fetch(#[from] FetchError),
