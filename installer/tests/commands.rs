@@ -504,6 +504,28 @@ fn shells_find_it_until_it_is_removed() {
     assert_eq!(fs::read_to_string(&profile).expect("it stays"), "# mine");
 }
 
+/// `PATH` was left alone once; whoever installs again without that option has it edited.
+#[test]
+fn the_search_path_can_be_edited_later() {
+    let world = World::new(&["1.0.0"]);
+    let profile = world.machine.home.join(".profile");
+    fs::write(&profile, "# mine\n").expect("writable");
+    well(world.first(&["--no-modify-path"]));
+    assert_eq!(fs::read_to_string(&profile).expect("it is mine"), "# mine\n");
+    well(world.then(&["update"]));
+    assert_eq!(fs::read_to_string(&profile).expect("it is mine"), "# mine\n");
+    well(world.first(&[]));
+    let edited = fs::read_to_string(&profile).expect("it is mine");
+    assert!(edited.contains(".local/bin"), "{edited}");
+    // That was all: nothing is left to be changed.
+    let before = world.state();
+    well(world.first(&[]));
+    assert_eq!(fs::read_to_string(&profile).expect("it is mine"), edited);
+    assert_eq!(world.state(), before);
+    well(world.then(&["uninstall"]));
+    assert_eq!(fs::read_to_string(&profile).expect("it is mine"), "# mine\n");
+}
+
 /// What `status` prints is what people show to others.
 #[test]
 fn status_keeps_secrets() {

@@ -97,7 +97,7 @@ fn advance(
     let locked = if run.global.dry_run { None } else { Some(run.lock(layout, command)?.0) };
     let started = Instant::now();
     let done = run.decide(layout, origin, places, read).and_then(|decision| match &locked {
-        Some(locked) if decision.is_change() => carry_out(run, locked, &decision, started),
+        Some(locked) if decision.is_change(run) => carry_out(run, locked, &decision, started),
         Some(_) => Ok(decision.report(run, None, started)),
         None => rehearse(run, &decision, started),
     });

@@ -212,16 +212,16 @@ fn check_refused(
 
 impl Decision {
     /// Whether anything is changed.
-    pub(super) fn is_change(&self) -> bool {
+    pub(super) fn is_change(&self, run: &Run<'_>) -> bool {
         let same_places = self.before.as_ref().is_some_and(|before| {
             before.bin_dir == self.bin_dir
                 && before.keep == self.keep
                 && before.target == self.target
                 && self.restart.as_ref().is_none_or(|restart| before.restart == *restart)
-                && (self.search_path != SearchPath::Leave || before.search_path.is_none())
                 && before.base == self.releases.depot.place().with_secrets()
                 && before.channel == self.releases.channel.channel
                 && before.sequence == self.releases.channel.sequence
+                && before.search_path == self.search_path(run).0
         });
         self.to != Target::Used || !same_places
     }
@@ -371,7 +371,12 @@ impl Decision {
         state.programs = programs(manifest);
         state.replaced.retain(|name| !replaced.contains(name));
         state.replaced.extend(replaced);
-        state.search_path = self.search_path(run);
+        let (search_path, by_hand) = self.search_path(run);
+        if let Some(reason) = by_hand {
+            let folder = &self.bin_dir;
+            run.reporter.warn(format_args!("`{folder}` is not on PATH, and stays so: {reason}"));
+        }
+        state.search_path = search_path;
         state.restart = self.restart.clone().unwrap_or(state.restart);
         if self.purpose == Purpose::Repair {
             let same = |one: &&mut Installed| one.manifest == self.bundle.manifest.sha256;
@@ -382,24 +387,24 @@ impl Decision {
 }
 
 impl Decision {
-    /// What is changed so that shells find the programs, before now or now.
-    fn search_path(&self, run: &Run<'_>) -> Option<search_path::Record> {
+    /// What is changed so that shells find the programs, before now or now; and why that is left to the user, if it is.
+    fn search_path(&self, run: &Run<'_>) -> (Option<search_path::Record>, Option<String>) {
         let before = self.before.as_ref().and_then(|before| before.search_path.as_ref());
         match (self.search_path, before) {
-            (SearchPath::Leave, _) => return None,
-            (SearchPath::Keep, before) => return before.cloned(),
+            (SearchPath::Leave, _) => return (None, None),
+            (SearchPath::Keep, before) => return (before.cloned(), None),
             (SearchPath::Edit, Some(before)) if before.folder == self.bin_dir => {
-                return Some(before.clone());
+                return (Some(before.clone()), None);
             }
             (SearchPath::Edit, _) => {}
         }
         let (app, is_for_all) = (&self.releases.channel.app, run.global.system);
         let plan = search_path::plan(run.context, app, &self.bin_dir, is_for_all, before);
-        if let search_path::Plan::ByHand(reason) = &plan {
-            let folder = &self.bin_dir;
-            run.reporter.warn(format_args!("`{folder}` is not on PATH, and stays so: {reason}"));
-        }
-        plan.record().cloned()
+        let by_hand = match &plan {
+            search_path::Plan::ByHand(reason) => Some(reason.clone()),
+            _ => None,
+        };
+        (plan.record().cloned(), by_hand)
     }
 }
 
