@@ -42,6 +42,8 @@ fn builder(
 ) -> Result<reqwest::ClientBuilder, FetchError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("gangway-installer/", env!("CARGO_PKG_VERSION")))
+        // An address may be signed, and where a redirect leads is another server.
+        .referer(false)
         .redirect(redirects(settings.plain_http, Arc::clone(counter)))
         .connect_timeout(settings.connecting)
         .read_timeout(settings.silence);

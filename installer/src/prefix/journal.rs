@@ -112,7 +112,11 @@ impl Journal {
     pub(super) fn begin(layout: &Layout, operation: &Operation) -> Result<(), PrefixError> {
         let journal = Self { version: JOURNAL_VERSION, operation: operation.clone() };
         let readers = match operation {
-            Operation::Activate(activation) => activation.after.readers(),
+            // Both are in it, each with the address that it is from.
+            Operation::Activate(activation) => {
+                let before = activation.before.as_ref().map_or(Readers::Everyone, State::readers);
+                if before == Readers::Owner { before } else { activation.after.readers() }
+            }
             Operation::Uninstall(leaving) => leaving.before.readers(),
             _ => Readers::Everyone,
         };
@@ -124,5 +128,44 @@ impl Journal {
         durable::remove(&layout.journal())?;
         checkpoint::reached(Step::Closed);
         Ok(())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::state::tests::{slot, state};
+    use super::*;
+
+    /// Whoever goes from an address with a password in it to one without, or the other way, has both in the journal.
+    #[test]
+    fn who_may_read_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let layout = Layout::new(camino::Utf8Path::from_path(folder.path()).expect("UTF-8").into());
+        let of = |base: &str| State { base: base.to_owned(), ..state(&["1.0.0"]) };
+        let (plain, secret) = ("https://host/releases", "https://me:word@host/releases");
+        for (before, after, mode) in [
+            (Some(secret), plain, 0o600),
+            (Some(plain), secret, 0o600),
+            (Some(plain), plain, 0o644),
+            (None, plain, 0o644),
+            (None, secret, 0o600),
+        ] {
+            let activation = Activation {
+                purpose: Purpose::Advance,
+                to: slot("1.0.0"),
+                is_new: false,
+                from: None,
+                direction: Direction::Forward,
+                before: before.map(of),
+                after: of(after),
+                remove: Vec::new(),
+            };
+            let operation = Operation::Activate(Box::new(activation));
+            Journal::begin(&layout, &operation).expect("writable");
+            let found = layout.journal().metadata().expect("it was written").permissions().mode();
+            assert_eq!(found & 0o777, mode, "{before:?} {after}");
+        }
     }
 }

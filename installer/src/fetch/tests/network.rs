@@ -50,6 +50,21 @@ fn redirects() {
     ");
 }
 
+/// An address may be signed. Where its server's redirects lead is told nothing of that.
+#[test]
+fn signatures_are_not_handed_on() {
+    let bench = Bench::new();
+    let other = Server::start(|_| Answer::ok("there"));
+    let elsewhere = format!("{}there", other.url());
+    let server = Server::start(move |_| Answer::redirect(&elsewhere));
+    let depot = bench.open(&format!("{}?signature=secret", server.url()));
+    assert_eq!(depot.read("here", 100, &()).expect("it leads there"), b"there");
+    assert!(server.seen()[0].target.contains("secret"));
+    let handed_on = &other.seen()[0];
+    assert!(!handed_on.headers.contains_key("referer"), "{handed_on:?}");
+    assert!(!format!("{handed_on:?}").contains("secret"), "{handed_on:?}");
+}
+
 #[test]
 fn nobody_there() {
     let bench = Bench::new();
