@@ -74,6 +74,14 @@ pub enum CommandError {
         )
     )]
     UnknownData { app: String, source: PrefixError },
+    #[error("programs cannot be started from `{prefix}`: its file system is mounted with `noexec`")]
+    #[diagnostic(
+        code(installer::noexec),
+        help(
+            "choose another file system with `--prefix DIR`, or have this one mounted without that"
+        )
+    )]
+    NoExec { prefix: Utf8PathBuf },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Fetch(#[from] FetchError),
@@ -173,6 +181,9 @@ impl CommandError {
     pub fn status(&self) -> Status {
         match self {
             Self::Machine { .. } => Status::Machine,
+            // It came, and there is no room for it.
+            Self::Fetch(FetchError::Write { .. }) => Status::Failed,
+            Self::Archive { source, .. } if is_about_room(source) => Status::Failed,
             Self::Fetch(_) | Self::Channel { .. } | Self::Rewound { .. } => Status::Source,
             Self::Plan { .. } | Self::OtherBuild { .. } | Self::OtherManifest { .. } => {
                 Status::Source
@@ -211,6 +222,11 @@ pub enum Status {
     Damaged = 7,
 }
 
+/// Whether what fails is writing what came.
+fn is_about_room(error: &ArchiveError) -> bool {
+    matches!(FetchError::beneath(error), Some(FetchError::Write { .. }))
+}
+
 /// What helps: against a bad network, or a bad archive.
 fn advice(error: &ArchiveError) -> String {
     let fetched = FetchError::beneath(error).and_then(Diagnostic::help);
@@ -219,4 +235,35 @@ fn advice(error: &ArchiveError) -> String {
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none at all".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use gangway_artifact::archive::{Attempt, Fault};
+
+    use super::*;
+
+    /// A disk that is full is not the fault of whoever has the releases.
+    #[test]
+    fn no_room_is_no_fault_of_the_source() {
+        let full = || FetchError::Write {
+            path: "/p/downloads/a.tar.zst".into(),
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        assert_eq!(CommandError::from(full()).status(), Status::Failed);
+        let beneath = |error: FetchError| CommandError::Archive {
+            version: "1.0.0".to_owned(),
+            source: ArchiveError {
+                attempt: Attempt::Unpack,
+                archive: "a.tar.zst".into(),
+                fault: Box::new(Fault::Read { source: io::Error::other(error) }),
+            },
+        };
+        assert_eq!(beneath(full()).status(), Status::Failed);
+        let another = || FetchError::Page { url: "https://host/a".to_owned() };
+        assert_eq!(CommandError::from(another()).status(), Status::Source);
+        assert_eq!(beneath(another()).status(), Status::Source);
+    }
 }

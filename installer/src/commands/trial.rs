@@ -1,5 +1,7 @@
 //! A version is tried before anything leads to it.
 
+use camino::Utf8Path;
+
 use super::decision::Decision;
 use super::making::Filled;
 use super::{CommandError, Run};
@@ -16,14 +18,29 @@ impl Run<'_> {
         let options = Options { scope, factor: FACTOR, scratch: decision.layout.trial() };
         let version = &decision.release.version;
         let say = |step: &str| self.reporter.say(format_args!("trying {step}"));
-        let tried = smoke::version(self.context, filled.folder()?, &filled.manifest, &options, say);
+        let folder = filled.folder()?;
+        let tried = smoke::version(self.context, folder, &filled.manifest, &options, say);
         let tried = tried.and_then(|report| report.check(version));
-        tried.map_err(|error| CommandError::Trial {
-            version: version.clone(),
-            trouble: Box::new(error),
+        tried.map_err(|error| match runs_nothing(folder) {
+            // Of this no version can do anything.
+            true => CommandError::NoExec { prefix: decision.layout.prefix().to_owned() },
+            false => CommandError::Trial { version: version.clone(), trouble: Box::new(error) },
         })
     }
 }
 
 /// A user's machine may be much slower than the one that the times in the manifest were made for, and busy.
 const FACTOR: u32 = 3;
+
+/// Whether the system starts no program from where this folder is.
+#[cfg(unix)]
+fn runs_nothing(folder: &Utf8Path) -> bool {
+    let found = rustix::fs::statvfs(folder.as_std_path());
+    found.is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+}
+
+/// Whether the system starts no program from where this folder is: there is no such thing here.
+#[cfg(not(unix))]
+fn runs_nothing(_: &Utf8Path) -> bool {
+    false
+}

@@ -158,9 +158,12 @@ impl FetchError {
             if let Some(found) = error.downcast_ref::<Self>() {
                 return Some(found);
             }
-            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            next = match inner.and_then(|inner| inner.downcast_ref::<Told>()) {
-                Some(Told(found)) => return Some(found),
+            if let Some(Told(found)) = error.downcast_ref() {
+                return Some(found);
+            }
+            // An I/O error passes over the one that it holds.
+            next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+                Some(inner) => Some(inner),
                 None => error.source(),
             };
         }
