@@ -143,13 +143,18 @@ async fn complete(
         let range = (part.length > 0 && knows_ranges).then_some((part.length, file.size));
         let ask = Ask { url: url.clone(), range, size: Some(file.size), may_be_kept: true };
         let before = part.length;
-        match add(http, &ask, part, meter).await {
-            Ok(()) => {}
-            Err(Trouble::Ranges(_)) if range.is_some() => knows_ranges = false,
-            Err(trouble) => {
-                patience.progressed(part.length.saturating_sub(before));
-                patience.after(trouble).await?;
+        let added = add(http, &ask, part, meter).await;
+        let brought = part.length.saturating_sub(before);
+        patience.progressed(brought);
+        match added {
+            Ok(()) => {
+                if Patience::is_too_little(brought, file.size - before) {
+                    let received = part.length;
+                    patience.after(Trouble::Broken { received, source: None }).await?;
+                }
             }
+            Err(Trouble::Ranges(_)) if range.is_some() => knows_ranges = false,
+            Err(trouble) => patience.after(trouble).await?,
         }
     }
     Ok(())

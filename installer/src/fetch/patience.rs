@@ -35,6 +35,12 @@ impl<'a> Patience<'a> {
         self.progress += bytes;
     }
 
+    /// Whether an answer that was right, and brought so many of the bytes that it was asked for, counts as a failure all the same. Half of what is asked
+    /// for is progress however little that is: then few requests are left.
+    pub(super) fn is_too_little(brought: u64, asked: u64) -> bool {
+        brought < PROGRESS && brought < asked.div_ceil(2)
+    }
+
     /// Waits after a failure, or gives up.
     pub(super) async fn after(&mut self, trouble: Trouble) -> Result<(), FetchError> {
         self.attempts += 1;

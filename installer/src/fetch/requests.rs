@@ -14,7 +14,7 @@ use url::Url;
 
 use super::error::Told;
 use super::http::{Answer, Ask, Http, Trouble};
-use super::pieces::Pieces;
+use super::pieces::{Piece, Pieces};
 use super::scratch::Scratch;
 use super::{FetchError, Meter, Patience, journal};
 
@@ -133,7 +133,10 @@ impl Shared {
             let trouble = match self.http.ask(&ask).await {
                 Ok(answer) if answer.is_whole => return self.take_all(Some(answer)).await,
                 Ok(answer) => match self.pour(begin, &ask, answer, &mut patience).await {
-                    Ok(()) => continue,
+                    Ok(()) => match self.fell_short(begin, &piece) {
+                        Some(trouble) => trouble,
+                        None => continue,
+                    },
                     Err(trouble) => trouble,
                 },
                 Err(trouble) => trouble,
@@ -152,6 +155,15 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// What is wrong with an answer after which a piece has hardly more than before, though nothing broke off.
+    fn fell_short(&self, begin: u64, before: &Piece) -> Option<Trouble> {
+        let now = self.lock().pieces.get(begin)?;
+        let (brought, asked) =
+            (now.filled.saturating_sub(before.filled), before.size - before.filled);
+        Patience::is_too_little(brought, asked)
+            .then_some(Trouble::Broken { received: begin + now.filled, source: None })
     }
 
     /// Fills a piece with an answer.

@@ -260,3 +260,38 @@ fn a_folder() {
     let error = bench.try_open("nowhere").expect_err("there is none").to_string();
     assert_eq!(error, format!("there is no folder `{}`", bench.path("nowhere")));
 }
+
+/// Answers that are right, and bring next to nothing each: as many requests as there are bytes are never made.
+#[test]
+fn a_byte_at_a_time() {
+    let bytes = content(300);
+    let served = Arc::clone(&bytes);
+    let server = Server::start(move |seen| match seen.range(served.len()) {
+        Some((start, _)) => Answer::part(&served, start, start + 1),
+        None => Answer::ok(Arc::clone(&served)).cut(1, Ending::Closed),
+    });
+    let bench = Bench::new();
+    let depot = bench.open(&server.url());
+    let error = depot.fetch(&named("installer", &bytes), &bench.path("to"), &());
+    let error = error.expect_err("it would take for ever");
+    assert!(matches!(error, FetchError::Broken { .. }), "{error}");
+    let asked = server.seen().len();
+    assert!(asked < 20, "{asked} requests");
+}
+
+/// A server that sends less than it is asked for brings all of it all the same.
+#[test]
+fn a_part_at_a_time() {
+    let bytes = content(300_000);
+    let served = Arc::clone(&bytes);
+    let server = Server::start(move |seen| match seen.range(served.len()) {
+        Some((start, end)) => Answer::part(&served, start, end.min(start + (64 << 10))),
+        None => Answer::ok(Arc::clone(&served)).cut(1, Ending::Closed),
+    });
+    let bench = Bench::new();
+    let depot = bench.open(&server.url());
+    let sums = Sums::default();
+    depot.fetch(&named("installer", &bytes), &bench.path("to"), &sums).expect("all of it comes");
+    assert!(std::fs::read(bench.path("to")).expect("it is there") == *bytes);
+    assert_eq!(sums.get().pauses, 1, "only where it broke off");
+}

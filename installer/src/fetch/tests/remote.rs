@@ -418,3 +418,20 @@ proptest! {
         }
     }
 }
+
+/// Answers that are right, and bring next to nothing each: as many requests as there are bytes are never made.
+#[test]
+fn a_byte_at_a_time() {
+    let bytes = content(300);
+    let served = Arc::clone(&bytes);
+    let server = Server::start(move |seen| match seen.range(served.len()) {
+        Some((start, _)) => Answer::part(&served, start, start + 1),
+        None => Answer::ok(Arc::clone(&served)),
+    });
+    let bench = Bench::new();
+    let archive = bench.archive(&server, &bytes, Wanted::Everything);
+    let error = read(&archive, 0, 300).expect_err("it would take for ever");
+    assert!(matches!(FetchError::beneath(&error), Some(FetchError::Broken { .. })), "{error}");
+    let asked = server.seen().len();
+    assert!(asked < 20, "{asked} requests");
+}
