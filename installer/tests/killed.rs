@@ -101,17 +101,17 @@ impl World {
         let root = Utf8PathBuf::from_path_buf(folder.path().canonicalize().expect("it is there"));
         let root = root.expect("UTF-8");
         let mut old = Releases::new(root.join("old"));
-        old.publish_sample("1.0.0", Self::sample());
+        old.publish_sample("1.0.0", Self::sample("1.0.0"));
         let mut new = Releases::new(root.join("new"));
-        new.publish_sample("1.0.0", Self::sample());
-        new.publish("2.0.0");
+        new.publish_sample("1.0.0", Self::sample("1.0.0"));
+        new.publish_sample("2.0.0", Self::sample("2.0.0"));
         let machine = Machine::new(root.join("home"));
         Self { _folder: folder, old, new, machine }
     }
 
-    /// The first version, with a program that goes on running.
-    fn sample() -> Sample {
-        let mut sample = Releases::sample("1.0.0");
+    /// A version with a program that goes on running.
+    fn sample(version: &str) -> Sample {
+        let mut sample = Releases::sample(version);
         let sleep = fs::read("/bin/sleep").expect("every machine has it");
         sample.parts(SLEEPER, &sleep, Mode::Executable, 1 << 20);
         sample
@@ -201,14 +201,12 @@ impl World {
         self.check_tidy(act, what);
     }
 
-    /// Another command goes on with data that was being brought back: what is in place already stays there.
+    /// Another command goes on with data that was being brought back: it is that of the version that is used, whichever that is.
     fn go_on(&self, what: &str) {
-        let before = Self::written_by(&self.machine.data());
         let output = self.machine.installed().arg("repair").output().expect("it starts");
         assert!(output.status.success(), "{what}: {}", said(&output));
-        let after = Self::written_by(&self.machine.data());
-        let is_back = after.as_deref() == Some("1.0.0");
-        assert!(is_back || after == before, "{what}: {before:?}, then {after:?}");
+        let (data, app) = (Self::written_by(&self.machine.data()), self.machine.app());
+        assert_eq!(data, app, "{what}: {}", said(&output));
         self.check_data(Act::Rollback.data(), &["2.0.0"], what);
     }
 
@@ -236,7 +234,7 @@ impl World {
     }
 }
 
-/// A program in the first version that goes on running.
+/// A program in each version that goes on running.
 const SLEEPER: &str = "runtime/sleep";
 
 /// How many files the app's data has.
@@ -282,10 +280,11 @@ fn at_every_checkpoint() {
     assert!(missed.is_empty(), "nothing was killed at {missed:?}");
 }
 
-/// The first version is installed and runs, and the second is not well.
+/// A version runs, and the one that is to take its place is not well.
 struct Unwell {
     world: World,
     running: Child,
+    act: Act,
 }
 
 impl Drop for Unwell {
@@ -296,66 +295,91 @@ impl Drop for Unwell {
 }
 
 impl Unwell {
-    fn new() -> Self {
+    fn new(act: Act) -> Self {
         let world = World::new();
         world.prepare(Act::Install);
         let prefix = world.machine.prefix();
-        let restart = format!("/bin/sh -c 'grep -qF 1.0.0 {prefix}/current/manifest.json'");
-        let mut install = Act::Install.command(&world);
-        let output = install.args(["--restart-command", &restart]).output().expect("it starts");
-        assert!(output.status.success(), "{}", said(&output));
-        let sleeper = prefix.join("versions/1.0.0").join(SLEEPER);
+        let well = act.allowed().map(|version| version.expect("there is one always"))
+            [usize::from(act == Act::Rollback)];
+        let restart = format!("/bin/sh -c 'grep -qF {well} {prefix}/current/manifest.json'");
+        let acts = if act == Act::Rollback { &Act::ALL[..2] } else { &Act::ALL[..1] };
+        for act in acts {
+            let mut command = act.command(&world);
+            let output = command.args(["--restart-command", &restart]).output().expect("it starts");
+            assert!(output.status.success(), "{}", said(&output));
+        }
+        world.prepare(act);
+        let sleeper = prefix.join("versions").join(well).join(SLEEPER);
         let running = Command::new(sleeper).arg("100000").spawn().expect("it starts");
-        Self { world, running }
+        Self { world, running, act }
     }
 
-    /// Tries the second version, which was refused the last time.
+    /// Tries the other version; an update to it was refused the last time.
     fn command(&self) -> Command {
-        let mut command = Act::Update.command(&self.world);
-        command.arg("--force");
+        let mut command = self.act.command(&self.world);
+        command.args((self.act == Act::Update).then_some("--force"));
         command
     }
 
-    /// Whatever becomes of it: one version is used, and the data is the first one's.
-    fn check_killed(&self, what: &str) {
-        self.world.check_killed(Act::Update, what);
+    /// The command that comes after: what was done to the data is not done once more.
+    fn next(&self) -> Command {
+        if self.act == Act::Update {
+            return self.command();
+        }
+        let mut repair = self.world.machine.installed();
+        repair.arg("repair");
+        repair
     }
 
-    /// The next command, which finds the second version unwell again, leaves everything as it was.
+    /// Whatever becomes of it: one version is used, and its data is somewhere.
+    fn check_killed(&self, what: &str) {
+        self.world.check_killed(self.act, what);
+    }
+
+    /// The next command, which may find the other version unwell again, leaves everything as it was.
     fn finish(&self, what: &str) {
         let machine = &self.world.machine;
-        let output = self.command().output().expect("it starts");
-        assert_eq!(output.status.code(), Some(5), "{what}: {}", said(&output));
+        let output = self.next().output().expect("it starts");
+        let (status, version, all): (_, _, &[&str]) = match self.act {
+            Act::Update => (5, "1.0.0", &["1.0.0"]),
+            _ => (0, "2.0.0", &["1.0.0", "2.0.0"]),
+        };
+        assert_eq!(output.status.code(), Some(status), "{what}: {}", said(&output));
         let found = machine.check_used(&self.world.new);
-        assert_eq!(found.as_deref(), Some("1.0.0"), "{what}: {}", said(&output));
-        self.world.check_data(&["1.0.0"], &[], what);
-        assert_eq!(Machine::names(&machine.prefix().join("versions")), ["1.0.0"], "{what}");
+        assert_eq!(found.as_deref(), Some(version), "{what}: {}", said(&output));
+        assert_eq!(World::written_by(&machine.data()).as_deref(), Some(version), "{what}");
+        assert_eq!(self.world.copies(), [machine.data()], "{what}: nothing is beside it");
+        assert_eq!(Machine::names(&machine.prefix().join("versions")), all, "{what}");
         assert_eq!(Machine::names(&machine.bin_dir()), ["app", "app-installer"], "{what}");
         assert!(!machine.prefix().join("journal.json").exists(), "{what}");
         let state = fs::read_to_string(machine.prefix().join("state.json")).expect("it is there");
         let state: serde_json::Value = serde_json::from_str(&state).expect("it is JSON");
-        assert_eq!(state["refused"][0]["version"], "2.0.0", "{what}");
-        assert_eq!(state["installed"].as_array().map(Vec::len), Some(1), "{what}");
+        assert_eq!(state["installed"].as_array().map(Vec::len), Some(all.len()), "{what}");
+        if self.act == Act::Update {
+            assert_eq!(state["refused"][0]["version"], "2.0.0", "{what}");
+        }
+    }
+
+    /// Whether the command is killed there.
+    fn is_killed(&self, command: &mut Command, at: &str, what: &str) -> bool {
+        let output = command.env("GANGWAY_KILL_AT", at).output().expect("it starts");
+        if was_killed(output.status) {
+            self.check_killed(what);
+            return true;
+        }
+        assert!(matches!(output.status.code(), Some(0 | 5)), "{what}: {}", said(&output));
+        false
     }
 }
 
-#[test]
-fn on_the_way_back() {
-    let unwell = Unwell::new();
-    let killed = |at: &str, what: &str| {
-        let output = unwell.command().env("GANGWAY_KILL_AT", at).output().expect("it starts");
-        if was_killed(output.status) {
-            unwell.check_killed(what);
-            return true;
-        }
-        assert_eq!(output.status.code(), Some(5), "{what}: {}", said(&output));
-        false
-    };
+/// Killed at each step of going back, and then at each step of the command that goes on with it.
+fn on_the_way_back(act: Act) {
+    let unwell = Unwell::new(act);
     let mut reached = BTreeSet::new();
     for step in Step::ALL {
         for time in 1.. {
             let what = format!("{step}:{time}");
-            if !killed(&what, &what) {
+            if !unwell.is_killed(&mut unwell.command(), &what, &what) {
                 break;
             }
             reached.insert(step.as_str());
@@ -366,39 +390,60 @@ fn on_the_way_back() {
     for step in back {
         assert!(reached.contains(step.as_str()), "nothing was killed at {step}");
     }
-    // And who goes on with it is killed as well.
     for first in back {
         for second in Step::ALL {
-            let what = format!("{first}, then {second}");
-            assert!(killed(first.as_str(), &what), "{what}");
-            if killed(second.as_str(), &what) {
+            for time in 1.. {
+                let what = format!("{first}, then {second}:{time}");
+                let is_killed = unwell.is_killed(&mut unwell.command(), first.as_str(), &what);
+                assert!(is_killed, "{what}");
+                let at = format!("{second}:{time}");
+                let is_killed = unwell.is_killed(&mut unwell.next(), &at, &what);
                 unwell.finish(&what);
+                // The data is moved in several steps.
+                if !is_killed || *second != Step::Snapshot {
+                    break;
+                }
             }
         }
     }
 }
 
 #[test]
+fn on_the_way_back_from_an_update() {
+    on_the_way_back(Act::Update);
+}
+
+/// The newer version's data, which had given way to the older one's, is in place again.
+#[test]
+fn on_the_way_back_from_a_rollback() {
+    on_the_way_back(Act::Rollback);
+}
+
+#[test]
 fn on_the_way_back_at_any_instant() {
-    let unwell = Unwell::new();
-    let started = Instant::now();
-    unwell.finish("undisturbed");
-    let time = started.elapsed();
-    let mut instants = Instants(0x2545_f491_4f6c_dd1d);
-    let mut kills = 0;
-    for round in 0..ROUNDS {
-        let after = instants.next(time);
-        let what = format!("round {round}, after {after:?}");
-        let mut command = unwell.command();
-        let mut child =
-            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        std::thread::sleep(after);
-        child.kill().expect("our child");
-        kills += u32::from(was_killed(child.wait().expect("our child")));
-        unwell.check_killed(&what);
-        unwell.finish(&what);
+    for act in [Act::Update, Act::Rollback] {
+        let unwell = Unwell::new(act);
+        let started = Instant::now();
+        let output = unwell.command().output().expect("it starts");
+        assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+        let time = started.elapsed();
+        unwell.finish("undisturbed");
+        let mut instants = Instants(0x2545_f491_4f6c_dd1d);
+        let mut kills = 0;
+        for round in 0..ROUNDS {
+            let after = instants.next(time);
+            let what = format!("{act:?}, round {round}, after {after:?}");
+            let mut command = unwell.command();
+            let mut child =
+                command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+            std::thread::sleep(after);
+            child.kill().expect("our child");
+            kills += u32::from(was_killed(child.wait().expect("our child")));
+            unwell.check_killed(&what);
+            unwell.finish(&what);
+        }
+        assert!(kills > ROUNDS / 5, "most of {ROUNDS} were too late: {kills}");
     }
-    assert!(kills > ROUNDS / 5, "most of {ROUNDS} were too late: {kills}");
 }
 
 /// How often each act is killed at an instant that nobody chose.

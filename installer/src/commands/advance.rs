@@ -165,7 +165,10 @@ pub(super) fn carry_out(
     drop(manifest);
     let after = activation.after.clone();
     let done = run.activate(locked, activation, &world);
-    let is_back = matches!(&done, Err(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }));
+    let is_back = matches!(
+        &done,
+        Err(CommandError::Prefix(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }))
+    );
     if let Some(used) = decision.used().filter(|_| is_back && copied == Copied::Yes) {
         run.tell_of_copy(&used.version, &decision.release.version);
     }

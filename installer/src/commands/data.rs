@@ -6,11 +6,11 @@ use gangway_artifact as artifact;
 use super::{CommandError, Run};
 use crate::checkpoint::{self, Step};
 use crate::cli::Choice;
-use crate::prefix::Layout;
 use crate::prefix::state::State;
 use crate::prefix::transaction::Outside as _;
+use crate::prefix::{Layout, Slot, current};
 use crate::restart::{self, PATIENCE, RestartError, processes};
-use crate::snapshot::{self, Decision, Finished, Owner, Restored, Store, Wish};
+use crate::snapshot::{self, Decision, Finished, Owner, Restored, Stays, Store, Wish};
 
 /// What became of what ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,12 +88,13 @@ impl Run<'_> {
         let _ = std::fs::remove_dir(layout.snapshots());
     }
 
-    /// Brings the data back as `version` left it, if there is a copy and that is wanted.
+    /// Brings the data back as `version` left it, if there is a copy and that is wanted. Where it does not stay for good, [`Run::finish_data`] says what
+    /// became of it.
     pub(super) fn restore_data(
         &self,
         layout: &Layout,
         state: &State,
-        version: &str,
+        (version, stays): (&str, Stays<'_>),
         choice: Choice,
     ) -> Result<Option<Restored>, CommandError> {
         let store = Store::at(layout.snapshots());
@@ -125,12 +126,16 @@ impl Run<'_> {
             self.reporter.warn("programs of the app are running: what they write now may be lost");
         }
         let mut reached = |_: &'static str| checkpoint::reached(Step::Snapshot);
-        let restored = store.restore(version, self.context.now, &mut reached);
+        let restored = store.restore(version, stays, self.context.now, &mut reached);
         if restored.is_err() {
+            // Why it failed is what counts; what is not in its place now the next command puts there.
+            let _ = self.finish_data(layout);
             self.start_again(layout, &state.restart);
         }
         let restored = restored?;
-        self.tell_restored(&restored);
+        if stays == Stays::Always {
+            self.tell_restored(&restored);
+        }
         Ok(Some(restored))
     }
 
@@ -141,17 +146,33 @@ impl Run<'_> {
         ));
     }
 
-    /// Ends or takes back what somebody who was killed had begun.
-    pub(super) fn finish_data(&self, layout: &Layout) -> Result<(), CommandError> {
+    /// Ends or takes back what somebody who was killed had begun. Data that was brought back for a version which is not the one that is used gives way again:
+    /// what runs is stopped for that. Says what was brought back for good.
+    pub(super) fn finish_data(&self, layout: &Layout) -> Result<Option<Restored>, CommandError> {
         if !layout.snapshots().exists() {
-            return Ok(());
+            return Ok(None);
+        }
+        let store = Store::at(layout.snapshots());
+        let used = current::read(layout)?;
+        let used = used.as_ref().map(Slot::as_str);
+        if store.is_to_return(used)? {
+            let state = State::read(layout).ok().flatten();
+            let restart = state.map(|state| state.restart).unwrap_or_default();
+            if self.stop(layout, &restart) == Stopped::No {
+                self.reporter
+                    .warn("programs of the app are running: what they write now may be lost");
+            }
         }
         let mut reached = |_: &'static str| checkpoint::reached(Step::Snapshot);
-        match Store::at(layout.snapshots()).finish(&mut reached)? {
-            Some(Finished::Done(restored)) => self.tell_restored(&restored),
+        match store.finish(used, &mut reached)? {
+            Some(Finished::Done(restored)) => {
+                self.tell_restored(&restored);
+                return Ok(Some(restored));
+            }
+            Some(Finished::Returned(restored)) => self.tell_returned(&restored),
             Some(Finished::TakenBack) | None => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The folders of data that are there.
@@ -234,6 +255,20 @@ impl Run<'_> {
             };
             let version = &restored.of;
             self.reporter.say(format_args!("`{}` is as {version} left it{aside}", folder.path));
+        }
+    }
+
+    fn tell_returned(&self, restored: &Restored) {
+        let version = &restored.of;
+        self.reporter.say(format_args!(
+            "the app's data is again what it was before it was brought back as {version} left it"
+        ));
+        for folder in &restored.folders {
+            let Some(aside) = &folder.aside else { continue };
+            self.reporter.warn(format_args!(
+                "what was written to `{}` meanwhile is in `{aside}`",
+                folder.path
+            ));
         }
     }
 

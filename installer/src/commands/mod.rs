@@ -33,6 +33,7 @@ use crate::prefix::recovery::{self, Recovered};
 use crate::prefix::state::State;
 use crate::prefix::{self, Layout, Locked, PrefixError, Waiting, transaction};
 use crate::report::Reporter;
+use crate::snapshot::Restored;
 
 pub use error::{CommandError, Status};
 use world::World;
@@ -144,16 +145,19 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Has another version used, or the one from before again if that is not well.
+    /// Has another version used, or the one from before again if that is not well. Says what was brought back of the app's data.
     fn activate(
         &self,
         locked: &Locked,
         activation: Activation,
         world: &World<'_>,
-    ) -> Result<(), PrefixError> {
+    ) -> Result<Option<Restored>, CommandError> {
         let restart = activation.after.restart.clone();
         let done = transaction::activate(locked, activation, world);
         let layout = locked.layout();
+        // As long as somebody has to go on with it, it is not known which version is used.
+        let is_open = layout.journal().exists();
+        let restored = if is_open { Ok(None) } else { self.finish_data(layout) };
         match &done {
             // Either was started again, as far as it could be.
             Ok(()) | Err(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }) => {
@@ -162,7 +166,8 @@ impl Run<'_> {
             // The next command goes on with the rest; what is used meanwhile has to run.
             Err(_) => self.start_again(layout, &restart),
         }
-        done
+        done?;
+        restored
     }
 
     fn world<'a>(&'a self, layout: &'a Layout) -> World<'a> {

@@ -14,7 +14,7 @@ use crate::prefix::links::{self, Foreign};
 use crate::prefix::recovery::Recovered;
 use crate::prefix::state::{Installed, State};
 use crate::prefix::{Layout, Slot, current};
-use crate::snapshot::Restored;
+use crate::snapshot::{Restored, Stays};
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -58,7 +58,8 @@ pub(super) fn rollback(run: &Run<'_>, options: &Rollback) -> Result<ExitCode, Co
     };
     // Whose program is used already may still want its data.
     if let Some(version) = version.filter(|_| is_there && locked.is_some()) {
-        report.restored = run.restore_data(&layout, &state, version, options.restore)?;
+        let stays = (version, Stays::Always);
+        report.restored = run.restore_data(&layout, &state, stays, options.restore)?;
         if report.restored.is_some() {
             run.restart_with_data(&layout, &state);
         }
@@ -69,8 +70,9 @@ pub(super) fn rollback(run: &Run<'_>, options: &Rollback) -> Result<ExitCode, Co
         let world = run.world(&layout).asked(health.as_ref());
         let version = to.version.clone();
         let activation = activation(&layout, state.clone(), to, from)?;
-        report.restored = run.restore_data(&layout, &state, &version, options.restore)?;
-        run.activate(locked, activation, &world)?;
+        let stays = (version.as_str(), Stays::With(activation.to.as_str()));
+        run.restore_data(&layout, &state, stays, options.restore)?;
+        report.restored = run.activate(locked, activation, &world)?;
     }
     let would = if report.dry_run && !is_there { "would be" } else { "is" };
     let text = format!("{} {} {would} used again", report.app, report.version);

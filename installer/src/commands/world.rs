@@ -80,6 +80,11 @@ impl Outside for World<'_> {
         Ok(())
     }
 
+    fn return_data(&self) -> Result<(), Trouble> {
+        let done = self.run.finish_data(self.layout);
+        done.map(drop).map_err(|error| Box::new(error) as Trouble)
+    }
+
     fn restart(&self, state: &State) -> Result<(), Trouble> {
         let Some(used) = state.installed.last().filter(|_| self.is_switch) else { return Ok(()) };
         let running = processes::of_app(&self.layout.versions());

@@ -18,6 +18,12 @@ pub trait Outside {
     /// When that does not succeed.
     fn settle(&self, before: Option<&State>, after: Option<&State>) -> Result<(), Trouble>;
 
+    /// Puts the app's own data back in place that has given way to that of a version which is not used after all.
+    ///
+    /// # Errors
+    /// When that does not succeed.
+    fn return_data(&self) -> Result<(), Trouble>;
+
     /// Starts again what is running, with the version that is used now.
     ///
     /// # Errors
@@ -228,6 +234,7 @@ fn undo(
     checkpoint::reached(Step::SwitchedBack);
     links::change(layout, Some(after), before)?;
     outside.settle(Some(after), before)?;
+    outside.return_data()?;
     let mut stopped = None;
     if let Some(before) = before {
         stopped = outside.restart(before).err();
@@ -294,6 +301,11 @@ mod tests {
     impl Outside for Fake {
         fn settle(&self, _: Option<&State>, after: Option<&State>) -> Result<(), Trouble> {
             self.say("settle", after.map_or("nothing", used), &self.cannot_settle)
+        }
+
+        fn return_data(&self) -> Result<(), Trouble> {
+            self.did.borrow_mut().push("return data".to_owned());
+            Ok(())
         }
 
         fn restart(&self, state: &State) -> Result<(), Trouble> {
@@ -390,7 +402,14 @@ mod tests {
         );
         assert_eq!(
             *fake.did.borrow(),
-            ["settle 2.0.0", "restart 2.0.0", "health 2.0.0", "settle 1.0.0", "restart 1.0.0"]
+            [
+                "settle 2.0.0",
+                "restart 2.0.0",
+                "health 2.0.0",
+                "settle 1.0.0",
+                "return data",
+                "restart 1.0.0"
+            ]
         );
         assert_eq!(world.app().as_deref(), Some("1.0.0"));
         assert_eq!(present(&world.layout).expect("readable"), [slot("1.0.0")]);

@@ -5,13 +5,17 @@
 //!
 //! - A copy is whole or not there: it is made beside its place and named last.
 //! - Bringing one back loses nothing: what is in place is moved aside, under a name that is told, and never removed.
+//! - What was brought back for a version that is not used after all gives way again to what was in place.
 //! - Wherever a restore is killed, [`Store::finish`] ends it or takes it back.
 //!
 //! Deliberately absent: stopping whatever writes to the data. What was changed while it was copied is told instead.
 
 mod error;
+mod exchange;
+mod listing;
 mod plan;
 mod restore;
+mod returning;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -26,7 +30,7 @@ mod system;
 
 pub use self::error::SnapshotError;
 pub use self::plan::{Content, Decision, Folder, Owner, Plan, Wish, plan};
-pub use self::restore::{Finished, Replaced, Restored};
+pub use self::restore::{Finished, Replaced, Restored, Stays};
 pub use self::store::{Kept, Snapshot, Store};
 
 /// Called before each step that changes something, with its name: where tests end the process.

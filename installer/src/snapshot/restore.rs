@@ -1,9 +1,11 @@
 //! Bringing a copy back, without losing what is in place.
 //!
 //! First a copy of the copy is made beside each folder, and compared with the list that was made with it. Until then the data in place
-//! is not touched. Then each folder changes places with its copy: in one step where the file system has such a step, else in two, with an
-//! instant in which the folder is not there. What is done is written down before it is done, and says which file
-//! is which; so whoever comes after a kill knows where to go on.
+//! is not touched. Then each folder [changes places](super::exchange) with its copy. What is done is written down before it is done, and
+//! says which file is which; so whoever comes after a kill knows where to go on.
+//!
+//! Data that is brought back for a version which is about to be used stays only with that one. Until it is known which version is used, what gave way lies
+//! ready to [return](super::returning).
 
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,8 +15,9 @@ use gangway_artifact::{Date, Digest};
 use serde::{Deserialize, Serialize};
 
 use super::error::SnapshotError;
-use super::store::{self, Kept, Snapshot, Store, lines, rename};
-use super::{Checkpoint, system, tree};
+use super::exchange::{Move, free, is_untouched, switch};
+use super::store::{self, Kept, Snapshot, Store, rename};
+use super::{Checkpoint, listing, system, tree};
 
 /// What is being done, for whoever comes after a kill.
 const RECORD: &str = ".restore.json";
@@ -40,43 +43,69 @@ pub struct Replaced {
     pub aside: Option<Utf8PathBuf>,
 }
 
-/// What became of a restore that was killed.
+/// How long data stays that is brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stays<'a> {
+    /// For good.
+    Always,
+    /// If this version comes to be used, named by its folder. [`Store::finish`] has to be asked when that is known.
+    With(&'a str),
+}
+
+/// What became of a restore that had not come to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finished {
     /// It was taken back: nothing in place had been touched.
     TakenBack,
     /// It was brought to its end.
     Done(Restored),
+    /// What had given way is in place again. For each folder in which something was written meanwhile it says where that is.
+    Returned(Restored),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+pub(super) struct Record {
     version: u32,
-    of: String,
-    phase: Phase,
-    moves: Vec<Move>,
+    pub(super) of: String,
+    /// The folder of the version that has to be used, or nothing has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stays_with: Option<String>,
+    /// What new names end with.
+    pub(super) stamp: String,
+    pub(super) phase: Phase,
+    pub(super) moves: Vec<Move>,
+    /// What was made beside folders, and is of no use any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) useless: Vec<Utf8PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Phase {
+pub(super) enum Phase {
     /// Only what is beside the folders was made.
     Copying,
     /// Folders change places.
     Switching,
+    /// They have, and it is not known yet whether that stays.
+    Waiting,
+    /// They change places once more.
+    Returning,
 }
 
-/// One folder's change of places.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Move {
-    path: Utf8PathBuf,
-    /// What comes; nothing does where the folder was not there when the copy was made.
-    new: Utf8PathBuf,
-    comes: bool,
-    /// Which file `new` is, where that can be told.
-    identity: Option<(u64, u64)>,
-    /// Where what is in place goes.
-    aside: Utf8PathBuf,
+impl Record {
+    /// Whether what was brought back stays, when the version in the folder `used` is the one that is used.
+    fn stays(&self, used: Option<&str>) -> bool {
+        let with = self.stays_with.as_deref();
+        self.phase != Phase::Returning && with.is_none_or(|with| used == Some(with))
+    }
+
+    fn restored(&self) -> Restored {
+        let folder = |this: &Move| {
+            let aside = this.aside.symlink_metadata().is_ok().then(|| this.aside.clone());
+            Replaced { path: this.path.clone(), aside }
+        };
+        Restored { of: self.of.clone(), folders: self.moves.iter().map(folder).collect() }
+    }
 }
 
 impl Store {
@@ -88,14 +117,15 @@ impl Store {
     pub fn restore(
         &self,
         of: &str,
+        stays: Stays<'_>,
         now: SystemTime,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Restored, SnapshotError> {
-        self.finish(checkpoint)?;
+        self.finish(None, checkpoint)?;
         let snapshot = self.get(of)?;
         let snapshot =
             snapshot.ok_or_else(|| SnapshotError::NoSnapshot { version: of.to_owned() })?;
-        let mut record = self.planned(&snapshot, now)?;
+        let mut record = self.planned(&snapshot, stays, now)?;
         self.note(&record)?;
         checkpoint("restore: planned");
         if let Err(error) = self.copy_all(&snapshot, &mut record) {
@@ -106,40 +136,70 @@ impl Store {
         record.phase = Phase::Switching;
         self.note(&record)?;
         checkpoint("restore: switching");
-        let restored = self.switch_all(&record, checkpoint);
-        if restored.is_err() && record.moves.iter().all(is_untouched) {
-            self.take_back(&record)?;
+        if let Err(error) = self.switch_all(&record, checkpoint) {
+            if record.moves.iter().all(is_untouched) {
+                self.take_back(&record)?;
+            }
+            return Err(error);
         }
-        restored
+        checkpoint("restore: switched");
+        match stays {
+            Stays::Always => self.forget()?,
+            Stays::With(_) => {
+                record.phase = Phase::Waiting;
+                self.note(&record)?;
+                checkpoint("restore: waiting");
+            }
+        }
+        Ok(record.restored())
     }
 
-    /// Ends or takes back a restore that was killed, and removes what else was half made.
+    /// Brings a restore to its end that was killed, or that waited for which version is used: `used` names its folder. Removes what else was half made.
     ///
     /// # Errors
     /// When a folder cannot be moved, still.
-    pub fn finish(&self, checkpoint: Checkpoint<'_>) -> Result<Option<Finished>, SnapshotError> {
+    pub fn finish(
+        &self,
+        used: Option<&str>,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<Option<Finished>, SnapshotError> {
         self.tidy()?;
-        let path = self.folder().join(RECORD);
-        let text = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(SnapshotError::read(path.as_std_path()))?,
-        };
-        let damaged = |what: String| SnapshotError::Damaged { path: path.clone(), what };
-        let record: Record =
-            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-        if record.version != VERSION {
-            return Err(damaged(format!("its format is version {}", record.version)));
-        }
-        match record.phase {
-            Phase::Copying => self.take_back(&record).map(|()| Some(Finished::TakenBack)),
-            Phase::Switching => {
-                let restored = self.switch_all(&record, checkpoint)?;
-                Ok(Some(Finished::Done(restored)))
+        let Some(record) = self.record()? else { return Ok(None) };
+        let done = match record.phase {
+            Phase::Copying => {
+                self.take_back(&record)?;
+                return Ok(Some(Finished::TakenBack));
             }
-        }
+            Phase::Switching | Phase::Waiting if !record.stays(used) => {
+                Finished::Returned(self.give_back(record, checkpoint)?)
+            }
+            Phase::Switching => {
+                self.switch_all(&record, checkpoint)?;
+                checkpoint("restore: switched");
+                Finished::Done(record.restored())
+            }
+            Phase::Waiting => Finished::Done(record.restored()),
+            Phase::Returning => Finished::Returned(self.go_on_giving_back(record, checkpoint)?),
+        };
+        self.forget()?;
+        Ok(Some(done))
     }
 
-    fn planned(&self, snapshot: &Snapshot, now: SystemTime) -> Result<Record, SnapshotError> {
+    /// Whether [`Store::finish`] would put back in place what has given way.
+    ///
+    /// # Errors
+    /// When what is being done cannot be read.
+    pub fn is_to_return(&self, used: Option<&str>) -> Result<bool, SnapshotError> {
+        let record = self.record()?;
+        Ok(record.is_some_and(|record| record.phase != Phase::Copying && !record.stays(used)))
+    }
+
+    fn planned(
+        &self,
+        snapshot: &Snapshot,
+        stays: Stays<'_>,
+        now: SystemTime,
+    ) -> Result<Record, SnapshotError> {
         let stamp = stamp(now);
         let mut moves = Vec::new();
         for (index, kept) in snapshot.folders.iter().enumerate() {
@@ -153,9 +213,15 @@ impl Store {
                 comes: kept.list.is_some(),
                 identity: None,
                 aside: free(&kept.path, "before-rollback", &stamp),
+                list: kept.list,
             });
         }
-        Ok(Record { version: VERSION, of: snapshot.of.clone(), phase: Phase::Copying, moves })
+        let stays_with = match stays {
+            Stays::Always => None,
+            Stays::With(version) => Some(version.to_owned()),
+        };
+        let (of, phase, useless) = (snapshot.of.clone(), Phase::Copying, Vec::new());
+        Ok(Record { version: VERSION, of, stays_with, stamp, phase, moves, useless })
     }
 
     fn copy_all(&self, snapshot: &Snapshot, record: &mut Record) -> Result<(), SnapshotError> {
@@ -180,10 +246,10 @@ impl Store {
         }
         let (from, list_file) = self.place(of, index);
         let copied = tree::copy(from.as_std_path(), to.new.as_std_path(), &[])?;
-        let text = lines(&copied.listing);
+        let text = listing::text(&copied.listing);
         if Digest::of(&text) != list {
-            let what =
-                difference(&list_file, &text).unwrap_or_else(|| "its list was changed".into());
+            let what = listing::difference(&list_file, &text)
+                .unwrap_or_else(|| "its list was changed".into());
             return Err(SnapshotError::Damaged { path: from, what });
         }
         debug_assert_eq!(copied.files, kept.files, "the lists are the same");
@@ -193,23 +259,18 @@ impl Store {
         Ok(())
     }
 
-    fn switch_all(
+    pub(super) fn switch_all(
         &self,
         record: &Record,
         checkpoint: Checkpoint<'_>,
-    ) -> Result<Restored, SnapshotError> {
-        let mut folders = Vec::new();
+    ) -> Result<(), SnapshotError> {
         for this in &record.moves {
             switch(this, checkpoint)?;
             if let Some(parent) = this.path.parent() {
                 system::flush_names(parent.as_std_path()).map_err(SnapshotError::write(parent))?;
             }
-            let aside = this.aside.symlink_metadata().is_ok().then(|| this.aside.clone());
-            folders.push(Replaced { path: this.path.clone(), aside });
         }
-        checkpoint("restore: switched");
-        self.forget()?;
-        Ok(Restored { of: record.of.clone(), folders })
+        Ok(())
     }
 
     /// Removes what was made beside the folders.
@@ -220,7 +281,23 @@ impl Store {
         self.forget()
     }
 
-    fn note(&self, record: &Record) -> Result<(), SnapshotError> {
+    /// What is being done, if anything is.
+    fn record(&self) -> Result<Option<Record>, SnapshotError> {
+        let path = self.folder().join(RECORD);
+        let text = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(SnapshotError::read(path.as_std_path()))?,
+        };
+        let damaged = |what: String| SnapshotError::Damaged { path: path.clone(), what };
+        let record: Record =
+            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        match record.version {
+            VERSION => Ok(Some(record)),
+            other => Err(damaged(format!("its format is version {other}"))),
+        }
+    }
+
+    pub(super) fn note(&self, record: &Record) -> Result<(), SnapshotError> {
         let path = self.folder().join(RECORD);
         let partial = self.folder().join(format!("{RECORD}.partial"));
         tree::remove(partial.as_std_path())?;
@@ -234,67 +311,6 @@ impl Store {
     fn forget(&self) -> Result<(), SnapshotError> {
         tree::remove(self.folder().join(RECORD).as_std_path())
     }
-}
-
-/// Lets a folder and its copy change places, from wherever an earlier try was killed.
-fn switch(this: &Move, checkpoint: Checkpoint<'_>) -> Result<(), SnapshotError> {
-    let Move { path, new, comes, aside, .. } = this;
-    let is_there = |path: &Utf8Path| path.symlink_metadata().is_ok();
-    if is_there(aside) {
-        if is_there(new) {
-            if is_there(path) {
-                // Made by a program since the first of two steps.
-                rename(path, &free(path, "made-during-rollback", ""))?;
-            }
-            rename(new, path)?;
-        }
-        return Ok(());
-    }
-    match (is_there(path), *comes && is_there(new)) {
-        (false, true) => rename(new, path),
-        (true, false) if !*comes => rename(path, aside),
-        (true, true) => {
-            if is_switched(this) {
-                return rename(new, aside);
-            }
-            let exchanged = system::exchange(path.as_std_path(), new.as_std_path());
-            let exchanged = exchanged.map_err(|source| SnapshotError::Move {
-                from: new.clone(),
-                to: path.clone(),
-                source,
-            })?;
-            checkpoint("restore: between");
-            if exchanged {
-                return rename(new, aside);
-            }
-            rename(path, aside)?;
-            checkpoint("restore: folder aside");
-            rename(new, path)
-        }
-        // Nothing was there, and either nothing comes or it has come.
-        (_, false) => Ok(()),
-    }
-}
-
-/// Whether what comes is in place already.
-fn is_switched(this: &Move) -> bool {
-    let in_place = this.path.symlink_metadata().ok().and_then(|found| system::identity(&found));
-    this.identity.is_some() && in_place == this.identity
-}
-
-fn is_untouched(this: &Move) -> bool {
-    this.aside.symlink_metadata().is_err()
-        && !is_switched(this)
-        && (!this.comes || this.new.symlink_metadata().is_ok())
-}
-
-/// A name beside the folder that nothing has.
-fn free(path: &Utf8Path, what: &str, stamp: &str) -> Utf8PathBuf {
-    let name = path.file_name().unwrap_or_default();
-    let base = format!("{name}.{what}{}{stamp}", if stamp.is_empty() { "" } else { "-" });
-    let numbered = (2..).map(|number| path.with_file_name(format!("{base}-{number}")));
-    let mut all = std::iter::once(path.with_file_name(&base)).chain(numbered);
-    all.find(|path| path.symlink_metadata().is_err()).expect("there are endless numbers")
 }
 
 /// `2026-11-21-200312`, in UTC.
@@ -320,53 +336,9 @@ fn fixed(_: &Utf8Path) -> Option<&'static str> {
     None
 }
 
-/// The first line in which the copy is another than it was.
-fn difference(list: &Utf8Path, now: &str) -> Option<String> {
-    let then = std::fs::read_to_string(list).ok()?;
-    let mut both = (then.lines().map(Some).chain(std::iter::repeat(None)))
-        .zip(now.lines().map(Some).chain(std::iter::repeat(None)))
-        .take(then.lines().count().max(now.lines().count()));
-    let (then, now) = both.find(|(then, now)| then != now)?;
-    let shown = |line: Option<&str>| line.map_or("nothing".to_owned(), |line| format!("`{line}`"));
-    Some(format!("{} was {}", shown(now), shown(then)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A restore of two steps, killed between them, on a file system that cannot exchange names.
-    #[test]
-    fn between_two_steps() {
-        for made_since in [false, true] {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let root = Utf8Path::from_path(folder.path()).expect("plain");
-            let this = Move {
-                path: root.join("claw"),
-                new: root.join("claw.restored"),
-                comes: true,
-                identity: None,
-                aside: root.join("claw.before"),
-            };
-            let make = |path: &Utf8Path, content: &str| {
-                std::fs::create_dir(path).expect("ours");
-                std::fs::write(path.join("file"), content).expect("ours");
-            };
-            make(&this.aside, "new");
-            make(&this.new, "old");
-            if made_since {
-                make(&this.path, "made by a program");
-            }
-            for _ in 0..2 {
-                switch(&this, &mut |_| {}).expect("ours");
-                let read = |path: &Utf8Path| std::fs::read_to_string(path.join("file"));
-                assert_eq!(read(&this.path).expect("in place"), "old");
-                assert_eq!(read(&this.aside).expect("kept"), "new");
-                let other = read(&root.join("claw.made-during-rollback")).ok();
-                assert_eq!(other.as_deref(), made_since.then_some("made by a program"));
-            }
-        }
-    }
 
     #[test]
     fn times_are_named() {

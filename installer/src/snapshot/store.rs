@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::SnapshotError;
 use super::plan::Plan;
-use super::{Checkpoint, system, tree};
+use super::{Checkpoint, listing, system, tree};
 
 /// The version of the format this program reads and writes.
 const VERSION: u32 = 1;
@@ -210,7 +210,7 @@ impl Store {
                 let to = partial.join(index.to_string());
                 let from = folder.path.as_std_path();
                 let copied = tree::copy(from, to.as_std_path(), &folder.exclude)?;
-                let list = lines(&copied.listing);
+                let list = listing::text(&copied.listing);
                 write(&partial.join(format!("{index}.list")), list.as_bytes())?;
                 kept.list = Some(Digest::of(&list));
                 (kept.files, kept.bytes, kept.shared) = (copied.files, copied.bytes, copied.shared);
@@ -241,11 +241,6 @@ impl Store {
         names.sort_unstable();
         Ok(names)
     }
-}
-
-/// One text of many lines.
-pub(super) fn lines(listing: &[String]) -> String {
-    listing.iter().flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Writes a file that was not there, and sees that it is on the disk.

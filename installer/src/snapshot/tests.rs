@@ -98,14 +98,16 @@ fn what_comes_back_is_what_was() {
     assert_eq!((snapshot.folders[0].files, snapshot.folders[0].changed.len()), (2, 0));
     sandbox.write("config.json", "{\"format\":2}");
     sandbox.write("new", "x");
-    let restored = sandbox.store.restore("1.0.0", now(), &mut |_| {}).expect("it is whole");
+    let restored =
+        sandbox.store.restore("1.0.0", Stays::Always, now(), &mut |_| {}).expect("it is whole");
     assert_eq!(sandbox.content(&sandbox.state()), before);
     let aside = sandbox.root.join("home/.claw.before-rollback-2026-11-21-200312");
     assert_eq!(restored.folders, [Replaced { path: sandbox.state(), aside: Some(aside.clone()) }]);
     let kept = "agents/a/log.txt: one\nconfig.json: {\"format\":2}\nlogs/today: noise\nnew: x";
     assert_eq!(sandbox.content(&aside), kept);
     // A second one in the same second finds another name.
-    let restored = sandbox.store.restore("1.0.0", now(), &mut |_| {}).expect("it is whole");
+    let restored =
+        sandbox.store.restore("1.0.0", Stays::Always, now(), &mut |_| {}).expect("it is whole");
     assert!(restored.folders[0].aside.as_ref().expect("it was there").as_str().ends_with("-2"));
     assert_eq!(sandbox.content(&aside), kept);
 }
@@ -115,7 +117,8 @@ fn a_folder_that_was_not_there() {
     let sandbox = Sandbox::new();
     sandbox.make("1.0.0");
     sandbox.write("config.json", "{}");
-    let restored = sandbox.store.restore("1.0.0", now(), &mut |_| {}).expect("it is whole");
+    let restored =
+        sandbox.store.restore("1.0.0", Stays::Always, now(), &mut |_| {}).expect("it is whole");
     assert!(!sandbox.state().exists());
     let aside = restored.folders[0].aside.as_ref().expect("it was moved");
     assert_eq!(sandbox.content(aside), "config.json: {}");
@@ -129,13 +132,22 @@ fn a_damaged_copy_is_not_put_in_place() {
     sandbox.write("config.json", "new");
     let copy = sandbox.root.join("prefix/snapshots/1.0.0/0/config.json");
     std::fs::write(&copy, "odd").expect("ours");
-    let error = sandbox.store.restore("1.0.0", now(), &mut |_| {}).expect_err("it is damaged");
+    let error = sandbox
+        .store
+        .restore("1.0.0", Stays::Always, now(), &mut |_| {})
+        .expect_err("it is damaged");
     assert!(matches!(error, SnapshotError::Damaged { .. }), "{error}");
     assert_eq!(sandbox.content(&sandbox.root.join("home")), ".claw/config.json: new");
     std::fs::remove_file(&copy).expect("ours");
-    let error = sandbox.store.restore("1.0.0", now(), &mut |_| {}).expect_err("it is damaged");
+    let error = sandbox
+        .store
+        .restore("1.0.0", Stays::Always, now(), &mut |_| {})
+        .expect_err("it is damaged");
     assert!(error.to_string().contains("nothing was `f "), "{error}");
-    let error = sandbox.store.restore("0.9.0", now(), &mut |_| {}).expect_err("there is none");
+    let error = sandbox
+        .store
+        .restore("0.9.0", Stays::Always, now(), &mut |_| {})
+        .expect_err("there is none");
     assert_eq!(error.to_string(), "there is no copy of the app's data as version 0.9.0 left it");
 }
 
@@ -164,10 +176,12 @@ fn a_restore_killed_at_each_step_ends_whole() {
         sandbox.write("config.json", "old");
         sandbox.make("1.0.0");
         sandbox.write("config.json", "new");
-        let run = |checkpoint: Checkpoint<'_>| sandbox.store.restore("1.0.0", now(), checkpoint);
+        let run = |checkpoint: Checkpoint<'_>| {
+            sandbox.store.restore("1.0.0", Stays::Always, now(), checkpoint)
+        };
         let Some(at) = killed_at(number, run) else { break };
         seen.push(at);
-        let finished = sandbox.store.finish(&mut |_| {}).expect("it can go on");
+        let finished = sandbox.store.finish(None, &mut |_| {}).expect("it can go on");
         let home = sandbox.content(&sandbox.root.join("home"));
         match finished {
             Some(Finished::TakenBack) => assert_eq!(home, ".claw/config.json: new", "{at}"),
@@ -177,11 +191,110 @@ fn a_restore_killed_at_each_step_ends_whole() {
                 assert_eq!(sandbox.content(&sandbox.state()), "config.json: old", "{at}");
                 assert_eq!(home.lines().count(), 2, "{at}: {home}");
             }
+            Some(Finished::Returned(_)) => panic!("{at}: nobody waits for a version"),
             None => panic!("{at}: it was forgotten"),
         }
-        assert_eq!(sandbox.store.finish(&mut |_| {}).expect("nothing to do"), None, "{at}");
+        assert_eq!(sandbox.store.finish(None, &mut |_| {}).expect("nothing to do"), None, "{at}");
     }
     assert!(seen.contains(&"restore: between") && seen.len() >= 5, "{seen:?}");
+}
+
+/// The data of two folders, one of which was not there when the copy was made.
+fn two_folders() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("config.json", "old");
+    let plan = sandbox.plan_of(&[claw(), other()]);
+    sandbox.store.make(&plan, "1.0.0", now(), &mut |_| {}).expect("it can be copied");
+    sandbox.write("config.json", "new");
+    sandbox.write("../.other/cache", "new");
+    sandbox
+}
+
+fn other() -> State {
+    State { path: "~/.other".parse().expect("one"), variable: None, ..claw() }
+}
+
+/// Killed at each step, for a version that is not used after all: what was in place is there again, and nothing else.
+#[test]
+fn what_gave_way_returns() {
+    let before = ".claw/config.json: new\n.other/cache: new";
+    let mut seen = Vec::new();
+    for first in 0.. {
+        let sandbox = two_folders();
+        let stays = Stays::With("1.0.0");
+        let run = |checkpoint: Checkpoint<'_>| {
+            sandbox.store.restore("1.0.0", stays, now(), checkpoint).map(drop)
+        };
+        let at = killed_at(first, run).unwrap_or("restored");
+        for second in 0.. {
+            let sandbox = two_folders();
+            let run = |checkpoint: Checkpoint<'_>| {
+                sandbox.store.restore("1.0.0", stays, now(), checkpoint).map(drop)
+            };
+            killed_at(first, run);
+            let go_on = |checkpoint: Checkpoint<'_>| {
+                sandbox.store.finish(Some("2.0.0"), checkpoint).expect("it can go on")
+            };
+            let then = killed_at(second, go_on);
+            seen.extend(then);
+            sandbox.store.finish(Some("2.0.0"), &mut |_| {}).expect("it can go on");
+            let home = sandbox.content(&sandbox.root.join("home"));
+            assert_eq!(home, before, "{at}, then {then:?}");
+            if then.is_none() {
+                break;
+            }
+        }
+        if at == "restored" {
+            break;
+        }
+    }
+    for step in ["return: begun", "restore: between", "return: switched", "return: compared"] {
+        assert!(seen.contains(&step), "{step}: {seen:?}");
+    }
+}
+
+/// The version was used for a while, and wrote something before it was known that it is not the one.
+#[test]
+fn what_was_written_meanwhile_is_kept() {
+    for written in [".claw/config.json", ".claw/more", ".other/cache"] {
+        let sandbox = two_folders();
+        let stays = Stays::With("1.0.0");
+        sandbox.store.restore("1.0.0", stays, now(), &mut |_| {}).expect("it is whole");
+        let home = sandbox.root.join("home");
+        assert_eq!(sandbox.content(&sandbox.state()), "config.json: old");
+        assert!(!home.join(".other").exists());
+        sandbox.write(&format!("../{written}"), "meanwhile");
+        let returns = |used| sandbox.store.is_to_return(used).expect("it can be read");
+        assert!(returns(Some("2.0.0")) && returns(None) && !returns(Some("1.0.0")));
+        let finished = sandbox.store.finish(Some("2.0.0"), &mut |_| {}).expect("it can go on");
+        let Some(Finished::Returned(returned)) = finished else { panic!("{finished:?}") };
+        let (folder, file) = written.split_once('/').expect("a file in a folder");
+        let aside = home.join(format!("{folder}.during-rollback-2026-11-21-200312"));
+        assert_eq!(
+            returned.folders,
+            [Replaced { path: home.join(folder), aside: Some(aside.clone()) }]
+        );
+        assert!(sandbox.content(&aside).contains(&format!("{file}: meanwhile")));
+        std::fs::remove_dir_all(&aside).expect("ours");
+        let home = sandbox.content(&home);
+        assert_eq!(home, ".claw/config.json: new\n.other/cache: new", "{written}");
+        assert!(!returns(None));
+    }
+}
+
+/// The version is used: what gave way stays where it was told to be.
+#[test]
+fn what_was_waited_for_stays() {
+    let sandbox = two_folders();
+    let stays = Stays::With("1.0.0");
+    let restored = sandbox.store.restore("1.0.0", stays, now(), &mut |_| {}).expect("it is whole");
+    // It runs already.
+    sandbox.write("../.other/cache", "of 1.0.0");
+    let finished = sandbox.store.finish(Some("1.0.0"), &mut |_| {}).expect("it can go on");
+    assert_eq!(finished, Some(Finished::Done(restored)));
+    assert_eq!(sandbox.store.finish(None, &mut |_| {}).expect("nothing to do"), None);
+    assert_eq!(sandbox.content(&sandbox.state()), "config.json: old");
+    assert_eq!(sandbox.content(&sandbox.root.join("home/.other")), "cache: of 1.0.0");
 }
 
 #[test]
@@ -197,8 +310,11 @@ fn a_copy_killed_at_each_step_is_whole_or_the_one_before() {
             |checkpoint: Checkpoint<'_>| sandbox.store.make(&plan, "1.0.0", now(), checkpoint);
         let Some(at) = killed_at(number, run) else { break };
         seen.push(at);
-        sandbox.store.finish(&mut |_| {}).expect("it can be tidied");
-        sandbox.store.restore("1.0.0", now(), &mut |_| {}).expect("one of them is whole");
+        sandbox.store.finish(None, &mut |_| {}).expect("it can be tidied");
+        sandbox
+            .store
+            .restore("1.0.0", Stays::Always, now(), &mut |_| {})
+            .expect("one of them is whole");
         let content = sandbox.content(&sandbox.state());
         let expected = if at == "snapshot: in place" { "second" } else { "first" };
         assert_eq!(content, format!("config.json: {expected}"), "{at}");
@@ -362,7 +478,7 @@ mod unix {
         let list = std::fs::read_to_string(copy.with_file_name("0.list")).expect("text");
         assert!(list.contains("b\\xffad\\nname"), "{list}");
         // A restore of it all is the same again, and a copy with a closed folder can be removed.
-        sandbox.store.restore("1.0.0", now(), &mut |_| {}).expect("it is whole");
+        sandbox.store.restore("1.0.0", Stays::Always, now(), &mut |_| {}).expect("it is whole");
         assert_eq!(state.join("closed").metadata().expect("there").mode() & 0o777, 0o500);
         sandbox.store.keep_only(&[]).expect("ours");
         assert!(!copy.exists());
@@ -382,7 +498,8 @@ mod unix {
         symlink(&real, sandbox.state()).expect("ours");
         sandbox.make("1.0.0");
         std::fs::write(real.join("a"), "2").expect("ours");
-        let restored = sandbox.store.restore("1.0.0", now(), &mut |_| {}).expect("it is whole");
+        let restored =
+            sandbox.store.restore("1.0.0", Stays::Always, now(), &mut |_| {}).expect("it is whole");
         assert_eq!(restored.folders[0].path, real);
         assert!(sandbox.state().is_symlink());
         assert_eq!(sandbox.content(&real), "a: 1");

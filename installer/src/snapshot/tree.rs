@@ -1,8 +1,7 @@
-//! Copying a folder as it is, and listing what was copied.
+//! Copying a folder as it is, and [listing](listing) what was copied.
 //!
 //! Links are copied as links and never followed; files with several names stay one file; what is neither file, folder nor link
-//! is left out and told. Nothing is written outside of the copy. The listing has one line for each entry, sorted: two copies
-//! are the same when their listings are.
+//! is left out and told. Nothing is written outside of the copy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -15,7 +14,7 @@ use gangway_artifact::{BundlePath, Digest};
 use sha2::{Digest as _, Sha256};
 
 use super::error::SnapshotError;
-use super::system;
+use super::{listing, system};
 
 /// How often a file that is written while it is copied is copied again.
 const ATTEMPTS: usize = 3;
@@ -169,7 +168,7 @@ impl Copying<'_> {
         let Some(names) = self.here(folder, names(&path))? else { return Ok(()) };
         let to = self.to.join(folder);
         system::create_folder(&to).map_err(SnapshotError::write(&to))?;
-        self.copied.listing.push(format!("d {} {}", system::mode(&metadata), shown(folder)));
+        self.copied.listing.push(listing::folder(&system::mode(&metadata), folder));
         self.folders.push((folder.to_owned(), metadata));
         self.seen.insert(folder.to_owned(), None);
         for name in names {
@@ -208,7 +207,7 @@ impl Copying<'_> {
             }
             made => made.map_err(SnapshotError::write(&to))?,
         }
-        self.copied.listing.push(format!("l {} -> {}", shown(inside), shown(&target)));
+        self.copied.listing.push(listing::link(inside, &target));
         self.seen.insert(inside.to_owned(), None);
         Ok(())
     }
@@ -226,9 +225,10 @@ impl Copying<'_> {
                 return Ok(());
             }
             let several = system::identity(&before).filter(|_| system::names(&before) > 1);
-            if let Some((first, rest)) = several.and_then(|identity| self.linked.get(&identity)) {
+            if let Some((first, content)) = several.and_then(|identity| self.linked.get(&identity))
+            {
                 let first = self.to.join(first);
-                let line = format!("f {rest} {}", shown(inside));
+                let line = listing::file(content, inside);
                 std::fs::hard_link(&first, &to).map_err(SnapshotError::write(&to))?;
                 self.copied.listing.push(line);
                 self.seen.insert(inside.to_owned(), Some(Stamp::of(&before)));
@@ -244,13 +244,13 @@ impl Copying<'_> {
             if is_changed {
                 self.copied.changed.insert(shown(inside));
             }
-            let rest = format!("{} {size} {digest}", system::mode(&before));
-            self.copied.listing.push(format!("f {rest} {}", shown(inside)));
+            let content = listing::content(&system::mode(&before), size, digest);
+            self.copied.listing.push(listing::file(&content, inside));
             self.copied.files += 1;
             self.copied.bytes += size;
             self.copied.shared += u64::from(is_shared);
             if let Some(identity) = several {
-                self.linked.insert(identity, (inside.to_owned(), rest));
+                self.linked.insert(identity, (inside.to_owned(), content));
             }
             self.seen.insert(inside.to_owned(), Some(Stamp::of(&after)));
             return Ok(());
@@ -354,7 +354,7 @@ impl Copying<'_> {
 }
 
 /// Visits everything in a folder but what is excluded. What vanishes meanwhile is passed over.
-fn walk(
+pub(super) fn walk(
     root: &Path,
     exclude: &[BundlePath],
     mut visit: impl FnMut(&Path, &Metadata),
@@ -399,7 +399,7 @@ fn is_excluded(path: &Path, exclude: &[BundlePath]) -> bool {
 }
 
 /// A path as one line of text, whatever bytes are in it; different paths are different texts.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let mut text = String::new();
     for (index, part) in path.iter().enumerate() {
         if index > 0 && !text.ends_with('/') {

@@ -45,7 +45,9 @@ fn service() {
     let version = folder.file_name().expect("a version");
     // It changes its data, as newer versions do.
     let home = Utf8PathBuf::from(std::env::var("HOME").expect("it is started with one"));
-    fs::write(home.join(".app").join(version), "").expect("it is its own");
+    let starts =
+        fs::File::options().create(true).append(true).open(home.join(".app").join(version));
+    starts.and_then(|mut starts| starts.write_all(b"started\n")).expect("it is its own");
     let listener = loop {
         match TcpListener::bind(("127.0.0.1", health.port)) {
             Ok(listener) => break listener,
@@ -282,6 +284,40 @@ fn a_rollback_goes_back_too() {
     assert!(text.contains("version 1.0.0 is not well, and version 2.0.0 is used again"), "{text}");
     served.is("2.0.0");
     assert_eq!(served.world.slots(), ["1.0.0", "2.0.0"]);
+}
+
+/// The older version's data comes back with it, and goes again with it: the newer one finds its own as it left it.
+#[test]
+fn a_rollback_goes_back_with_the_data() {
+    let mut served = Served::new();
+    served.publish("2.0.0", "well");
+    well(served.then(&["update"]));
+    served.is("2.0.0");
+    let manner = served.world.machine.prefix().join("versions/1.0.0").join(MANNER);
+    // Both versions have this file in common.
+    fs::remove_file(&manner).expect("ours");
+    fs::write(&manner, "ill").expect("ours");
+    served.commands();
+    let output = served.then(&["rollback", "--restore", "yes"]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    served.is("2.0.0");
+    // It had ended before its data was moved.
+    assert_eq!(served.commands(), ["stop", "restart", "stop", "restart"]);
+    assert_eq!(served.data(), ["1.0.0", "2.0.0"]);
+    let starts = |folder: &Utf8Path, version: &str| {
+        let text = fs::read_to_string(folder.join(version)).expect("it has started");
+        text.lines().count()
+    };
+    let data = served.world.machine.data();
+    assert_eq!((starts(&data, "1.0.0"), starts(&data, "2.0.0")), (1, 2));
+    // What the older one has done to its own is kept, and told.
+    let names = super::support::Machine::names(&served.world.machine.home);
+    let beside: Vec<_> = names.iter().filter(|name| name.starts_with(".app.")).collect();
+    assert!(matches!(&beside[..], [one] if one.starts_with(".app.during-rollback-")), "{beside:?}");
+    assert_eq!(starts(&served.world.machine.home.join(beside[0]), "1.0.0"), 2);
+    let text = served.world.text(&output.stderr);
+    assert!(text.contains(&format!("is in `TMP/home/{}`", beside[0])), "{text}");
+    assert!(!served.world.machine.prefix().join("snapshots/.restore.json").exists());
 }
 
 /// Nothing is started again of an app that is about to be removed.
