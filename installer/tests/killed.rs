@@ -221,7 +221,8 @@ impl World {
             assert_eq!((prefix.len(), bin.len()), (0, 0), "{what}: {prefix:?}, {bin:?}");
             return;
         }
-        let mut expected = vec!["current", "installer", "lock", "state.json", "versions"];
+        let mut expected =
+            vec!["current", "installer", "lock", "state.copy.json", "state.json", "versions"];
         if act != Act::Install {
             expected.insert(3, "snapshots");
         }

@@ -1,4 +1,4 @@
-//! `state.json` and `journal.json` damaged, missing, or of a newer installer.
+//! `state.json`, its copy and `journal.json` damaged, missing, or of a newer installer.
 
 #![cfg(unix)]
 
@@ -30,6 +30,9 @@ enum Harm {
     OtherShape,
     Missing,
 }
+
+/// What is installed, twice.
+const STATES: [&str; 2] = ["state.json", "state.copy.json"];
 
 impl Harm {
     const ALL: [Self; 6] =
@@ -83,6 +86,14 @@ impl World {
         self.then(&[&told[..], arguments].concat())
     }
 
+    /// What is installed is told by neither file any more. Says what they hold now.
+    fn lose_state(&self, harm: Harm) -> [Option<Vec<u8>>; 2] {
+        STATES.map(|name| {
+            harm.on(&self.path(name));
+            fs::read(self.path(name)).ok()
+        })
+    }
+
     fn path(&self, name: &str) -> Utf8PathBuf {
         self.machine.prefix().join(name)
     }
@@ -122,14 +133,88 @@ fn well(output: Output) -> Output {
     output
 }
 
-/// Everything but what nobody can know: what it was told is what it knew before.
+/// The copy knows everything, and nobody has to say anything: not even what only a person or the past could tell.
 #[test]
-fn a_damaged_state_is_made_anew() {
+fn a_damaged_state_is_taken_from_its_copy() {
+    let told = ["--keep", "3", "--restart-command", "/bin/true", "--target", "linux-x64"];
+    for harm in Harm::ALL {
+        let world = World::new(&["1.0.0", "2.0.0"], &told);
+        let mut before = world.state();
+        let digest = "0".repeat(64);
+        before["refused"] =
+            serde_json::json!([{"version": "1.5.0", "manifest": digest, "reason": "it was ill"}]);
+        let text = serde_json::to_vec(&before).expect("it is JSON");
+        for name in STATES {
+            fs::write(world.path(name), &text).expect("ours");
+        }
+
+        harm.on(&world.path("state.json"));
+        let harmed = fs::read(world.path("state.json")).ok();
+        let base = world.releases.folder.as_str();
+        let output = run(world.machine.fetched().args(["install", "--from", base]));
+        assert_eq!(output.status.code(), Some(1), "{harm:?}: it is no first installation");
+        fs::remove_dir_all(&world.releases.folder).expect("ours");
+        well(world.then(&["repair", "--dry-run"]));
+        assert_eq!(fs::read(world.path("state.json")).ok(), harmed, "{harm:?}");
+        let output = well(world.then(&["repair"]));
+        let text = world.text(&output.stdout);
+        assert!(text.contains("state.json` said nothing any more"), "{harm:?}: {text}");
+        assert_eq!(world.state(), before, "{harm:?}");
+        assert_eq!(fs::read(world.path("state.json.damaged")).ok(), harmed, "{harm:?}");
+        well(world.then(&["rollback"]));
+        assert_eq!(world.state()["restart"], serde_json::json!(["/bin/true"]), "{harm:?}");
+        well(world.then(&["uninstall"]));
+        world.check_gone();
+    }
+}
+
+/// The copy is looked at as well, and made anew.
+#[test]
+fn a_damaged_copy_is_made_anew() {
+    for harm in Harm::ALL {
+        let world = World::new(&["1.0.0"], &[]);
+        let (path, before) = (world.path("state.copy.json"), world.state());
+        harm.on(&path);
+        well(world.then(&["verify"]));
+        let output = well(world.then(&["repair"]));
+        let text = world.text(&output.stdout);
+        assert!(text.contains("state.copy.json` said nothing any more"), "{harm:?}: {text}");
+        assert_eq!(world.state(), before, "{harm:?}");
+        assert_eq!(fs::read(&path).ok(), fs::read(world.path("state.json")).ok(), "{harm:?}");
+        let output = well(world.then(&["repair"]));
+        assert_eq!(world.text(&output.stdout), "nothing of app 1.0.0 is damaged\n", "{harm:?}");
+        well(world.then(&["uninstall"]));
+        world.check_gone();
+    }
+}
+
+/// A copy of the time before the last update still knows what only a person could tell, and the versions' folders the rest.
+#[test]
+fn a_copy_of_an_earlier_time() {
+    let mut world = World::new(&["1.0.0"], &["--restart-command", "/bin/true"]);
+    let earlier = fs::read(world.path("state.copy.json")).expect("it is there");
+    world.releases.publish("2.0.0");
+    well(world.then(&["update", "--keep", "1"]));
+    fs::write(world.path("state.copy.json"), earlier).expect("ours");
+    Harm::Garbage.on(&world.path("state.json"));
+    well(world.then(&["repair"]));
+    assert_eq!(world.current().as_deref(), Some("2.0.0"));
+    let state = world.state();
+    let installed = state["installed"].as_array().expect("a list");
+    assert_eq!((installed.len(), &installed[0]["version"]), (1, &"2.0.0".into()));
+    assert_eq!(state["restart"], serde_json::json!(["/bin/true"]));
+    well(world.then(&["verify", "--all"]));
+    well(world.then(&["uninstall"]));
+    world.check_gone();
+}
+
+/// Both are lost: everything but what nobody can know. What it was told is what it knew before.
+#[test]
+fn a_lost_state_is_found_out() {
     for harm in Harm::ALL {
         let world = World::new(&["1.0.0", "2.0.0"], &["--keep", "3"]);
-        let (path, mut before) = (world.path("state.json"), world.state());
-        harm.on(&path);
-        let harmed = fs::read(&path).ok();
+        let mut before = world.state();
+        let harmed = world.lose_state(harm);
         for command in ["verify", "list", "update", "rollback", "uninstall"] {
             let output = world.then(&[command]);
             let text = world.text(&output.stderr);
@@ -145,7 +230,8 @@ fn a_damaged_state_is_made_anew() {
               help: say both: `repair --from BASE --channel NAME`; who did not choose a channel follows `stable`
             ");
         }
-        assert_eq!(fs::read(&path).ok(), harmed, "{harm:?}: nothing was done so far");
+        let left = STATES.map(|name| fs::read(world.path(name)).ok());
+        assert_eq!(left, harmed, "{harm:?}: nothing was done so far");
         assert_eq!(world.current().as_deref(), Some("2.0.0"), "{harm:?}");
 
         well(world.repair(&[]));
@@ -157,7 +243,7 @@ fn a_damaged_state_is_made_anew() {
             object.remove("keep");
         }
         assert_eq!(after, before, "{harm:?}");
-        let kept = fs::read(world.path("state.json.damaged")).ok();
+        let kept = STATES.map(|name| fs::read(world.path(&format!("{name}.damaged"))).ok());
         assert_eq!(kept, harmed, "{harm:?}");
         assert_eq!(world.slots(), ["1.0.0", "2.0.0"], "{harm:?}");
         well(world.then(&["verify", "--all"]));
@@ -198,6 +284,13 @@ fn what_a_newer_installer_wrote_stays() {
             None => fs::remove_file(&path).expect("ours"),
         }
     }
+    Harm::Garbage.on(&world.path("state.json"));
+    let copy = world.path("state.copy.json");
+    fs::write(&copy, newer).expect("ours");
+    let output = world.repair(&[]);
+    let text = world.text(&output.stderr);
+    assert!(text.contains("a newer installer was here"), "{text}");
+    assert_eq!(fs::read(&copy).expect("it stays"), newer);
 }
 
 /// Programs in a folder of the user's choice are found by the search path.
@@ -207,7 +300,7 @@ fn links_elsewhere_are_found() {
     let elsewhere = Utf8PathBuf::from_path_buf(folder.path().canonicalize().expect("there"));
     let elsewhere = elsewhere.expect("UTF-8").join("bin");
     let world = World::new(&["1.0.0"], &["--bin-dir", elsewhere.as_str()]);
-    Harm::Garbage.on(&world.path("state.json"));
+    world.lose_state(Harm::Garbage);
     let mut repair = Command::new(elsewhere.join("app-installer"));
     repair.env_clear().env("HOME", &world.machine.home);
     repair.env("PATH", format!("/usr/bin:/bin:{elsewhere}"));
@@ -224,7 +317,7 @@ fn links_elsewhere_are_found() {
 fn what_is_told_must_be_true() {
     let world = World::new(&["1.0.0"], &[]);
     let path = world.path("state.json");
-    Harm::Empty.on(&path);
+    world.lose_state(Harm::Empty);
     for base in [world.root.as_str(), "/nowhere"] {
         let output = world.then(&["repair", "--from", base, "--channel", "stable"]);
         assert_eq!(output.status.code(), Some(4), "{}", said(&output));
@@ -245,7 +338,7 @@ fn what_is_told_must_be_true() {
 #[test]
 fn a_damaged_manifest_as_well() {
     let world = World::new(&["1.0.0"], &[]);
-    Harm::Missing.on(&world.path("state.json"));
+    world.lose_state(Harm::Missing);
     let manifest = world.path("versions/1.0.0/manifest.json");
     fs::remove_file(&manifest).expect("ours");
     fs::write(&manifest, "{").expect("ours");
@@ -260,7 +353,7 @@ fn a_damaged_manifest_as_well() {
 #[test]
 fn nothing_is_used() {
     let world = World::new(&["1.0.0"], &[]);
-    Harm::Garbage.on(&world.path("state.json"));
+    world.lose_state(Harm::Garbage);
     fs::remove_file(world.path("current")).expect("ours");
     let prefix = world.machine.prefix();
     let output = world.repair(&["--prefix", prefix.as_str()]);
@@ -358,7 +451,7 @@ fn links_that_lead_nowhere_go() {
 fn what_was_stopped_is_told() {
     let world = World::new(&["1.0.0"], &["--restart-command", "/bin/true"]);
     fs::write(world.path("running"), "").expect("ours");
-    Harm::Missing.on(&world.path("state.json"));
+    world.lose_state(Harm::Missing);
     let output = well(world.repair(&[]));
     assert!(
         world.text(&output.stderr).contains("start it, and name the command"),
@@ -392,20 +485,28 @@ fn a_damaged_journal_of_a_removal() {
     }
 }
 
-/// Both are damaged, in the middle of a switch.
+/// Both are damaged, in the middle of a switch, and the copy is that of the time before it; or it is damaged as well.
 #[test]
 fn both_are_damaged() {
-    let mut world = World::new(&["1.0.0"], &[]);
-    world.releases.publish("2.0.0");
-    let killed = run(world.machine.installed().arg("update").env("GANGWAY_KILL_AT", "switched"));
-    assert_eq!(killed.status.code(), None, "{}", said(&killed));
-    for name in ["state.json", "journal.json"] {
-        Harm::Truncated.on(&world.path(name));
+    for is_copy_whole in [true, false] {
+        let mut world = World::new(&["1.0.0"], &[]);
+        world.releases.publish("2.0.0");
+        let mut update = world.machine.installed();
+        let killed = run(update.arg("update").env("GANGWAY_KILL_AT", "switched"));
+        assert_eq!(killed.status.code(), None, "{}", said(&killed));
+        for name in ["state.json", "journal.json"] {
+            Harm::Truncated.on(&world.path(name));
+        }
+        if is_copy_whole {
+            well(world.then(&["repair"]));
+        } else {
+            Harm::Truncated.on(&world.path("state.copy.json"));
+            well(world.repair(&[]));
+        }
+        assert_eq!(world.current().as_deref(), Some("2.0.0"));
+        well(world.then(&["rollback"]));
+        assert_eq!(world.current().as_deref(), Some("1.0.0"));
     }
-    well(world.repair(&[]));
-    assert_eq!(world.current().as_deref(), Some("2.0.0"));
-    well(world.then(&["rollback"]));
-    assert_eq!(world.current().as_deref(), Some("1.0.0"));
 }
 
 /// A journal that is whole is as good as `state.json`.
@@ -415,12 +516,12 @@ fn the_journal_knows_it_too() {
     world.releases.publish("2.0.0");
     let killed = run(world.machine.installed().arg("update").env("GANGWAY_KILL_AT", "switched"));
     assert_eq!(killed.status.code(), None, "{}", said(&killed));
-    Harm::Truncated.on(&world.path("state.json"));
+    world.lose_state(Harm::Truncated);
     well(world.then(&["repair"]));
     assert_eq!(world.current().as_deref(), Some("2.0.0"));
     let killed = run(world.machine.installed().arg("uninstall").env("GANGWAY_KILL_AT", "leaving"));
     assert_eq!(killed.status.code(), None, "{}", said(&killed));
-    Harm::Garbage.on(&world.path("state.json"));
+    world.lose_state(Harm::Garbage);
     let gone = world.then(&["uninstall"]);
     assert!(!world.machine.prefix().exists(), "{}", said(&gone));
     world.check_gone();

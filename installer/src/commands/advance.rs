@@ -72,6 +72,7 @@ pub(super) fn install(run: &Run<'_>, options: &Install) -> Result<ExitCode, Comm
     let releases =
         run.releases(origin.from.as_deref(), origin.channel.as_deref(), known.as_ref())?;
     let layout = run.prefix_for(&releases.channel.app)?;
+    run.expect_word(&layout)?;
     let bin_dir = options.bin_dir.as_deref().map(|path| run.absolute(path));
     let search_path = if options.no_modify_path { SearchPath::Leave } else { SearchPath::Edit };
     advance(run, &layout, origin, Places { bin_dir, search_path }, Some((releases, known)))

@@ -47,7 +47,7 @@ pub enum CommandError {
         help("use the installer in the prefix, or say where that is with `--prefix DIR`")
     )]
     NotFound,
-    #[error("`{path}` is missing, and a version is used there")]
+    #[error("`{path}` is missing, and something is installed there")]
     #[diagnostic(code(installer::lost), help("`repair` makes it anew of what is installed"))]
     Lost { path: Utf8PathBuf },
     #[error(

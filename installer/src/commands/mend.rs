@@ -1,7 +1,7 @@
 //! What is installed, found out again where `state.json` or `journal.json` is damaged or missing.
 //!
-//! Versions say themselves what they are, `current` says which is used, and links and the shells' files what was changed outside of the prefix. What
-//! nothing tells any more the user has to say: where releases come from. Nothing is thrown away: what is damaged is kept as `<name>.damaged`. Files of a
+//! What is installed is there twice, so mostly the other copy says it. Where both are damaged, versions say themselves what they are, `current` says which is used,
+//! and links and the shells' files what was changed outside of the prefix. What nothing tells any more the user has to say: where releases come from. Nothing is thrown away: what is damaged is kept as `<name>.damaged`. Files of a
 //! newer installer are left alone.
 
 use std::collections::BTreeSet;
@@ -65,9 +65,16 @@ impl Run<'_> {
             }
             Some(Operation::Make { .. } | Operation::Remove { .. }) | None => {}
         }
-        let known = state.flatten();
-        let made = match (known, legible(current::read(layout))?.flatten()) {
-            (Some(_), _) if damaged.is_empty() => return Ok(Mended::default()),
+        let copy = legible(State::read_copy(layout))?;
+        damaged.extend(copy.is_none().then(|| layout.state_copy()));
+        let (state, copy) = (state.flatten(), copy.flatten());
+        if let Some(known) = state.as_ref().filter(|_| !damaged.contains(&layout.journal())) {
+            return mend_copy(layout, locked, known, (copy.as_ref(), &damaged));
+        }
+        let mut records = damaged.clone();
+        let is_missing = state.is_none() && !damaged.contains(&layout.state());
+        records.extend(is_missing.then(|| layout.state()));
+        let made = match (state.or(copy), legible(current::read(layout))?.flatten()) {
             (None, None) if damaged.is_empty() => return Ok(Mended::default()),
             (None, None) => {
                 if locked.is_some() {
@@ -80,10 +87,6 @@ impl Run<'_> {
         };
         if let Some(locked) = locked {
             lost::replace(locked, &made, &damaged)?;
-        }
-        let mut records = damaged;
-        if records.is_empty() {
-            records.push(layout.state());
         }
         Ok(Mended { state: Some(made), records })
     }
@@ -122,6 +125,10 @@ impl Run<'_> {
         if state.of(used).is_none() {
             state.installed.extend(own.map(|own| own.installed.clone()));
         }
+        // It may be of an earlier time.
+        let is_there = |slot: &Slot| slot == used || layout.version(slot).is_dir();
+        state.installed.retain(|one| is_there(&one.slot));
+        state.previous.take_if(|previous| previous == used || !is_there(previous));
         state.installed.sort_by_key(|one| one.slot == *used);
         let there = links::there(layout, &state.bin_dir, &state.app);
         let all = own.into_iter().flat_map(|own| own.programs.clone());
@@ -225,6 +232,22 @@ impl Run<'_> {
             superseded: false,
         })
     }
+}
+
+/// Sees that what is installed is there twice.
+fn mend_copy(
+    layout: &Layout,
+    locked: Option<&Locked>,
+    known: &State,
+    (copy, damaged): (Option<&State>, &[Utf8PathBuf]),
+) -> Result<Mended, CommandError> {
+    if copy == Some(known) {
+        return Ok(Mended::default());
+    }
+    if let Some(locked) = locked {
+        lost::replace(locked, known, damaged)?;
+    }
+    Ok(Mended { state: Some(known.clone()), records: vec![layout.state_copy()] })
 }
 
 /// What a file of ours says; nothing where it is damaged.

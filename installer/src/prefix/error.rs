@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use miette::Diagnostic;
 
 use super::SlotError;
-use super::layout::{JOURNAL_FILE, STATE_FILE};
+use super::layout::{JOURNAL_FILE, STATE_COPY_FILE, STATE_FILE};
 
 /// Something that went wrong outside of the prefix: the gateway is not well, a command failed.
 pub type Trouble = Box<dyn Diagnostic + Send + Sync>;
@@ -124,7 +124,9 @@ impl PrefixError {
 /// What helps where one of our files is damaged.
 fn remedy(path: &Utf8Path) -> &'static str {
     match path.file_name() {
-        Some(STATE_FILE | JOURNAL_FILE) => "`repair` makes it anew of what is installed",
+        Some(STATE_FILE | STATE_COPY_FILE | JOURNAL_FILE) => {
+            "`repair` makes it anew of what is installed"
+        }
         _ => "move it away and `install` again: what is used goes on being used until that is done",
     }
 }

@@ -8,6 +8,8 @@ use crate::context::Context;
 
 /// The file that says what is installed.
 pub(super) const STATE_FILE: &str = "state.json";
+/// The same once more.
+pub(super) const STATE_COPY_FILE: &str = "state.copy.json";
 /// The file that says what is going on.
 pub(super) const JOURNAL_FILE: &str = "journal.json";
 
@@ -71,12 +73,12 @@ impl Layout {
         self.is_used() || self.is_orphaned()
     }
 
-    /// Whether a version is used here and nothing says what is installed.
+    /// Whether something is installed here and `state.json` does not say what.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
         let used = current::read(self).ok().flatten();
-        !self.is_used()
-            && used.is_some_and(|slot| self.version(&slot).join(MANIFEST_FILE).is_file())
+        let is_whole = |slot: Slot| self.version(&slot).join(MANIFEST_FILE).is_file();
+        !self.is_used() && (self.state_copy().is_file() || used.is_some_and(is_whole))
     }
 
     /// Whether anything was installed here, or is being.
@@ -113,6 +115,12 @@ impl Layout {
     #[must_use]
     pub fn state(&self) -> Utf8PathBuf {
         self.prefix.join(STATE_FILE)
+    }
+
+    /// The same once more, for when that is damaged.
+    #[must_use]
+    pub fn state_copy(&self) -> Utf8PathBuf {
+        self.prefix.join(STATE_COPY_FILE)
     }
 
     /// What is going on.

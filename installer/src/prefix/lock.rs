@@ -178,10 +178,11 @@ fn refuse_strangers(layout: &Layout) -> Result<(), PrefixError> {
 /// A folder with anything else in it is nobody's prefix: it would be emptied when the app is removed. Names that ours have may be anybody's as well, unless
 /// the lock is among them: it comes first and goes last.
 fn refuse_foreign(layout: &Layout) -> Result<(), PrefixError> {
-    const OURS: [&str; 11] = [
+    const OURS: [&str; 12] = [
         "versions",
         "current",
         "state.json",
+        "state.copy.json",
         "journal.json",
         "lock",
         "running",

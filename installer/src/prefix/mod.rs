@@ -9,6 +9,7 @@
 //! versions/<slot>/   one version's files, never changed
 //! current            which one is used: a link, on Windows a file with its name
 //! state.json         what is installed
+//! state.copy.json    the same once more
 //! journal.json       what is going on, if anything
 //! lock               held by whoever changes anything
 //! downloads/         what was fetched and may be of use when a command is given again

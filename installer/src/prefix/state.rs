@@ -1,6 +1,7 @@
 //! `state.json`: what is installed.
 //!
-//! Which version is used is not in it: [`current`](super::current) alone says that.
+//! Which version is used is not in it: [`current`](super::current) alone says that. All of it is there twice, as nothing else knows some of it: `repair` takes
+//! the copy where the file is damaged or missing.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -103,9 +104,25 @@ impl State {
         read(&layout.state(), STATE_VERSION)
     }
 
+    /// The same by the copy, which may be that of the time before when somebody was killed.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not what this installer writes.
+    pub fn read_copy(layout: &Layout) -> Result<Option<Self>, PrefixError> {
+        read(&layout.state_copy(), STATE_VERSION)
+    }
+
     /// Says that this is what is installed.
     pub(super) fn write(&self, layout: &Layout) -> Result<(), PrefixError> {
-        durable::write(&layout.state(), &text(self), self.readers())
+        let text = text(self);
+        durable::write(&layout.state(), &text, self.readers())?;
+        durable::write(&layout.state_copy(), &text, self.readers())
+    }
+
+    /// Says nothing any more. The copy goes first: alone it would be taken for what is installed.
+    pub(super) fn remove(layout: &Layout) -> Result<(), PrefixError> {
+        durable::remove(&layout.state_copy())?;
+        durable::remove(&layout.state()).map(drop)
     }
 
     /// An address with a password or a signature in it is nobody else's affair.
@@ -322,7 +339,8 @@ pub(super) mod tests {
         assert_eq!(State { base, ..state.clone() }.readers(), Readers::Owner);
         let base = "https://host/@scope/releases".to_owned();
         assert_eq!(State { base, ..state.clone() }.readers(), Readers::Everyone);
-        assert_eq!(State::read(&layout).expect("its own text"), Some(state));
+        assert_eq!(State::read(&layout).expect("its own text"), Some(state.clone()));
+        assert_eq!(State::read_copy(&layout).expect("its own text"), Some(state));
         for (text, expected) in [
             ("{", "damaged"),
             ("", "damaged"),
@@ -340,5 +358,7 @@ pub(super) mod tests {
             };
             assert_eq!(found, expected);
         }
+        State::remove(&layout).expect("ours");
+        assert_eq!(fs::read_dir(layout.prefix()).expect("ours").count(), 0);
     }
 }

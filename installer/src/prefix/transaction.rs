@@ -241,7 +241,7 @@ fn undo(
         before.write(layout)?;
     } else {
         program::remove(layout, &after.app)?;
-        durable::remove(&layout.state())?;
+        State::remove(layout)?;
     }
     checkpoint::reached(Step::Undone);
     let slots = if activation.is_new { vec![activation.to.clone()] } else { Vec::new() };

@@ -49,7 +49,7 @@ pub(super) fn go_on(
     for folder in data {
         trees::remove_all(folder)?;
     }
-    durable::remove(&layout.state())?;
+    State::remove(layout)?;
     checkpoint::reached(Step::Forgotten);
     let installer = program_name(app);
     if bin_dir.as_path() != layout.installer() {
@@ -83,10 +83,11 @@ pub fn leave_nothing(layout: &Layout) -> Result<(), PrefixError> {
     if layout.is_somebodys() {
         return Ok(());
     }
-    for path in [layout.state(), layout.journal(), layout.current()] {
-        durable::remove(&durable::beside(&path))?;
+    let records = [layout.state(), layout.state_copy(), layout.journal()];
+    for path in records.iter().chain([&layout.current()]) {
+        durable::remove(&durable::beside(path))?;
     }
-    for path in [lost::aside(&layout.state()), lost::aside(&layout.journal()), layout.running()] {
+    for path in records.iter().map(|path| lost::aside(path)).chain([layout.running()]) {
         durable::remove(&path)?;
     }
     for folder in [layout.versions(), layout.installer(), layout.downloads(), layout.snapshots()] {

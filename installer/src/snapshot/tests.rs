@@ -282,13 +282,39 @@ fn what_was_written_meanwhile_is_kept() {
     }
 }
 
+/// Killed while the copy is removed that was in place meanwhile: what is left of it is nothing that a program wrote.
+#[test]
+fn a_removal_that_was_killed_goes_on() {
+    let sandbox = Sandbox::new();
+    sandbox.write("config.json", "old");
+    sandbox.write("notes", "old");
+    sandbox.make("1.0.0");
+    let stays = Stays::With("1.0.0");
+    sandbox.store.restore("1.0.0", stays, now(), &mut |_| {}).expect("it is whole");
+    let kill = |checkpoint: Checkpoint<'_>| {
+        let mut named = |name: &'static str| {
+            if name == "return: compared" {
+                checkpoint(name);
+            }
+        };
+        sandbox.store.finish(None, &mut named).map(drop)
+    };
+    assert_eq!(killed_at(0, kill), Some("return: compared"));
+    let copy = sandbox.root.join("home/.claw.during-rollback-2026-11-21-200312");
+    std::fs::remove_file(copy.join("notes")).expect("it is there still");
+    let finished = sandbox.store.finish(None, &mut |_| {}).expect("it can go on");
+    let Some(Finished::Returned(returned)) = finished else { panic!("{finished:?}") };
+    assert_eq!((returned.folders.len(), copy.exists()), (0, false));
+}
+
 /// The version is used: what gave way stays where it was told to be.
 #[test]
 fn what_was_waited_for_stays() {
     let sandbox = two_folders();
+    std::fs::remove_dir_all(sandbox.root.join("home/.other")).expect("ours");
     let stays = Stays::With("1.0.0");
     let restored = sandbox.store.restore("1.0.0", stays, now(), &mut |_| {}).expect("it is whole");
-    // It runs already.
+    // It runs already, and makes the folder that it had not made before.
     sandbox.write("../.other/cache", "of 1.0.0");
     let finished = sandbox.store.finish(Some("1.0.0"), &mut |_| {}).expect("it can go on");
     assert_eq!(finished, Some(Finished::Done(restored)));
