@@ -235,12 +235,12 @@ impl Run<'_> {
         let _ = std::fs::remove_file(layout.running());
     }
 
-    /// Runs one of the user's commands for what runs.
+    /// Runs a command, such as the user's own for what runs, and returns what it said.
     pub(super) fn run_command(
         &self,
         layout: &Layout,
         command: &[String],
-    ) -> Result<(), RestartError> {
+    ) -> Result<String, RestartError> {
         let scratch = layout.trial();
         let done = restart::run(self.context, command, &scratch, PATIENCE);
         let _ = std::fs::remove_dir(scratch);

@@ -1,17 +1,23 @@
 //! The installer itself comes with the app's releases.
+//!
+//! The one that is installed gives way to a newer one only: an older one may not know what it has written.
 
 use camino::Utf8Path;
 use gangway_artifact::Digest;
 use gangway_artifact::trust::{InstallerProgram, NamedFile};
+use semver::Version;
 
 use super::decision::Decision;
 use super::{CommandError, Run};
 use crate::fetch::FetchError;
-use crate::prefix::{Locked, transaction};
+use crate::prefix::{Layout, Locked, transaction};
 use crate::restart::RestartError;
 
 /// The triple this program was built for.
 const OWN_TRIPLE: &str = env!("GANGWAY_TRIPLE");
+
+/// This program's version.
+const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Run<'_> {
     /// Lays the installer ready that takes its place along with the version: that of the newest release, or else this one.
@@ -32,6 +38,19 @@ impl Run<'_> {
             let digest = std::fs::File::open(own).and_then(Digest::of_reader);
             let is_own = digest.is_ok_and(|(found, _)| found == file.sha256);
             if !is_own && self.prepare_published(locked, decision, file)? {
+                return Ok(());
+            }
+        }
+        self.prepare_own(locked, app)
+    }
+
+    /// Lays this program ready, unless a newer one is in place.
+    pub(super) fn prepare_own(&self, locked: &Locked, app: &str) -> Result<(), CommandError> {
+        let own = &self.context.executable;
+        if *own != locked.layout().program(app) {
+            let version = OWN_VERSION.parse().expect("Cargo takes no other version");
+            if self.is_older(locked.layout(), app, &version) {
+                transaction::discard_program(locked, app)?;
                 return Ok(());
             }
         }
@@ -62,8 +81,11 @@ impl Run<'_> {
         }
         let ready = transaction::prepare_program(locked, app, &path, Some(file.sha256))?;
         let Some(ready) = ready else { return Ok(true) };
-        match self.start_once(decision, &ready) {
-            Ok(()) => Ok(true),
+        // It takes this one's place for good: if it did not start here, nothing could be updated or removed any more.
+        match self.version_of(&decision.layout, &ready) {
+            Ok(Some(version)) => Ok(!self.is_older(&decision.layout, app, &version)),
+            // It starts, and says its version in a way that only newer ones know.
+            Ok(None) => Ok(true),
             Err(error) => {
                 self.reporter.warn(format_args!("the installer stays as it is: {error}"));
                 Ok(false)
@@ -71,9 +93,31 @@ impl Run<'_> {
         }
     }
 
-    /// It takes this one's place for good: if it did not start here, nothing could be updated or removed any more.
-    fn start_once(&self, decision: &Decision, program: &Utf8Path) -> Result<(), RestartError> {
-        self.run_command(&decision.layout, &[program.to_string(), "--version".to_owned()])
+    /// Whether an installer of this version is older than the one in place. That is said, as that one stays.
+    fn is_older(&self, layout: &Layout, app: &str, version: &Version) -> bool {
+        let program = layout.program(app);
+        if !program.is_file() {
+            return false;
+        }
+        // One that does not start any more is of no use, whatever its version is.
+        let Ok(Some(there)) = self.version_of(layout, &program) else { return false };
+        let is_older = *version < there;
+        if is_older {
+            self.reporter.say(format_args!(
+                "the installer stays as it is: it is {there}, which is newer than {version}"
+            ));
+        }
+        is_older
+    }
+
+    /// The version that an installer says it is of.
+    fn version_of(
+        &self,
+        layout: &Layout,
+        program: &Utf8Path,
+    ) -> Result<Option<Version>, RestartError> {
+        let said = self.run_command(layout, &[program.to_string(), "--version".to_owned()])?;
+        Ok(said.split_whitespace().last().and_then(|word| word.parse().ok()))
     }
 }
 

@@ -68,8 +68,7 @@ pub(super) fn repair(run: &Run<'_>, options: &Repair) -> Result<ExitCode, Comman
     report.programs.extend((!has_program).then_some(program));
     if let Some(locked) = &locked {
         if !has_program {
-            let own = &run.context.executable;
-            transaction::prepare_program(locked, &state.app, own, None)?;
+            run.prepare_own(locked, &state.app)?;
         }
         if is_damaged {
             let decision = decide(run, &layout, &state, &used, options)?;

@@ -102,7 +102,7 @@ impl Outside for World<'_> {
                 let _ = std::fs::write(self.layout.running(), "");
                 let done = self.run.run_command(self.layout, &command);
                 self.is_restarted.set(done.is_ok());
-                done.map_err(|error| Box::new(error) as Trouble)
+                done.map(drop).map_err(|error| Box::new(error) as Trouble)
             }
             Plan::Tell(processes) => {
                 for process in processes {

@@ -1,7 +1,7 @@
 //! The installer's own program in the prefix.
 //!
 //! A new one lies beside it as `<program>.next` from the time a version is made, and takes its place when that version does. It only ever
-//! moves forward: who goes back to an older version of the app keeps the newer installer.
+//! moves forward: who goes back to an older version of the app keeps the newer installer. Which of two is the newer one is not decided here.
 
 use std::fs::{self, File};
 use std::io;

@@ -95,6 +95,14 @@ pub fn prepare_program(
     program::prepare(locked.layout(), app, from, expected)
 }
 
+/// Removes the installer's program that lies ready, as it is not to take the place of the one that is there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn discard_program(locked: &Locked, app: &str) -> Result<(), PrefixError> {
+    program::discard(locked.layout(), app)
+}
+
 /// Removes what [`make`] made.
 ///
 /// # Errors

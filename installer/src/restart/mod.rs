@@ -96,7 +96,7 @@ pub fn stop_command(restart: &[String]) -> Option<Vec<String>> {
     })
 }
 
-/// Runs a command and waits until it ends. What it starts lives on. `scratch` is a folder for what it says.
+/// Runs a command and waits until it ends, and returns what it said. What it starts lives on. `scratch` is a folder for what it says.
 ///
 /// # Errors
 /// When it cannot be started, fails, or does not end.
@@ -105,7 +105,7 @@ pub fn run(
     command: &[String],
     scratch: &Utf8Path,
     patience: Duration,
-) -> Result<(), RestartError> {
+) -> Result<String, RestartError> {
     let shown = line(command);
     let start = |source| RestartError::Start { command: shown.clone(), source };
     let [program, args @ ..] = command else {
@@ -130,9 +130,10 @@ pub fn run(
     };
     let ending = match status {
         Some(status) if status.success() => {
+            let said = last_lines(&log);
             // Who still writes to it does so to no name.
             let _ = std::fs::remove_file(&log);
-            return Ok(());
+            return Ok(said.join("\n"));
         }
         Some(status) => format!("ended with {status}"),
         None => {
@@ -171,15 +172,20 @@ fn help(command: &[String]) -> String {
     "try the command by hand; another one is given with `--restart-command`".to_owned()
 }
 
+/// What it said, as it is shown.
 fn said(log: &Utf8Path) -> String {
+    let last = last_lines(log);
+    if last.is_empty() { String::new() } else { format!("; it said:\n  | {}", last.join("\n  | ")) }
+}
+
+fn last_lines(log: &Utf8Path) -> Vec<String> {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
     let plain =
         |line: &&str| line.chars().filter(|letter| !letter.is_control()).take(300).collect();
-    let last: Vec<String> = last.iter().map(plain).collect();
-    if last.is_empty() { String::new() } else { format!("; it said:\n  | {}", last.join("\n  | ")) }
+    last.iter().map(plain).collect()
 }
 
 #[cfg(test)]
@@ -240,7 +246,8 @@ mod tests {
             super::run(&context, &command, &root.join("scratch"), patience)
         };
         // What it starts holds its output, and is not waited for.
-        run("sh -c 'sleep 2 & echo started'", PATIENCE).expect("it ends well");
+        let said = run("sh -c 'sleep 2 & echo started'", PATIENCE).expect("it ends well");
+        assert_eq!(said, "started");
         assert_eq!(root.join("scratch").read_dir().expect("there").count(), 0);
         let error = run("sh -c 'echo no such unit >&2; exit 5'", PATIENCE).expect_err("it fails");
         insta::assert_snapshot!(error, @r"

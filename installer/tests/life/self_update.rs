@@ -110,6 +110,59 @@ fn one_that_cannot_be_had_or_started_is_left() {
     assert_eq!(content(folder.parent().expect("it is in a folder")).len(), 1);
 }
 
+/// An installer that says it is of this version. The program that is asked for anything else is the one under test.
+fn of_version(version: &str) -> Vec<u8> {
+    let program = env!("CARGO_BIN_EXE_installer");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" != --version ] || {{ echo 'installer {version}'; exit; }}\nexec '{program}' \"$@\"\n"
+    );
+    script.into_bytes()
+}
+
+/// Puts another installer in the place of the one that is installed. Another process writes it, so that nobody has it open.
+fn put(world: &World, bytes: &[u8]) {
+    let text = world.root.join("script");
+    fs::write(&text, bytes).expect("writable");
+    let (from, to) = (text.as_str(), program(world));
+    well(run(std::process::Command::new("install").args(["-m755", from, to.as_str()])));
+}
+
+/// Who takes one out of a drawer for an older version of the app, or follows a channel that is behind, keeps the one that is there.
+#[test]
+fn an_older_one_takes_no_place() {
+    let mut world = World::new(&["1.0.0", "2.0.0"]);
+    let (older, newer_one) = (of_version("0.0.1-rc.9"), of_version("999.0.0"));
+    let own = newer("");
+    let text = "the installer stays as it is: it is 999.0.0, which is newer than";
+    well(world.first(&[]));
+    put(&world, &newer_one);
+    let output = well(world.first(&["--version", "1.0.0"]));
+    assert_eq!(world.current().as_deref(), Some("1.0.0"));
+    assert!(is(&world, &newer_one), "{}", said(&output));
+    assert!(world.text(&output.stderr).contains(text), "{}", said(&output));
+    // The release brings one that is older.
+    world.releases.publish("3.0.0");
+    world.releases.bring_installer(&of_version("998.9.9"));
+    let output = well(world.first(&[]));
+    assert_eq!(world.current().as_deref(), Some("3.0.0"));
+    assert!(is(&world, &newer_one), "{}", said(&output));
+    assert!(world.text(&output.stderr).contains(&format!("{text} 998.9.9")), "{}", said(&output));
+    let folder = program(&world);
+    assert_eq!(content(folder.parent().expect("it is in a folder")).len(), 1, "nothing is beside");
+    // One that is newer, by a release and by hand.
+    world.releases.publish("4.0.0");
+    world.releases.bring_installer(&of_version("999.0.1-rc.1"));
+    well(world.first(&[]));
+    assert!(is(&world, &of_version("999.0.1-rc.1")));
+    for other in [&older[..], b"MZ"] {
+        put(&world, other);
+        well(world.first(&["--version", "1.0.0"]));
+        assert!(is(&world, &own), "it is older, or does not start");
+        // So that it has to be made again.
+        well(world.first(&["--version", "2.0.0", "--keep", "1"]));
+    }
+}
+
 /// Whenever it is killed there is one whole installer, which does what is left.
 #[test]
 fn it_is_whole_at_every_step() {
