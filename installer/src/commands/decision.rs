@@ -398,8 +398,12 @@ impl Decision {
             }
             (SearchPath::Edit, _) => {}
         }
-        let (app, is_for_all) = (&self.releases.channel.app, run.global.system);
-        let plan = search_path::plan(run.context, app, &self.bin_dir, is_for_all, before);
+        let programs = search_path::Programs {
+            app: &self.releases.channel.app,
+            folder: &self.bin_dir,
+            for_everyone: run.global.system,
+        };
+        let plan = search_path::plan(run.context, programs, before);
         let by_hand = match &plan {
             search_path::Plan::ByHand(reason) => Some(reason.clone()),
             _ => None,

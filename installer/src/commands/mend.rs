@@ -177,6 +177,8 @@ impl Run<'_> {
         // So that none goes that was kept.
         let kept = u32::try_from(whole.count()).ok().and_then(NonZeroU32::new);
         let programs = links::there(layout, &bin_dir, app);
+        let for_everyone = self.global.system;
+        let shown = search_path::Programs { app, folder: &bin_dir, for_everyone };
         Ok(State {
             version: STATE_VERSION,
             app: app.clone(),
@@ -185,7 +187,7 @@ impl Run<'_> {
             target: None,
             sequence: releases.channel.sequence,
             keep: kept.map_or(USUAL_KEEP, |kept| kept.max(USUAL_KEEP)),
-            search_path: search_path::find(self.context, app, &bin_dir, self.global.system),
+            search_path: search_path::find(self.context, shown),
             replaced: links::replaced(&bin_dir, app, &programs),
             bin_dir,
             created: Vec::new(),

@@ -12,7 +12,7 @@ use super::decision::{Decision, Places, SearchPath, Target, created, free_slot, 
 use super::verify::{check, lines};
 use super::{CommandError, Run};
 use crate::cli::{Origin, Repair};
-use crate::prefix::journal::{Activation, Direction, Purpose};
+use crate::prefix::journal::{Activation, Purpose};
 use crate::prefix::links::{self, Foreign};
 use crate::prefix::state::{Installed, State};
 use crate::prefix::{Layout, Locked, current, transaction};
@@ -130,16 +130,8 @@ fn lead(
     // What the user has put there since is theirs.
     links::check(layout, &after.bin_dir, &after.app, &after.programs, Foreign::Refuse)?;
     after.created = created(after.created, &after.bin_dir);
-    let activation = Activation {
-        purpose: Purpose::Repair,
-        to: used.slot.clone(),
-        is_new: false,
-        from,
-        direction: Direction::Forward,
-        before: Some(before),
-        after,
-        remove: Vec::new(),
-    };
+    let to = used.slot.clone();
+    let activation = Activation::to_version(Purpose::Repair, to, from, (before, after));
     Ok(transaction::activate(locked, activation, &run.world(layout).quiet())?)
 }
 

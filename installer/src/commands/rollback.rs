@@ -9,7 +9,7 @@ use super::advance::read_manifest;
 use super::decision::programs;
 use super::{CommandError, Run};
 use crate::cli::Rollback;
-use crate::prefix::journal::{Activation, Direction, Purpose};
+use crate::prefix::journal::{Activation, Purpose};
 use crate::prefix::links::{self, Foreign};
 use crate::prefix::recovery::Recovered;
 use crate::prefix::state::{Installed, State};
@@ -109,14 +109,5 @@ fn activation(
     let mut after = before.clone().using(to.clone(), from.as_ref());
     after.programs = programs(&manifest);
     links::check(layout, &after.bin_dir, &after.app, &after.programs, Foreign::Refuse)?;
-    Ok(Activation {
-        purpose: Purpose::Rollback,
-        to: to.slot,
-        is_new: false,
-        from,
-        direction: Direction::Forward,
-        before: Some(before),
-        after,
-        remove: Vec::new(),
-    })
+    Ok(Activation::to_version(Purpose::Rollback, to.slot, from, (before, after)))
 }

@@ -75,6 +75,22 @@ pub struct Activation {
     pub remove: Vec<Slot>,
 }
 
+impl Activation {
+    /// To a version that is there already, from what is installed and used; nothing is removed for it.
+    #[must_use]
+    pub fn to_version(
+        purpose: Purpose,
+        to: Slot,
+        from: Option<Slot>,
+        states: (State, State),
+    ) -> Self {
+        let (before, after) = states;
+        let direction = Direction::Forward;
+        let (before, remove) = (Some(before), Vec::new());
+        Self { purpose, to, is_new: false, from, direction, before, after, remove }
+    }
+}
+
 /// Whether something is being done, or taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

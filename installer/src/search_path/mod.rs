@@ -29,6 +29,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 
+/// An app's programs, which are to be found.
+#[derive(Debug, Clone, Copy)]
+pub struct Programs<'a> {
+    /// The app's name, which stands in the marks.
+    pub app: &'a str,
+    /// The folder they are in.
+    pub folder: &'a Utf8Path,
+    /// Whether the shells of all users are to find them.
+    pub for_everyone: bool,
+}
+
 /// What is done so that the programs are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
@@ -103,27 +114,20 @@ pub enum Done {
     },
 }
 
-/// Decides what is changed so that `folder` is on `PATH`. `app` is the name that stands in the marks; `for_everyone` means the
-/// shells of all users. What `before` says is undone first.
+/// Decides what is changed so that programs are found. What `before` says is undone first.
 #[must_use]
-pub fn plan(
-    context: &Context,
-    app: &str,
-    folder: &Utf8Path,
-    for_everyone: bool,
-    before: Option<&Record>,
-) -> Plan {
-    if on_path(context).iter().any(|entry| system::is_same(entry, folder)) {
+pub fn plan(context: &Context, programs: Programs<'_>, before: Option<&Record>) -> Plan {
+    if on_path(context).iter().any(|entry| system::is_same(entry, programs.folder)) {
         return Plan::Found;
     }
-    system::plan(context, app, folder, for_everyone, before)
+    system::plan(context, programs, before)
 }
 
-/// What was changed at some time so that `folder` is on `PATH`, as far as it can still be found.
+/// What was changed at some time so that programs are found, as far as that can still be seen.
 #[must_use]
-pub fn find(context: &Context, app: &str, folder: &Utf8Path, for_everyone: bool) -> Option<Record> {
-    let edits = system::find(context, app, folder, for_everyone);
-    (!edits.is_empty()).then(|| Record { folder: folder.to_owned(), edits })
+pub fn find(context: &Context, programs: Programs<'_>) -> Option<Record> {
+    let edits = system::find(context, programs);
+    (!edits.is_empty()).then(|| Record { folder: programs.folder.to_owned(), edits })
 }
 
 impl Plan {

@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::block::{self, Removal};
 use super::file::Changeable;
 use super::profiles::{Shells, files};
-use super::{Done, Edit, Outcome, Plan, Record};
+use super::{Done, Edit, Outcome, Plan, Programs, Record};
 use crate::context::Context;
 
 pub(super) fn is_same(entry: &Utf8Path, folder: &Utf8Path) -> bool {
@@ -16,13 +16,8 @@ pub(super) fn is_same(entry: &Utf8Path, folder: &Utf8Path) -> bool {
         }
 }
 
-pub(super) fn plan(
-    context: &Context,
-    app: &str,
-    folder: &Utf8Path,
-    for_everyone: bool,
-    before: Option<&Record>,
-) -> Plan {
+pub(super) fn plan(context: &Context, programs: Programs<'_>, before: Option<&Record>) -> Plan {
+    let Programs { app, folder, for_everyone } = programs;
     if for_everyone {
         return Plan::ByHand(format!(
             "which folders all users find is decided by this system: add `{folder}`"
@@ -61,7 +56,8 @@ pub(super) fn plan(
     Plan::Edit(Record { folder: folder.to_owned(), edits })
 }
 
-pub(super) fn find(context: &Context, app: &str, folder: &Utf8Path, _: bool) -> Vec<Edit> {
+pub(super) fn find(context: &Context, programs: Programs<'_>) -> Vec<Edit> {
+    let Programs { app, folder, .. } = programs;
     let Some(home) = context.home() else { return Vec::new() };
     let edit = |(file, syntax): (Utf8PathBuf, _)| {
         let content = std::fs::read(&file).ok()?;
@@ -179,6 +175,10 @@ mod tests {
 
     use super::*;
 
+    fn claw(folder: &Utf8Path) -> Programs<'_> {
+        Programs { app: "claw", folder, for_everyone: false }
+    }
+
     struct Home(tempfile::TempDir);
 
     impl Home {
@@ -197,7 +197,7 @@ mod tests {
                 ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
             ]);
             let context = Context::new(environment, self.path().to_owned(), self.path().to_owned());
-            match super::super::plan(&context, "claw", &self.path().join("my bin"), false, None) {
+            match super::super::plan(&context, claw(&self.path().join("my bin")), None) {
                 Plan::Edit(record) => record,
                 other => panic!("{other:?}"),
             }
@@ -258,7 +258,7 @@ mod tests {
                 ("SHELL".to_owned(), shell.to_owned()),
             ]);
             let context = Context::new(environment, home.path().to_owned(), home.path().to_owned());
-            super::super::find(&context, "claw", &home.path().join(folder), false)
+            super::super::find(&context, claw(&home.path().join(folder)))
         };
         assert_eq!(find("/bin/bash", "my bin"), None);
         for shell in ["/bin/bash", "/usr/bin/fish"] {
@@ -365,13 +365,9 @@ mod tests {
             Context::new(environment, home.path().to_owned(), home.path().to_owned())
         };
         for entry in ["bin", "bin/", "link"] {
-            assert_eq!(
-                super::super::plan(&on(entry), "claw", &bin, false, None),
-                Plan::Found,
-                "{entry}"
-            );
+            assert_eq!(super::super::plan(&on(entry), claw(&bin), None), Plan::Found, "{entry}");
         }
-        assert_ne!(super::super::plan(&on("binary"), "claw", &bin, false, None), Plan::Found);
+        assert_ne!(super::super::plan(&on("binary"), claw(&bin), None), Plan::Found);
         assert_eq!(super::super::found(&on("bin"), "claw"), Some(bin.join("claw")));
         assert_eq!(super::super::found(&on("bin"), "crab"), None);
     }

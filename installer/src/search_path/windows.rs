@@ -17,7 +17,7 @@ use windows_sys::Win32::UI::WindowsAndMessaging::{
     HWND_BROADCAST, SMTO_ABORTIFHUNG, SendMessageTimeoutW, WM_SETTINGCHANGE,
 };
 
-use super::{Done, Edit, Outcome, Plan, Record, value};
+use super::{Done, Edit, Outcome, Plan, Programs, Record, value};
 use crate::context::Context;
 
 /// The longest value that an environment takes.
@@ -32,13 +32,8 @@ pub(super) fn is_same(entry: &Utf8Path, folder: &Utf8Path) -> bool {
     plain(entry) == plain(folder)
 }
 
-pub(super) fn plan(
-    _: &Context,
-    _: &str,
-    folder: &Utf8Path,
-    for_everyone: bool,
-    before: Option<&Record>,
-) -> Plan {
+pub(super) fn plan(_: &Context, programs: Programs<'_>, before: Option<&Record>) -> Plan {
+    let Programs { folder, for_everyone, .. } = programs;
     let entry = folder.as_str().replace('/', "\\");
     if entry.contains([';', '"']) {
         return Plan::ByHand(format!("`{entry}` can not be on the Path"));
@@ -51,8 +46,8 @@ pub(super) fn plan(
     Plan::Edit(Record { folder: folder.to_owned(), edits: vec![edit] })
 }
 
-pub(super) fn find(_: &Context, _: &str, folder: &Utf8Path, _: bool) -> Vec<Edit> {
-    let entry = folder.as_str().replace('/', "\\");
+pub(super) fn find(_: &Context, programs: Programs<'_>) -> Vec<Edit> {
+    let entry = programs.folder.as_str().replace('/', "\\");
     let units: Vec<u16> = entry.encode_utf16().collect();
     let edit = |everyone: bool| {
         let (_, found) = Key::open(everyone).and_then(|key| key.read()).ok()??;
