@@ -175,6 +175,10 @@ impl World {
             .output()
             .expect("it starts");
         assert!(output.status.code().is_some(), "{act:?}, {what}: {}", said(&output));
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let unfinished = ["journal.json", "snapshots/.restore.json"];
+        let is_unfinished = unfinished.iter().any(|name| self.machine.prefix().join(name).exists());
+        assert_eq!(told["unfinished"].is_string(), is_unfinished, "{act:?}, {what}: {told}");
         self.check_data(act.data(), act.data_before().as_slice(), &format!("{act:?}, {what}"));
     }
 

@@ -10,6 +10,7 @@ use crate::fetch::Place;
 use crate::prefix::current;
 use crate::prefix::journal::{Journal, Operation};
 use crate::prefix::state::{Refused, State};
+use crate::snapshot::Store;
 
 /// What is to be said.
 #[derive(Debug, Serialize)]
@@ -39,7 +40,9 @@ struct Status {
 /// Says what is installed. Nothing is changed.
 pub(super) fn status(run: &Run<'_>) -> Result<ExitCode, CommandError> {
     let layout = run.found()?;
-    let unfinished = Journal::read(&layout)?.map(|operation| describe(&operation));
+    let is_data_moving = Store::at(layout.snapshots()).is_unfinished();
+    let data = is_data_moving.then(|| "bringing back the app's data".to_owned());
+    let unfinished = Journal::read(&layout)?.map(|operation| describe(&operation)).or(data);
     let state = State::read(&layout)?;
     let used = current::read(&layout)?;
     let version = |slot| Some(state.as_ref()?.of(slot)?.version.clone());

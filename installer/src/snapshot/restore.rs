@@ -185,6 +185,12 @@ impl Store {
         Ok(Some(done))
     }
 
+    /// Whether a restore has not come to its end.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.folder().join(RECORD).is_file()
+    }
+
     /// Whether [`Store::finish`] would put back in place what has given way.
     ///
     /// # Errors
