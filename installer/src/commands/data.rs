@@ -8,7 +8,7 @@ use crate::checkpoint::{self, Step};
 use crate::cli::Choice;
 use crate::prefix::state::State;
 use crate::prefix::transaction::Outside as _;
-use crate::prefix::{Layout, Slot, current};
+use crate::prefix::{Layout, Scope, Slot, current};
 use crate::restart::{self, PATIENCE, RestartError, processes};
 use crate::snapshot::{self, Decision, Finished, Owner, Restored, Stays, Store, Wish};
 
@@ -44,7 +44,7 @@ impl Run<'_> {
         if folders.is_empty() {
             return Ok(Copied::No);
         }
-        let plan = snapshot::plan(self.context, folders, self.owner(), layout.prefix())?;
+        let plan = snapshot::plan(self.context, folders, self.owner(layout), layout.prefix())?;
         let wish = match choice {
             Choice::Yes => Wish::Yes,
             Choice::No => Wish::No,
@@ -181,7 +181,7 @@ impl Run<'_> {
         layout: &Layout,
         folders: &[artifact::State],
     ) -> Result<Vec<Utf8PathBuf>, CommandError> {
-        let plan = snapshot::plan(self.context, folders, self.owner(), layout.prefix())?;
+        let plan = snapshot::plan(self.context, folders, self.owner(layout), layout.prefix())?;
         let there = plan.folders.into_iter().filter(|folder| folder.content.is_some());
         Ok(there.map(|folder| folder.path).collect())
     }
@@ -276,7 +276,10 @@ impl Run<'_> {
         !self.global.yes && self.reporter.can_ask()
     }
 
-    fn owner(&self) -> Owner {
-        if self.global.system { Owner::Everyone } else { Owner::User }
+    fn owner(&self, layout: &Layout) -> Owner {
+        match self.scope_of(layout) {
+            Scope::System => Owner::Everyone,
+            Scope::User => Owner::User,
+        }
     }
 }

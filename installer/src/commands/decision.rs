@@ -15,7 +15,7 @@ use crate::cli::{self, Origin, Trial};
 use crate::prefix::journal::Purpose;
 use crate::prefix::links::{self, Foreign};
 use crate::prefix::state::{Installed, STATE_VERSION, State, USUAL_KEEP};
-use crate::prefix::{self, Layout, PrefixError, Slot, current};
+use crate::prefix::{self, Layout, PrefixError, Scope, Slot, current};
 use crate::{restart, search_path};
 
 /// What is to be done.
@@ -401,7 +401,7 @@ impl Decision {
         let programs = search_path::Programs {
             app: &self.releases.channel.app,
             folder: &self.bin_dir,
-            for_everyone: run.global.system,
+            for_everyone: run.scope_of(&self.layout) == Scope::System,
         };
         let plan = search_path::plan(run.context, programs, before);
         let by_hand = match &plan {

@@ -177,7 +177,7 @@ impl Run<'_> {
         // So that none goes that was kept.
         let kept = u32::try_from(whole.count()).ok().and_then(NonZeroU32::new);
         let programs = links::there(layout, &bin_dir, app);
-        let for_everyone = self.global.system;
+        let for_everyone = self.scope_of(layout) == Scope::System;
         let shown = search_path::Programs { app, folder: &bin_dir, for_everyone };
         Ok(State {
             version: STATE_VERSION,

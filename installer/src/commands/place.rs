@@ -42,8 +42,14 @@ impl Run<'_> {
         Layout::around(&self.context.executable).filter(|_| !self.global.system)
     }
 
-    pub(super) fn scope(&self) -> Scope {
+    /// For whom it is, by the command line.
+    fn scope(&self) -> Scope {
         if self.global.system { Scope::System } else { Scope::User }
+    }
+
+    /// For whom what is in this prefix is.
+    pub(super) fn scope_of(&self, layout: &Layout) -> Scope {
+        if self.global.system { Scope::System } else { layout.scope(self.context) }
     }
 
     /// The folder for programs: the one that is named, else the one they are in, else the usual one.
@@ -53,7 +59,9 @@ impl Run<'_> {
         named: Option<Utf8PathBuf>,
         before: Option<&State>,
     ) -> Result<Utf8PathBuf, CommandError> {
-        let usual = || layout.usual_bin_dir(self.context, self.scope()).ok_or(CommandError::NoHome);
+        let usual = || {
+            layout.usual_bin_dir(self.context, self.scope_of(layout)).ok_or(CommandError::NoHome)
+        };
         match (named, before) {
             (Some(named), _) if cfg!(windows) => {
                 let usual = usual()?;

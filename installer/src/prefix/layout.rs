@@ -47,6 +47,19 @@ impl Layout {
         above.is_absolute().then(|| Self::new(above.join(app)))
     }
 
+    /// For whom it is, as far as the prefix says: what is in the system's own place is for everybody, also where nobody says so again.
+    #[must_use]
+    pub fn scope(&self, context: &Context) -> Scope {
+        let app = self.prefix.file_name().unwrap_or_default();
+        let usual = Self::usual(context, app, Scope::System);
+        // It may be reached by way of a link.
+        let is_same = |usual: Self| {
+            usual == *self
+                || usual.prefix.canonicalize().ok().is_some_and(|real| real == self.prefix)
+        };
+        if usual.is_some_and(is_same) { Scope::System } else { Scope::User }
+    }
+
     /// The folder for programs unless another one is named.
     #[must_use]
     pub fn usual_bin_dir(&self, context: &Context, scope: Scope) -> Option<Utf8PathBuf> {
@@ -217,5 +230,16 @@ mod tests {
         assert_eq!(places(&named, Scope::User), both("/data/app", "/bin"));
         assert_eq!(places(&[], Scope::System), both("/opt/app", "/usr/local/bin"));
         assert_eq!(places(&[], Scope::User), None);
+    }
+
+    #[test]
+    fn for_whom_a_prefix_is() {
+        let home = BTreeMap::from([("HOME".to_owned(), "/home/me".to_owned())]);
+        let context = Context::new(home, "/".into(), "/installer".into());
+        let scope = |prefix: &str| Layout::new(prefix.into()).scope(&context);
+        assert_eq!(scope("/opt/app"), Scope::System);
+        for prefix in ["/home/me/.local/share/app", "/opt/mine/app", "/srv/app"] {
+            assert_eq!(scope(prefix), Scope::User, "{prefix}");
+        }
     }
 }
