@@ -1,4 +1,4 @@
-//! Copying a folder as it is, and [listing](listing) what was copied.
+//! Copying a folder as it is, with a [`listing`] of what was copied.
 //!
 //! Links are copied as links and never followed; files with several names stay one file; what is neither file, folder nor link
 //! is left out and told. Nothing is written outside of the copy.
