@@ -9,6 +9,7 @@ use camino::Utf8Path;
 use gangway_artifact::Health;
 use gangway_artifact::trial::probe::{Address, End};
 use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
 
 use crate::restart::processes;
 
@@ -16,12 +17,14 @@ use crate::restart::processes;
 const STEP: Duration = Duration::from_millis(100);
 
 /// What the service said before the switch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Before {
     /// It was well.
     Well,
-    /// It was not, or it is not asked where the manifest says, and this is why.
-    Silent(String),
+    /// It was not, or is not where the manifest says, or nobody asked.
+    #[default]
+    Silent,
 }
 
 /// What follows for the version that was switched to.
@@ -47,10 +50,11 @@ pub struct HealthError {
     pub reason: String,
 }
 
-/// Asks once, before the switch.
+/// Asks once, before the switch, if the manifest says where.
 #[must_use]
-pub fn before(health: &Health) -> Before {
-    address(health).ask().map_or_else(Before::Silent, |()| Before::Well)
+pub fn before(health: Option<&Health>) -> Before {
+    let is_well = health.is_some_and(|health| address(health).ask().is_ok());
+    if is_well { Before::Well } else { Before::Silent }
 }
 
 /// Asks until the service is well, or `factor` times the manifest's time is up. `versions` is the folder of all versions, and `version`
@@ -80,11 +84,11 @@ pub fn after(
 
 /// What follows from both answers.
 #[must_use]
-pub fn verdict(before: &Before, after: Result<&Duration, &HealthError>) -> Verdict {
+pub fn verdict(before: Before, after: Result<&Duration, &HealthError>) -> Verdict {
     match (before, after) {
         (_, Ok(_)) => Verdict::Stay,
         (Before::Well, Err(_)) => Verdict::GoBack,
-        (Before::Silent(_), Err(_)) => Verdict::Unknown,
+        (Before::Silent, Err(_)) => Verdict::Unknown,
     }
 }
 
@@ -140,17 +144,17 @@ mod tests {
         insta::assert_snapshot!(told, @"the service was not well within 0 s at port PORT: `/h` answers with status 503");
         health.timeout_seconds = 60;
         after(&health, versions, "2.0.0", 1).expect("it is well at the third question");
-        assert_eq!(before(&health), Before::Well);
+        assert_eq!(before(Some(&health)), Before::Well);
         health.port = gangway_artifact::trial::probe::free_port().expect("there is one");
-        assert!(matches!(before(&health), Before::Silent(reason) if reason.starts_with("nobody")));
+        assert_eq!(before(Some(&health)), Before::Silent);
+        assert_eq!(before(None), Before::Silent);
     }
 
     #[test]
     fn who_was_not_to_be_reached_decides_nothing() {
         let ill = HealthError { seconds: 1, port: 1, reason: String::new() };
-        let silent = Before::Silent(String::new());
-        assert_eq!(verdict(&Before::Well, Err(&ill)), Verdict::GoBack);
-        assert_eq!(verdict(&silent, Err(&ill)), Verdict::Unknown);
-        assert_eq!(verdict(&silent, Ok(&Duration::ZERO)), Verdict::Stay);
+        assert_eq!(verdict(Before::Well, Err(&ill)), Verdict::GoBack);
+        assert_eq!(verdict(Before::Silent, Err(&ill)), Verdict::Unknown);
+        assert_eq!(verdict(Before::Silent, Ok(&Duration::ZERO)), Verdict::Stay);
     }
 }

@@ -15,6 +15,7 @@ use super::releases::Releases;
 use super::{CommandError, Run};
 use crate::checkpoint::{self, Step};
 use crate::cli::{Install, Origin};
+use crate::health::{self, Before};
 use crate::prefix::journal::{Activation, Direction, Purpose};
 use crate::prefix::state::State;
 use crate::prefix::transaction::{self, Steps};
@@ -144,6 +145,7 @@ pub(super) fn carry_out(
         is_new: matches!(decision.to, Target::Made(_)),
         from: decision.from.clone(),
         direction: Direction::Forward,
+        service: Before::Silent,
         before: decision.before.clone(),
         after: decision.after(run, &manifest)?,
         remove: Vec::new(),
@@ -154,7 +156,7 @@ pub(super) fn carry_out(
     match decision.used() {
         Some(used) if decision.to != Target::Used => {
             // Before anything is stopped.
-            world = world.asked(manifest.health.as_ref());
+            activation.service = health::before(manifest.health.as_ref());
             if decision.purpose == Purpose::Advance {
                 let how = (decision.snapshot, activation.after.restart.as_slice());
                 copied = run.keep_data(layout, &decision.data(), &used.version, how)?;

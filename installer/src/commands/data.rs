@@ -6,9 +6,11 @@ use gangway_artifact as artifact;
 use super::{CommandError, Run};
 use crate::checkpoint::{self, Step};
 use crate::cli::Choice;
+use crate::prefix::journal::Purpose;
+use crate::prefix::recovery::Recovered;
 use crate::prefix::state::State;
 use crate::prefix::transaction::Outside as _;
-use crate::prefix::{Layout, Scope, Slot, current};
+use crate::prefix::{Layout, PrefixError, Scope, Slot, current};
 use crate::restart::{self, PATIENCE, RestartError, processes};
 use crate::snapshot::{self, Decision, Finished, Owner, Restored, Stays, Store, Wish};
 
@@ -144,6 +146,17 @@ impl Run<'_> {
         self.reporter.warn(format_args!(
             "what {new} has done to the app's data stays: `rollback {old} --restore yes` brings it back as {old} left it"
         ));
+    }
+
+    /// The same of an update that somebody else has begun: if there is a copy.
+    pub(super) fn tell_of_copy_again(&self, layout: &Layout, recovered: &Recovered) {
+        let Recovered::WentBack(error, Purpose::Advance) = recovered else { return };
+        if let PrefixError::Unwell { version, back: Some(back), .. }
+        | PrefixError::Stopped { version, back, .. } = error.as_ref()
+            && Store::at(layout.snapshots()).get(back).is_ok_and(|copy| copy.is_some())
+        {
+            self.tell_of_copy(back, version);
+        }
     }
 
     /// Ends or takes back what somebody who was killed had begun. Data that was brought back for a version which is not the one that is used gives way again:

@@ -98,6 +98,7 @@ impl Run<'_> {
         let recovered = recovery::recover(locked, &self.world(layout))?;
         if let Some(recovered) = &recovered {
             self.tell(recovered);
+            self.tell_of_copy_again(layout, recovered);
         }
         self.tell_of_remains(layout);
         self.finish_data(layout)?;
@@ -114,7 +115,7 @@ impl Run<'_> {
             Recovered::Finished(slot, _) => {
                 reporter.say(format_args!("finished the interrupted change to {slot}"));
             }
-            Recovered::WentBack(error) => reporter.warn(error),
+            Recovered::WentBack(error, _) => reporter.warn(with_reason(error)),
             Recovered::Cleaned => reporter.say("finished removing old versions"),
             Recovered::Uninstalled => reporter.say("finished removing the app"),
         }
@@ -123,8 +124,8 @@ impl Run<'_> {
     /// What is left of versions and cannot be removed takes space, and is in nobody's way otherwise.
     fn tell_of_remains(&self, layout: &Layout) {
         for stuck in prefix::clear_remains(layout).unwrap_or_default() {
-            let reason = stuck.source().map(|source| format!(" ({source})")).unwrap_or_default();
-            self.reporter.warn(format_args!("{stuck}{reason}; it stays until it can be removed"));
+            let stuck = with_reason(&stuck);
+            self.reporter.warn(format_args!("{stuck}; it stays until it can be removed"));
         }
     }
 
@@ -139,7 +140,7 @@ impl Run<'_> {
             return Ok(());
         }
         match (recovered, State::read(layout)?) {
-            (Some(Finished(..) | WentBack(_)), _) | (_, None) => self.forget_what_ran(layout),
+            (Some(Finished(..) | WentBack(..)), _) | (_, None) => self.forget_what_ran(layout),
             (_, Some(state)) => self.start_again(layout, &state.restart),
         }
         Ok(())
@@ -173,4 +174,10 @@ impl Run<'_> {
     fn world<'a>(&'a self, layout: &'a Layout) -> World<'a> {
         World::new(self, layout)
     }
+}
+
+/// What went wrong and why, in one line.
+fn with_reason(error: &PrefixError) -> String {
+    let reason = error.source().map(|source| format!(" ({source})")).unwrap_or_default();
+    format!("{error}{reason}")
 }

@@ -9,6 +9,7 @@ use super::advance::read_manifest;
 use super::decision::programs;
 use super::{CommandError, Run};
 use crate::cli::Rollback;
+use crate::health;
 use crate::prefix::journal::{Activation, Purpose};
 use crate::prefix::links::{self, Foreign};
 use crate::prefix::recovery::Recovered;
@@ -67,12 +68,12 @@ pub(super) fn rollback(run: &Run<'_>, options: &Rollback) -> Result<ExitCode, Co
     if let Some((locked, _)) = locked.as_ref().filter(|_| !is_there) {
         let folder = from.as_ref().map(|slot| layout.version(slot));
         let health = folder.and_then(|folder| read_manifest(&folder).ok()?.health);
-        let world = run.world(&layout).asked(health.as_ref());
         let version = to.version.clone();
-        let activation = activation(&layout, state.clone(), to, from)?;
+        let mut activation = activation(&layout, state.clone(), to, from)?;
+        activation.service = health::before(health.as_ref());
         let stays = (version.as_str(), Stays::With(activation.to.as_str()));
         run.restore_data(&layout, &state, stays, options.restore)?;
-        report.restored = run.activate(locked, activation, &world)?;
+        report.restored = run.activate(locked, activation, &run.world(&layout))?;
     }
     let would = if report.dry_run && !is_there { "would be" } else { "is" };
     let text = format!("{} {} {would} used again", report.app, report.version);

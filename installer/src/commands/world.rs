@@ -3,11 +3,11 @@
 use std::cell::Cell;
 
 use camino::Utf8Path;
-use gangway_artifact::Health;
 
 use super::Run;
 use super::advance::read_manifest;
 use crate::health::{self, Before, Verdict};
+use crate::prefix::journal::Activation;
 use crate::prefix::state::State;
 use crate::prefix::transaction::Outside;
 use crate::prefix::{Layout, Trouble};
@@ -21,8 +21,6 @@ pub(super) struct World<'a> {
     layout: &'a Layout,
     /// Whether another version comes to be used: otherwise nothing need be started again.
     is_switch: bool,
-    /// What the service said before; nothing where nobody asked.
-    before: Option<Before>,
     /// Whether something was started again, so that it is worth asking.
     is_restarted: Cell<bool>,
 }
@@ -32,18 +30,12 @@ const FACTOR: u32 = 3;
 
 impl<'a> World<'a> {
     pub(super) fn new(run: &'a Run<'a>, layout: &'a Layout) -> Self {
-        Self { run, layout, is_switch: true, before: None, is_restarted: Cell::new(false) }
+        Self { run, layout, is_switch: true, is_restarted: Cell::new(false) }
     }
 
     /// The machine, on which the version that is used stays the same.
     pub(super) fn quiet(mut self) -> Self {
         self.is_switch = false;
-        self
-    }
-
-    /// Asks the service, before the switch.
-    pub(super) fn asked(mut self, health: Option<&Health>) -> Self {
-        self.before = health.map(health::before);
         self
     }
 
@@ -116,17 +108,16 @@ impl Outside for World<'_> {
         }
     }
 
-    fn health(&self, state: &State, folder: &Utf8Path) -> Result<(), Trouble> {
-        let Some(used) = state.installed.last().filter(|_| self.is_restarted.get()) else {
+    fn health(&self, activation: &Activation, folder: &Utf8Path) -> Result<(), Trouble> {
+        if !self.is_restarted.get() {
             return Ok(());
-        };
+        }
         let Some(health) = read_manifest(folder)?.health else { return Ok(()) };
         let reporter = self.run.reporter;
         reporter.say(format_args!("asking at port {} whether it is well", health.port));
-        let unknown = Before::Silent("nobody asked".to_owned());
-        let before = self.before.as_ref().unwrap_or(&unknown);
-        let factor = if *before == Before::Well { FACTOR } else { 1 };
-        let after = health::after(&health, &self.layout.versions(), used.slot.as_str(), factor);
+        let before = activation.service;
+        let factor = if before == Before::Well { FACTOR } else { 1 };
+        let after = health::after(&health, &self.layout.versions(), activation.to.as_str(), factor);
         match (health::verdict(before, after.as_ref()), after) {
             (Verdict::GoBack, Err(error)) => Err(Box::new(error)),
             (Verdict::Unknown, Err(error)) => {

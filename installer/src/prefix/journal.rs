@@ -10,6 +10,7 @@ use super::durable::Readers;
 use super::state::{self, State};
 use super::{Layout, PrefixError, Slot, durable};
 use crate::checkpoint::{self, Step};
+use crate::health::Before;
 
 /// The version of the format this installer reads and writes.
 const JOURNAL_VERSION: u32 = 1;
@@ -67,6 +68,9 @@ pub struct Activation {
     pub from: Option<Slot>,
     /// Where it goes.
     pub direction: Direction,
+    /// What the service said before: whoever goes on with this can ask it no more.
+    #[serde(default)]
+    pub service: Before,
     /// What was installed.
     pub before: Option<State>,
     /// What is installed when it is done.
@@ -85,9 +89,9 @@ impl Activation {
         states: (State, State),
     ) -> Self {
         let (before, after) = states;
-        let direction = Direction::Forward;
+        let (direction, service) = (Direction::Forward, Before::Silent);
         let (before, remove) = (Some(before), Vec::new());
-        Self { purpose, to, is_new: false, from, direction, before, after, remove }
+        Self { purpose, to, is_new: false, from, direction, service, before, after, remove }
     }
 }
 
@@ -154,6 +158,39 @@ mod tests {
     use super::super::state::tests::{slot, state};
     use super::*;
 
+    fn activation(before: Option<State>, after: State) -> Activation {
+        Activation {
+            purpose: Purpose::Advance,
+            to: slot("1.0.0"),
+            is_new: false,
+            from: None,
+            direction: Direction::Forward,
+            service: Before::Well,
+            before,
+            after,
+            remove: Vec::new(),
+        }
+    }
+
+    /// What an older installer was doing goes on, too.
+    #[test]
+    fn older_ones_are_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let layout = Layout::new(camino::Utf8Path::from_path(folder.path()).expect("UTF-8").into());
+        let written = activation(None, state(&["1.0.0"]));
+        let operation = Operation::Activate(Box::new(written.clone()));
+        Journal::begin(&layout, &operation).expect("writable");
+        assert_eq!(Journal::read(&layout).expect("its own text"), Some(operation));
+        let text = std::fs::read(layout.journal()).expect("it was written");
+        let mut older: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
+        let activate = older["operation"]["activate"].as_object_mut().expect("it has fields");
+        assert_eq!(activate.remove("service"), Some("well".into()));
+        std::fs::write(layout.journal(), older.to_string()).expect("ours");
+        let expected = Activation { service: Before::Silent, ..written };
+        let expected = Some(Operation::Activate(Box::new(expected)));
+        assert_eq!(Journal::read(&layout).expect("it is understood"), expected);
+    }
+
     /// Whoever goes from an address with a password in it to one without, or the other way, has both in the journal.
     #[test]
     fn who_may_read_it() {
@@ -168,17 +205,7 @@ mod tests {
             (None, plain, 0o644),
             (None, secret, 0o600),
         ] {
-            let activation = Activation {
-                purpose: Purpose::Advance,
-                to: slot("1.0.0"),
-                is_new: false,
-                from: None,
-                direction: Direction::Forward,
-                before: before.map(of),
-                after: of(after),
-                remove: Vec::new(),
-            };
-            let operation = Operation::Activate(Box::new(activation));
+            let operation = Operation::Activate(Box::new(activation(before.map(of), of(after))));
             Journal::begin(&layout, &operation).expect("writable");
             let found = layout.journal().metadata().expect("it was written").permissions().mode();
             assert_eq!(found & 0o777, mode, "{before:?} {after}");

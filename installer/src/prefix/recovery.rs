@@ -16,7 +16,7 @@ pub enum Recovered {
     /// This version is used now.
     Finished(Slot, Purpose),
     /// A version was not well, and the one before is used.
-    WentBack(Box<PrefixError>),
+    WentBack(Box<PrefixError>, Purpose),
     /// Old versions were being removed, and are gone.
     Cleaned,
     /// The app was being removed, and is gone.
@@ -48,7 +48,7 @@ pub fn recover(locked: &Locked, outside: &dyn Outside) -> Result<Option<Recovere
             match transaction::go_on(locked, *activation, outside) {
                 Ok(()) => Recovered::Finished(to, purpose),
                 Err(error @ (PrefixError::Unwell { .. } | PrefixError::Stopped { .. })) => {
-                    Recovered::WentBack(Box::new(error))
+                    Recovered::WentBack(Box::new(error), purpose)
                 }
                 Err(error) => return Err(error),
             }

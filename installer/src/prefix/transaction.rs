@@ -30,11 +30,11 @@ pub trait Outside {
     /// When that does not succeed.
     fn restart(&self, state: &State) -> Result<(), Trouble>;
 
-    /// Whether the version in this folder, which was started again, is well.
+    /// Whether the version in this folder, which was started again for this, is well.
     ///
     /// # Errors
     /// When it is not.
-    fn health(&self, state: &State, folder: &Utf8Path) -> Result<(), Trouble>;
+    fn health(&self, activation: &Activation, folder: &Utf8Path) -> Result<(), Trouble>;
 }
 
 /// How a version is made.
@@ -171,7 +171,7 @@ fn forward(locked: &Locked, activation: &Activation, outside: &dyn Outside) -> R
     checkpoint::reached(Step::Settled);
     outside.restart(after)?;
     checkpoint::reached(Step::Restarted);
-    outside.health(after, &layout.version(&activation.to))?;
+    outside.health(activation, &layout.version(&activation.to))?;
     checkpoint::reached(Step::Well);
     Ok(())
 }
@@ -284,6 +284,7 @@ mod tests {
     use super::super::state::tests::{installed, slot, state};
     use super::super::{Layout, Waiting, present};
     use super::*;
+    use crate::health::Before;
 
     /// A world in which some versions are not well, and some commands fail.
     #[derive(Default)]
@@ -320,9 +321,11 @@ mod tests {
             self.say("restart", used(state), &self.cannot_restart)
         }
 
-        fn health(&self, state: &State, folder: &Utf8Path) -> Result<(), Trouble> {
-            assert!(folder.ends_with(used(state)));
-            self.say("health", used(state), &self.unwell)
+        fn health(&self, activation: &Activation, folder: &Utf8Path) -> Result<(), Trouble> {
+            assert!(folder.ends_with(activation.to.as_str()));
+            // Who was not to be reached before decides nothing.
+            let unwell = if activation.service == Before::Well { &self.unwell[..] } else { &[] };
+            self.say("health", activation.to.as_str(), unwell)
         }
     }
 
@@ -373,6 +376,7 @@ mod tests {
                 after: after.using(installed(name), from.as_ref()),
                 from,
                 direction: Direction::Forward,
+                service: Before::Well,
                 remove: Vec::new(),
             }
         }
@@ -458,7 +462,7 @@ mod tests {
         let error = recovery::recover(&locked, &fake).expect_err("it still fails");
         assert!(matches!(error, PrefixError::Back { .. }), "{error:?}");
         let recovered = recovery::recover(&locked, &Fake::default()).expect("nothing fails");
-        let Some(Recovered::WentBack(error)) = recovered else { panic!("{recovered:?}") };
+        let Some(Recovered::WentBack(error, _)) = recovered else { panic!("{recovered:?}") };
         assert_eq!(error.to_string(), "version 2.0.0 is not well, and version 1.0.0 is used again");
         assert!(world.is_idle());
         assert_eq!(present(&world.layout).expect("readable"), [slot("1.0.0")]);

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -126,6 +127,14 @@ impl Served {
         self.world.then(arguments)
     }
 
+    /// The update is killed when it reaches this step.
+    #[track_caller]
+    fn is_killed_at(&self, step: &str) {
+        let mut update = self.world.machine.installed();
+        let output = run(update.arg("update").env("GANGWAY_KILL_AT", step));
+        assert_eq!(output.status.signal(), Some(9), "{step}: {}", said(&output));
+    }
+
     /// What the supervisor was told since this was asked last.
     fn commands(&self) -> Vec<String> {
         let path = self.world.root.join("commands");
@@ -229,6 +238,24 @@ fn its_data_can_be_brought_back() {
     assert_eq!(served.data(), ["1.0.0"]);
 }
 
+/// Whoever is killed before it is known that the new version is ill, the next command goes back: the one before was well, and cannot be asked any more.
+#[test]
+fn one_that_is_ill_goes_back_after_a_kill() {
+    for step in ["decided", "switched", "restarted"] {
+        let mut served = Served::new();
+        served.publish("2.0.0", "ill");
+        served.is_killed_at(step);
+        let reasons = [
+            "warning: version 2.0.0 is not well, and version 1.0.0 is used again (the service was",
+            "`/health` answers with status 503",
+            "`rollback 1.0.0 --restore yes`",
+            "version 2.0.0 was not well on this machine",
+        ];
+        served.goes_back(&["update"], &reasons);
+        assert_eq!(served.world.state()["refused"][0]["version"], "2.0.0", "{step}");
+    }
+}
+
 #[test]
 fn one_that_never_answers_goes_back() {
     let mut served = Served::new();
@@ -323,13 +350,10 @@ fn a_rollback_goes_back_with_the_data() {
 /// Nothing is started again of an app that is about to be removed.
 #[test]
 fn what_was_stopped_is_not_started_to_be_removed() {
-    use std::os::unix::process::ExitStatusExt as _;
     for step in ["snapshot", "decided"] {
         let mut served = Served::new();
         served.publish("2.0.0", "well");
-        let mut update = served.world.machine.installed();
-        let output = run(update.arg("update").env("GANGWAY_KILL_AT", step));
-        assert_eq!(output.status.signal(), Some(9), "{step}: {}", said(&output));
+        served.is_killed_at(step);
         well(served.then(&["uninstall"]));
         assert_eq!(served.commands(), ["stop"], "{step}");
         assert!(!served.world.machine.prefix().exists(), "{step}");
@@ -339,13 +363,10 @@ fn what_was_stopped_is_not_started_to_be_removed() {
 /// The service was stopped by somebody who was killed: the next command starts it again.
 #[test]
 fn what_was_stopped_is_started_again_by_the_next_command() {
-    use std::os::unix::process::ExitStatusExt as _;
     let mut served = Served::new();
     served.publish("2.0.0", "well");
     for step in ["snapshot", "decided", "switched"] {
-        let mut update = served.world.machine.installed();
-        let output = run(update.arg("update").env("GANGWAY_KILL_AT", step));
-        assert_eq!(output.status.signal(), Some(9), "{step}: {}", said(&output));
+        served.is_killed_at(step);
         assert_eq!(served.commands(), ["stop"], "{step}");
         well(served.then(&["update"]));
         served.is("2.0.0");
