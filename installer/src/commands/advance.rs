@@ -156,7 +156,8 @@ pub(super) fn carry_out(
     match decision.used() {
         Some(used) if decision.to != Target::Used => {
             // Before anything is stopped.
-            activation.service = health::before(manifest.health.as_ref());
+            let health = decision.health().or_else(|| manifest.health.clone());
+            activation.service = health::before(health.as_ref());
             if decision.purpose == Purpose::Advance {
                 let how = (decision.snapshot, activation.after.restart.as_slice());
                 copied = run.keep_data(layout, &decision.data(), &used.version, how)?;

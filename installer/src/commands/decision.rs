@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::trust::{Bundle, Release};
-use gangway_artifact::{self as artifact, Digest, Manifest, TargetName};
+use gangway_artifact::{self as artifact, Digest, Health, Manifest, TargetName};
 
 use super::choice::{Choice, Question};
 use super::making::{Old, Recipe};
@@ -40,8 +40,17 @@ pub(super) struct Decision {
     search_path: SearchPath,
     restart: Option<Vec<String>>,
     pub(super) snapshot: cli::Choice,
-    /// Where the version that is used has the app's own data, as soon as somebody has looked.
-    data: OnceCell<Vec<artifact::State>>,
+    /// What the version that is used says of itself, as soon as somebody has looked.
+    own: OnceCell<Own>,
+}
+
+/// What a version says that still counts when another takes its place.
+#[derive(Debug, Clone, Default)]
+struct Own {
+    /// Where it has the app's own data.
+    data: Vec<artifact::State>,
+    /// How its service is asked.
+    health: Option<Health>,
 }
 
 /// Where programs are, and what is done so that shells find them.
@@ -170,7 +179,7 @@ impl Run<'_> {
             search_path: places.search_path,
             restart,
             snapshot: origin.snapshot,
-            data: OnceCell::new(),
+            own: OnceCell::new(),
         })
     }
 }
@@ -255,16 +264,28 @@ impl Decision {
     pub(super) fn old(&self) -> Option<Old> {
         let used = self.used()?;
         let old = Old::read(self.layout.version(&used.slot), used.manifest);
-        if let Some(manifest) = &old.manifest {
-            let _ = self.data.set(manifest.state.clone());
+        if let Some(Manifest { state, health, .. }) = &old.manifest {
+            let _ = self.own.set(Own { data: state.clone(), health: health.clone() });
         }
         Some(old)
     }
 
     /// Where the version that is used has the app's own data.
     pub(super) fn data(&self) -> Vec<artifact::State> {
-        let read = || self.old().and_then(|old| old.manifest).map(|manifest| manifest.state);
-        self.data.get().cloned().or_else(read).unwrap_or_default()
+        self.own().data
+    }
+
+    /// How the service of the version that is used is asked, if that is known.
+    pub(super) fn health(&self) -> Option<Health> {
+        self.own().health
+    }
+
+    fn own(&self) -> Own {
+        if self.own.get().is_none() {
+            // It sees to that.
+            let _ = self.old();
+        }
+        self.own.get().cloned().unwrap_or_default()
     }
 
     /// What is fetched for it.

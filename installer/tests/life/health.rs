@@ -59,8 +59,13 @@ fn service() {
     let mut open = Vec::new();
     for stream in listener.incoming() {
         let Ok(mut stream) = stream else { continue };
-        let _ = stream.read(&mut [0; 512]);
+        let mut asked = [0; 512];
+        let length = stream.read(&mut asked).unwrap_or(0);
+        let asked = String::from_utf8_lossy(&asked[..length]);
+        let is_known =
+            asked.split(' ').nth(1).is_some_and(|path| path == "/" || path == health.path);
         let status = match manner.as_str() {
+            "well" if !is_known => 404,
             "well" => 200,
             "ill" => 503,
             _ => {
@@ -76,14 +81,16 @@ fn service() {
 /// A machine on which the service runs.
 struct Served {
     world: World,
+    /// Where it is, and where the next one to be published is.
     port: u16,
+    path: &'static str,
 }
 
 impl Served {
     /// Version 1.0.0 runs, and is well.
     fn new() -> Self {
         let port = free_port().expect("there is one");
-        let mut served = Self { world: World::new(&[]), port };
+        let mut served = Self { world: World::new(&[]), port, path: "/health" };
         served.publish("1.0.0", "well");
         served.supervise(SUPERVISOR);
         let supervisor = served.supervisor();
@@ -117,7 +124,7 @@ impl Served {
         let program = std::env::current_exe().and_then(fs::read).expect("it runs");
         sample.parts("runtime/service", &program, Mode::Executable, 1 << 20);
         sample.file(MANNER, manner.as_bytes());
-        let (entrypoint, path) = ("app".parse().expect("a name"), "/health".to_owned());
+        let (entrypoint, path) = ("app".parse().expect("a name"), self.path.to_owned());
         let health = Health { entrypoint, port: self.port, path, timeout_seconds: 1 };
         sample.manifest.health = Some(health);
         self.world.releases.publish_sample(version, sample);
@@ -236,6 +243,30 @@ fn its_data_can_be_brought_back() {
     served.is("1.0.0");
     assert_eq!(served.commands(), ["stop", "restart"]);
     assert_eq!(served.data(), ["1.0.0"]);
+}
+
+/// Each version is asked where it says: a new one that is ill goes back also where it has moved.
+#[test]
+fn one_that_has_moved_goes_back() {
+    let port = free_port().expect("there is one");
+    for (new_port, path, told) in [
+        (None, "/healthz", "`/healthz` answers with status 503"),
+        (Some(port), "/health", "`/health` answers with status 503"),
+    ] {
+        let mut served = Served::new();
+        let old = served.port;
+        (served.port, served.path) = (new_port.unwrap_or(old), path);
+        served.publish("2.0.0", "ill");
+        served.port = old;
+        let reasons = ["version 2.0.0 is not well, and version 1.0.0 is used again", told];
+        served.goes_back(&["update"], &reasons);
+        served.port = new_port.unwrap_or(old);
+        served.publish("3.0.0", "well");
+        let output = well(served.then(&["update"]));
+        let text = served.world.text(&output.stderr);
+        assert!(!text.contains("nobody knows"), "{text}");
+        served.is("3.0.0");
+    }
 }
 
 /// Whoever is killed before it is known that the new version is ill, the next command goes back: the one before was well, and cannot be asked any more.
