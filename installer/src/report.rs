@@ -282,6 +282,7 @@ fn described(error: &dyn miette::Diagnostic) -> String {
 mod tests {
     use super::*;
     use crate::prefix::PrefixError;
+    use crate::restart::RestartError;
 
     #[test]
     fn progress_is_a_line() {
@@ -295,20 +296,31 @@ mod tests {
     #[test]
     fn failures_say_what_why_and_what_to_do() {
         let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let io = PrefixError::Io { attempt: "write", path: "/p/state.json".into(), source };
+        let io = PrefixError::Io { attempt: "write", path: "/p/current".into(), source };
+        let undone = PrefixError::Undone(Box::new(io));
+        insta::assert_snapshot!(described(&undone), @"
+        error: cannot write `/p/current`
+          because no storage space
+          help: free some space, or choose another disk with `--prefix`
+        ");
+        let trouble = RestartError::Failed {
+            command: "restart app".to_owned(),
+            ending: "ended with exit status: 3".to_owned(),
+            said: String::new(),
+            help: "try the command by hand".to_owned(),
+        };
         let unwell = PrefixError::Unwell {
             version: "2.0.0".to_owned(),
             back: Some("1.0.0".to_owned()),
-            trouble: Box::new(io),
+            trouble: Box::new(trouble),
         };
         insta::assert_snapshot!(described(&unwell), @"
         error: version 2.0.0 is not well, and version 1.0.0 is used again
-          because cannot write `/p/state.json`
-          because no storage space
+          because `restart app` ended with exit status: 3
           help: tell its publisher what is said here
-          help: free some space, or choose another disk with `--prefix`
+          help: try the command by hand
         ");
         let json = serde_json::to_string(&Failure { error: Described::of(&unwell) });
-        insta::assert_snapshot!(json.expect("it has a JSON form"), @r#"{"error":{"message":"version 2.0.0 is not well, and version 1.0.0 is used again","code":"installer::unwell","causes":["cannot write `/p/state.json`","no storage space"],"help":["tell its publisher what is said here","free some space, or choose another disk with `--prefix`"]}}"#);
+        insta::assert_snapshot!(json.expect("it has a JSON form"), @r#"{"error":{"message":"version 2.0.0 is not well, and version 1.0.0 is used again","code":"installer::unwell","causes":["`restart app` ended with exit status: 3"],"help":["tell its publisher what is said here","try the command by hand"]}}"#);
     }
 }

@@ -150,7 +150,9 @@ impl Run<'_> {
 
     /// The same of an update that somebody else has begun: if there is a copy.
     pub(super) fn tell_of_copy_again(&self, layout: &Layout, recovered: &Recovered) {
-        let Recovered::WentBack(error, Purpose::Advance) = recovered else { return };
+        let Recovered::WentBack { error, purpose: Purpose::Advance, .. } = recovered else {
+            return;
+        };
         if let PrefixError::Unwell { version, back: Some(back), .. }
         | PrefixError::Stopped { version, back, .. } = error.as_ref()
             && Store::at(layout.snapshots()).get(back).is_ok_and(|copy| copy.is_some())

@@ -10,6 +10,7 @@ use miette::Diagnostic;
 
 use super::making::is_about_the_disk;
 use crate::fetch::FetchError;
+use crate::prefix::journal::Fault;
 use crate::prefix::{PrefixError, Trouble};
 use crate::restart::WordsError;
 use crate::snapshot::SnapshotError;
@@ -190,9 +191,9 @@ impl CommandError {
             }
             Self::Archive { source, .. } if !is_about_the_disk(source) => Status::Source,
             Self::Trial { .. } | Self::Refused { .. } => Status::Unwell,
-            Self::Prefix(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }) => {
-                Status::Unwell
-            }
+            Self::Prefix(
+                PrefixError::Unwell { .. } | PrefixError::Stopped { fault: Fault::Version, .. },
+            ) => Status::Unwell,
             Self::Prefix(PrefixError::Busy { .. }) => Status::Busy,
             _ => Status::Failed,
         }

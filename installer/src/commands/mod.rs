@@ -115,7 +115,11 @@ impl Run<'_> {
             Recovered::Finished(slot, _) => {
                 reporter.say(format_args!("finished the interrupted change to {slot}"));
             }
-            Recovered::WentBack(error, _) => reporter.warn(with_reason(error)),
+            Recovered::WentBack { to, error, .. } => match error.as_ref() {
+                PrefixError::Undone(trouble) => reporter
+                    .warn(format_args!("took back the interrupted change to {to}: {trouble}")),
+                error => reporter.warn(with_reason(error)),
+            },
             Recovered::Cleaned => reporter.say("finished removing old versions"),
             Recovered::Uninstalled => reporter.say("finished removing the app"),
         }
@@ -140,7 +144,7 @@ impl Run<'_> {
             return Ok(());
         }
         match (recovered, State::read(layout)?) {
-            (Some(Finished(..) | WentBack(..)), _) | (_, None) => self.forget_what_ran(layout),
+            (Some(Finished(..) | WentBack { .. }), _) | (_, None) => self.forget_what_ran(layout),
             (_, Some(state)) => self.start_again(layout, &state.restart),
         }
         Ok(())
@@ -154,16 +158,20 @@ impl Run<'_> {
         world: &World<'_>,
     ) -> Result<Option<Restored>, CommandError> {
         let restart = activation.after.restart.clone();
+        let before = activation.before.as_ref().zip(activation.from.as_ref());
+        let before = before.and_then(|(state, slot)| Some(state.of(slot)?.version.clone()));
         let done = transaction::activate(locked, activation, world);
         let layout = locked.layout();
         // As long as somebody has to go on with it, it is not known which version is used.
         let is_open = layout.journal().exists();
         let restored = if is_open { Ok(None) } else { self.finish_data(layout) };
+        if let (Err(PrefixError::Undone(_)), Some(before)) = (&done, before) {
+            self.reporter.say(format_args!("took the change back: version {before} is used"));
+        }
         match &done {
             // Either was started again, as far as it could be.
-            Ok(()) | Err(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }) => {
-                self.forget_what_ran(layout);
-            }
+            Ok(()) => self.forget_what_ran(layout),
+            Err(error) if error.is_taken_back() => self.forget_what_ran(layout),
             // The next command goes on with the rest; what is used meanwhile has to run.
             Err(_) => self.start_again(layout, &restart),
         }

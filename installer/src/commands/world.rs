@@ -7,9 +7,9 @@ use camino::Utf8Path;
 use super::Run;
 use super::advance::read_manifest;
 use crate::health::{self, Before, Verdict};
-use crate::prefix::journal::Activation;
+use crate::prefix::journal::{Activation, Fault};
 use crate::prefix::state::State;
-use crate::prefix::transaction::Outside;
+use crate::prefix::transaction::{Failure, Outside};
 use crate::prefix::{Layout, Trouble};
 use crate::restart::{self, Plan, processes};
 use crate::search_path::{Done, Outcome};
@@ -108,7 +108,7 @@ impl Outside for World<'_> {
         }
     }
 
-    fn health(&self, activation: &Activation, folder: &Utf8Path) -> Result<(), Trouble> {
+    fn health(&self, activation: &Activation, folder: &Utf8Path) -> Result<(), Failure> {
         if !self.is_restarted.get() {
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl Outside for World<'_> {
         let factor = if before == Before::Well { FACTOR } else { 1 };
         let after = health::after(&health, &self.layout.versions(), activation.to.as_str(), factor);
         match (health::verdict(before, after.as_ref()), after) {
-            (Verdict::GoBack, Err(error)) => Err(Box::new(error)),
+            (Verdict::GoBack, Err(error)) => Err(Failure::of(Fault::Version)(error)),
             (Verdict::Unknown, Err(error)) => {
                 reporter.warn(format_args!("nobody knows whether it is well: {error}"));
                 Ok(())

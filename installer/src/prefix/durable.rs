@@ -49,7 +49,12 @@ pub(super) fn rename(from: &Utf8Path, to: &Utf8Path) -> Result<(), PrefixError> 
 pub(super) fn remove(path: &Utf8Path) -> Result<bool, PrefixError> {
     match fs::remove_file(path) {
         Ok(()) => sync_above(path).map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        // Of what is no folder nothing can be removed either.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(false)
+        }
         Err(error) => Err(PrefixError::io("remove", path)(error)),
     }
 }

@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use miette::Diagnostic;
 
 use super::SlotError;
+use super::journal::Fault;
 use super::layout::{JOURNAL_FILE, STATE_COPY_FILE, STATE_FILE};
 
 /// Something that went wrong outside of the prefix: the gateway is not well, a command failed.
@@ -75,13 +76,15 @@ pub enum PrefixError {
         #[diagnostic_source]
         trouble: Trouble,
     },
-    #[error(
-        "version {version} is not well ({reason}), and version {back} is used again, but could not be started again"
-    )]
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Undone(Trouble),
+    #[error("{}", stopped(*fault, version, reason, back))]
     #[diagnostic(code(installer::stopped), help("start it by hand"))]
     Stopped {
+        fault: Fault,
         version: String,
-        reason: String,
+        reason: Box<str>,
         back: String,
         #[source]
         #[diagnostic_source]
@@ -111,6 +114,11 @@ pub enum PrefixError {
 }
 
 impl PrefixError {
+    /// Whether a change was taken back as a whole, as opposed to one that the next command goes on with.
+    pub(crate) fn is_taken_back(&self) -> bool {
+        matches!(self, Self::Unwell { .. } | Self::Undone(_) | Self::Stopped { .. })
+    }
+
     /// For `map_err`: what was attempted, and where.
     pub(crate) fn io(
         attempt: &'static str,
@@ -133,6 +141,20 @@ fn remedy(path: &Utf8Path) -> &'static str {
 
 fn by(holder: Option<&str>) -> String {
     holder.map_or_else(String::new, |holder| format!(" (`{holder}`)"))
+}
+
+/// What became of a version, where the one before does not run either.
+fn stopped(fault: Fault, version: &str, reason: &str, back: &str) -> String {
+    let why = match fault {
+        Fault::Version => format!("version {version} is not well ({reason})"),
+        Fault::Machine => format!("version {version} cannot be used ({reason})"),
+        Fault::Restart => {
+            return format!(
+                "the restart command is at fault: it fails with version {version}, and with version {back}, which is used again"
+            );
+        }
+    };
+    format!("{why}, and version {back} is used again, but could not be started again")
 }
 
 fn before(version: Option<&str>) -> String {

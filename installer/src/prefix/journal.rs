@@ -101,11 +101,27 @@ impl Activation {
 pub enum Direction {
     /// It is being done.
     Forward,
-    /// The new version was not well.
+    /// It cannot be done.
     Back {
-        /// What was wrong with it.
+        /// Why.
         reason: String,
+        /// What is at fault.
+        #[serde(default)]
+        fault: Fault,
     },
+}
+
+/// What is at fault when a version cannot take the place of another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The version: it is not well.
+    #[default]
+    Version,
+    /// The version, or the command that starts again what runs: it failed.
+    Restart,
+    /// Neither: something could not be written, or is in the way.
+    Machine,
 }
 
 /// What is removed.
@@ -187,8 +203,18 @@ mod tests {
         assert_eq!(activate.remove("service"), Some("well".into()));
         std::fs::write(layout.journal(), older.to_string()).expect("ours");
         let expected = Activation { service: Before::Silent, ..written };
-        let expected = Some(Operation::Activate(Box::new(expected)));
-        assert_eq!(Journal::read(&layout).expect("it is understood"), expected);
+        let back = |fault| Direction::Back { reason: "it is ill".to_owned(), fault };
+        let ill = Activation { direction: back(Fault::Version), ..expected.clone() };
+        let read = || Journal::read(&layout).expect("it is understood");
+        assert_eq!(read(), Some(Operation::Activate(Box::new(expected))));
+        older["operation"]["activate"]["direction"] =
+            serde_json::json!({"back": {"reason": "it is ill"}});
+        std::fs::write(layout.journal(), older.to_string()).expect("ours");
+        assert_eq!(read(), Some(Operation::Activate(Box::new(ill.clone()))));
+        let operation =
+            Operation::Activate(Box::new(Activation { direction: back(Fault::Machine), ..ill }));
+        Journal::begin(&layout, &operation).expect("writable");
+        assert_eq!(read(), Some(operation));
     }
 
     /// Whoever goes from an address with a password in it to one without, or the other way, has both in the journal.

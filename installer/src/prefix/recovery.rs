@@ -15,8 +15,15 @@ pub enum Recovered {
     Discarded(Slot),
     /// This version is used now.
     Finished(Slot, Purpose),
-    /// A version was not well, and the one before is used.
-    WentBack(Box<PrefixError>, Purpose),
+    /// A version was not well, or something else kept it from being used. The one before is used.
+    WentBack {
+        /// It.
+        to: Slot,
+        /// What it was wanted for.
+        purpose: Purpose,
+        /// What is to be said about it.
+        error: Box<PrefixError>,
+    },
     /// Old versions were being removed, and are gone.
     Cleaned,
     /// The app was being removed, and is gone.
@@ -47,8 +54,8 @@ pub fn recover(locked: &Locked, outside: &dyn Outside) -> Result<Option<Recovere
             let (to, purpose) = (activation.to.clone(), activation.purpose);
             match transaction::go_on(locked, *activation, outside) {
                 Ok(()) => Recovered::Finished(to, purpose),
-                Err(error @ (PrefixError::Unwell { .. } | PrefixError::Stopped { .. })) => {
-                    Recovered::WentBack(Box::new(error), purpose)
+                Err(error) if error.is_taken_back() => {
+                    Recovered::WentBack { to, purpose, error: Box::new(error) }
                 }
                 Err(error) => return Err(error),
             }

@@ -156,6 +156,13 @@ impl State {
         self
     }
 
+    /// Has this version not taken again by itself.
+    pub(super) fn refuse(&mut self, tried: &Installed, reason: String) {
+        let Installed { version, manifest, .. } = tried.clone();
+        self.refused.retain(|refused| refused.manifest != manifest);
+        self.refused.push(Refused { version, manifest, reason });
+    }
+
     /// Takes the versions off that are more than are kept, and says which. What is used, and what runs, stays.
     pub fn prune(&mut self, used: &Slot, is_running: impl Fn(&Slot) -> bool) -> Vec<Slot> {
         let keep = usize::try_from(self.keep.get()).unwrap_or(usize::MAX);

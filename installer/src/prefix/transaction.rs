@@ -3,11 +3,15 @@
 //! [`make`] ends with a folder that is whole, on disk, tried, and used by nobody. From then on the journal has all that [`activate`] needs: whoever is
 //! killed in it, the next command goes on with it. A version that is not well goes back the same way: `current` first.
 
+use std::fmt::Write as _;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::journal::{Activation, Direction, Journal, Operation};
-use super::state::{Refused, State};
-use super::{Locked, PrefixError, Slot, Trouble, current, durable, links, program, running, trees};
+use super::journal::{Activation, Direction, Fault, Journal, Operation};
+use super::state::State;
+use super::{
+    Layout, Locked, PrefixError, Slot, Trouble, current, durable, links, program, running, trees,
+};
 use crate::checkpoint::{self, Step};
 
 /// What is asked of the world outside of the prefix. Everything can be asked again.
@@ -33,8 +37,39 @@ pub trait Outside {
     /// Whether the version in this folder, which was started again for this, is well.
     ///
     /// # Errors
-    /// When it is not.
-    fn health(&self, activation: &Activation, folder: &Utf8Path) -> Result<(), Trouble>;
+    /// When it is not, or nobody can find out.
+    fn health(&self, activation: &Activation, folder: &Utf8Path) -> Result<(), Failure>;
+}
+
+/// Why a version cannot take the place of another.
+#[derive(Debug)]
+pub struct Failure {
+    fault: Fault,
+    trouble: Trouble,
+}
+
+impl Failure {
+    /// For `map_err`: what went wrong, and what is at fault.
+    pub fn of<T: Into<Trouble>>(fault: Fault) -> impl FnOnce(T) -> Self {
+        move |trouble| Self { fault, trouble: trouble.into() }
+    }
+
+    /// All of it in one line, for whoever hears of it later.
+    fn reason(&self) -> String {
+        let mut reason = self.trouble.to_string();
+        let mut cause = self.trouble.source();
+        while let Some(error) = cause {
+            let _ = write!(reason, ": {error}");
+            cause = error.source();
+        }
+        reason
+    }
+}
+
+impl From<PrefixError> for Failure {
+    fn from(error: PrefixError) -> Self {
+        Self { fault: Fault::Machine, trouble: Box::new(error) }
+    }
 }
 
 /// How a version is made.
@@ -123,7 +158,8 @@ pub fn prune(locked: &Locked, activation: &mut Activation) {
 /// Does what the activation says.
 ///
 /// # Errors
-/// When the version is not well; then everything is as it was before. And when something cannot be written: then the next command goes on with it.
+/// When the version is not well, or something else keeps it from being used; then everything is as it was before. And when that cannot be written: then
+/// the next command goes on with it.
 pub fn activate(
     locked: &Locked,
     activation: Activation,
@@ -139,26 +175,25 @@ pub fn activate(
 /// Goes on with an activation that the journal has.
 pub(super) fn go_on(
     locked: &Locked,
-    activation: Activation,
+    mut activation: Activation,
     outside: &dyn Outside,
 ) -> Result<(), PrefixError> {
-    if let Direction::Back { reason } = &activation.direction {
-        let trouble: Trouble = Box::new(miette::MietteDiagnostic::new(reason.clone()));
-        return Err(go_back(locked, &activation, outside, trouble));
-    }
-    match forward(locked, &activation, outside) {
-        Ok(()) => finish(locked, activation),
-        Err(trouble) => {
-            let turned = turn(locked, activation, trouble.as_ref());
-            match turned {
-                Ok(activation) => Err(go_back(locked, &activation, outside, trouble)),
-                Err(error) => Err(error),
-            }
+    let failure = match &activation.direction {
+        Direction::Back { reason, fault } => {
+            Failure::of(*fault)(miette::MietteDiagnostic::new(reason.clone()))
         }
-    }
+        Direction::Forward => match forward(locked, &activation, outside) {
+            Ok(()) => return finish(locked, activation),
+            Err(failure) => {
+                turn(locked, &mut activation, &failure)?;
+                failure
+            }
+        },
+    };
+    Err(go_back(locked, &activation, outside, failure))
 }
 
-fn forward(locked: &Locked, activation: &Activation, outside: &dyn Outside) -> Result<(), Trouble> {
+fn forward(locked: &Locked, activation: &Activation, outside: &dyn Outside) -> Result<(), Failure> {
     let (layout, after) = (locked.layout(), &activation.after);
     let before = activation.before.as_ref();
     current::switch(layout, &activation.to)?;
@@ -167,9 +202,9 @@ fn forward(locked: &Locked, activation: &Activation, outside: &dyn Outside) -> R
     checkpoint::reached(Step::ProgramReplaced);
     links::change(layout, before, Some(after))?;
     checkpoint::reached(Step::Linked);
-    outside.settle(before, Some(after))?;
+    outside.settle(before, Some(after)).map_err(Failure::of(Fault::Machine))?;
     checkpoint::reached(Step::Settled);
-    outside.restart(after)?;
+    outside.restart(after).map_err(Failure::of(Fault::Restart))?;
     checkpoint::reached(Step::Restarted);
     outside.health(activation, &layout.version(&activation.to))?;
     checkpoint::reached(Step::Well);
@@ -186,20 +221,13 @@ fn finish(locked: &Locked, activation: Activation) -> Result<(), PrefixError> {
 /// Says that it goes back from here.
 fn turn(
     locked: &Locked,
-    mut activation: Activation,
-    trouble: &dyn miette::Diagnostic,
-) -> Result<Activation, PrefixError> {
-    let reason = trouble.to_string();
-    let tried = activation.after.of(&activation.to);
-    if let (Some(before), Some(tried)) = (&mut activation.before, tried) {
-        let (version, manifest) = (tried.version.clone(), tried.manifest);
-        before.refused.retain(|refused| refused.manifest != manifest);
-        before.refused.push(Refused { version, manifest, reason: reason.clone() });
-    }
-    activation.direction = Direction::Back { reason };
+    activation: &mut Activation,
+    failure: &Failure,
+) -> Result<(), PrefixError> {
+    activation.direction = Direction::Back { reason: failure.reason(), fault: failure.fault };
     Journal::begin(locked.layout(), &Operation::Activate(Box::new(activation.clone())))?;
     checkpoint::reached(Step::Turned);
-    Ok(activation)
+    Ok(())
 }
 
 /// Makes everything as it was, and returns what is to be said about it.
@@ -207,7 +235,7 @@ fn go_back(
     locked: &Locked,
     activation: &Activation,
     outside: &dyn Outside,
-    trouble: Trouble,
+    failure: Failure,
 ) -> PrefixError {
     let name = |slot: &Slot| {
         let state = [Some(&activation.after), activation.before.as_ref()].into_iter().flatten();
@@ -215,24 +243,30 @@ fn go_back(
     };
     let version = name(&activation.to).unwrap_or_else(|| activation.to.to_string());
     let back = activation.from.as_ref().map(|slot| name(slot).unwrap_or_else(|| slot.to_string()));
-    match undo(locked, activation, outside) {
-        Ok(None) => PrefixError::Unwell { version, back, trouble },
-        Ok(Some(stopped)) => PrefixError::Stopped {
+    match undo(locked, activation, outside, &failure) {
+        Ok((Fault::Version, None)) => {
+            PrefixError::Unwell { version, back, trouble: failure.trouble }
+        }
+        Ok((_, None)) => PrefixError::Undone(failure.trouble),
+        Ok((fault, Some(trouble))) => PrefixError::Stopped {
+            fault,
             version,
-            reason: trouble.to_string(),
+            reason: failure.reason().into(),
             back: back.unwrap_or_default(),
-            trouble: stopped,
+            trouble,
         },
         Err(trouble) => PrefixError::Back { version, trouble },
     }
 }
 
-/// Takes every step back. That the version before cannot be started again keeps none of them from being taken: it is returned.
+/// Takes every step back, and says what is at fault after all. That the version before cannot be started again keeps no step from being taken: it is
+/// returned as well.
 fn undo(
     locked: &Locked,
     activation: &Activation,
     outside: &dyn Outside,
-) -> Result<Option<Trouble>, Trouble> {
+    failure: &Failure,
+) -> Result<(Fault, Option<Trouble>), Trouble> {
     let (layout, after) = (locked.layout(), &activation.after);
     let before = activation.before.as_ref();
     match &activation.from {
@@ -243,9 +277,13 @@ fn undo(
     links::change(layout, Some(after), before)?;
     outside.settle(Some(after), before)?;
     outside.return_data()?;
-    let mut stopped = None;
+    let (mut fault, mut stopped) = (failure.fault, None);
     if let Some(before) = before {
-        stopped = outside.restart(before).err();
+        (fault, stopped) = start_again(layout, activation, before, (outside, fault));
+        let mut before = before.clone();
+        if let (Fault::Version, Some(tried)) = (fault, after.of(&activation.to)) {
+            before.refuse(tried, failure.reason());
+        }
         before.write(layout)?;
     } else {
         program::remove(layout, &after.app)?;
@@ -254,7 +292,31 @@ fn undo(
     checkpoint::reached(Step::Undone);
     let slots = if activation.is_new { vec![activation.to.clone()] } else { Vec::new() };
     remove(locked, slots)?;
-    Ok(stopped)
+    Ok((fault, stopped))
+}
+
+/// Starts the version before again, if what runs was touched. Says what is at fault, now that the command was run with both versions; and why it failed again.
+fn start_again(
+    layout: &Layout,
+    activation: &Activation,
+    before: &State,
+    (outside, fault): (&dyn Outside, Fault),
+) -> (Fault, Option<Trouble>) {
+    let is_touched =
+        || layout.running().exists() || running::slots(layout).contains(&activation.to);
+    if fault == Fault::Machine && !is_touched() {
+        return (fault, None);
+    }
+    let named = &activation.after.restart;
+    let mut before = before.clone();
+    if before.restart.is_empty() {
+        // It was named for this change.
+        before.restart.clone_from(named);
+    }
+    match outside.restart(&before) {
+        Ok(()) if fault == Fault::Restart && before.restart == *named => (Fault::Version, None),
+        done => (fault, done.err()),
+    }
 }
 
 /// Removes folders that nobody uses, and says that nothing is going on any more.
@@ -282,7 +344,7 @@ mod tests {
     use super::super::journal::Purpose;
     use super::super::recovery::{self, Recovered};
     use super::super::state::tests::{installed, slot, state};
-    use super::super::{Layout, Waiting, present};
+    use super::super::{Waiting, present};
     use super::*;
     use crate::health::Before;
 
@@ -318,15 +380,22 @@ mod tests {
         }
 
         fn restart(&self, state: &State) -> Result<(), Trouble> {
-            self.say("restart", used(state), &self.cannot_restart)
+            let done = self.say("restart", used(state), &self.cannot_restart);
+            self.did.borrow_mut().last_mut().expect("this").push_str(&called(&state.restart));
+            done
         }
 
-        fn health(&self, activation: &Activation, folder: &Utf8Path) -> Result<(), Trouble> {
+        fn health(&self, activation: &Activation, folder: &Utf8Path) -> Result<(), Failure> {
             assert!(folder.ends_with(activation.to.as_str()));
             // Who was not to be reached before decides nothing.
             let unwell = if activation.service == Before::Well { &self.unwell[..] } else { &[] };
-            self.say("health", activation.to.as_str(), unwell)
+            let said = self.say("health", activation.to.as_str(), unwell);
+            said.map_err(Failure::of(Fault::Version))
         }
+    }
+
+    fn called(restart: &[String]) -> String {
+        restart.iter().map(|word| format!(" by {word}")).collect()
     }
 
     fn used(state: &State) -> &str {
@@ -462,10 +531,86 @@ mod tests {
         let error = recovery::recover(&locked, &fake).expect_err("it still fails");
         assert!(matches!(error, PrefixError::Back { .. }), "{error:?}");
         let recovered = recovery::recover(&locked, &Fake::default()).expect("nothing fails");
-        let Some(Recovered::WentBack(error, _)) = recovered else { panic!("{recovered:?}") };
+        let Some(Recovered::WentBack { error, .. }) = recovered else { panic!("{recovered:?}") };
         assert_eq!(error.to_string(), "version 2.0.0 is not well, and version 1.0.0 is used again");
         assert!(world.is_idle());
         assert_eq!(present(&world.layout).expect("readable"), [slot("1.0.0")]);
+    }
+
+    /// Whatever cannot be written: it is told as it is, nothing that runs is touched, and the version is taken again.
+    #[test]
+    fn what_cannot_be_written_is_not_the_versions_fault() {
+        let world = World::new();
+        let locked = world.lock();
+        version(&world, &locked, "1.0.0", &Fake::default()).expect("well");
+        let file = world.bin_dir.with_file_name("file");
+        fs::write(&file, "").expect("writable");
+        let activation = || {
+            world.make(&locked, "2.0.0");
+            let mut activation = world.activation("2.0.0", world.state().as_ref());
+            activation.after.bin_dir.clone_from(&file);
+            activation
+        };
+        let check = || {
+            assert_eq!(world.app().as_deref(), Some("1.0.0"));
+            assert_eq!(present(&world.layout).expect("readable"), [slot("1.0.0")]);
+            assert!(world.is_idle());
+            assert_eq!(world.state().expect("it is installed").refused, []);
+        };
+        let fake = Fake::default();
+        let error = activate(&locked, activation(), &fake).expect_err("there is no such folder");
+        assert!(matches!(error, PrefixError::Undone(_)), "{error:?}");
+        assert_eq!(error.to_string(), format!("cannot write `{file}/app`"));
+        let code = miette::Diagnostic::code(&error).map(|code| code.to_string());
+        assert_eq!(code.as_deref(), Some("installer::files"));
+        assert_eq!(*fake.did.borrow(), ["settle 1.0.0", "return data"]);
+        check();
+        // Nor is it where somebody else ends it.
+        let fake = Fake { cannot_settle: vec!["1.0.0"], ..Fake::default() };
+        let error = activate(&locked, activation(), &fake).expect_err("neither way");
+        assert!(matches!(error, PrefixError::Back { .. }), "{error:?}");
+        let recovered = recovery::recover(&locked, &Fake::default()).expect("nothing fails");
+        let Some(Recovered::WentBack { error, .. }) = recovered else { panic!("{recovered:?}") };
+        assert!(matches!(*error, PrefixError::Undone(_)), "{error:?}");
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("cannot write `{file}/app`: ")), "{text}");
+        check();
+    }
+
+    /// The command that starts again what runs fails: whose fault that is, the version before tells.
+    #[test]
+    fn a_restart_that_fails() {
+        let known = [Vec::new(), vec!["old".to_owned()], vec!["new".to_owned()]];
+        for (before, after, cannot_restart, expected) in [
+            (2, 2, vec!["2.0.0"], Fault::Version),
+            (0, 2, vec!["2.0.0"], Fault::Version),
+            (1, 2, vec!["2.0.0"], Fault::Restart),
+            (2, 2, vec!["2.0.0", "1.0.0"], Fault::Restart),
+        ] {
+            let world = World::new();
+            let locked = world.lock();
+            version(&world, &locked, "1.0.0", &Fake::default()).expect("well");
+            world.make(&locked, "2.0.0");
+            let mut activation = world.activation("2.0.0", world.state().as_ref());
+            let old = activation.before.as_mut().expect("it is installed");
+            old.restart.clone_from(&known[before]);
+            activation.after.restart.clone_from(&known[after]);
+            let fake = Fake { cannot_restart, ..Fake::default() };
+            let error = activate(&locked, activation, &fake).expect_err("it fails");
+            let told = match &error {
+                PrefixError::Unwell { .. } => Fault::Version,
+                PrefixError::Undone(_) => Fault::Restart,
+                PrefixError::Stopped { fault, .. } => *fault,
+                _ => panic!("{error:?}"),
+            };
+            assert_eq!(told, expected, "{error}");
+            let state = world.state().expect("it is installed");
+            assert_eq!(state.refused.len(), usize::from(expected == Fault::Version), "{error}");
+            assert_eq!(state.restart, known[before]);
+            let by = if before == 0 { after } else { before };
+            let last = fake.did.borrow().last().cloned().expect("something was done");
+            assert_eq!(last, format!("restart 1.0.0{}", called(&known[by])));
+        }
     }
 
     /// A command that fails does not keep everything else from being done, now or ever.

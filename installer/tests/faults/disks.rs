@@ -5,9 +5,10 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::{BundlePath, Entrypoint};
 
 use super::shim::Shim;
-use super::support::said;
+use super::support::{Machine, Releases, said};
 use super::{World, run, well};
 
 /// A quota that is used up after so many bytes: the system says that in its own way, also where the disk has room.
@@ -62,6 +63,57 @@ fn folders_of_somebody_else() {
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("account"), "{}", said(&output));
     assert_eq!(world.app().as_deref(), Some("1.0.0"));
+}
+
+/// A folder of programs that cannot be written to, where the new version has one more: that is no fault of the version.
+#[test]
+fn folders_of_programs_that_are_read_only() {
+    const NOBODY: u32 = 65_534;
+    let mut world = World::new().installed();
+    let mut sample = Releases::sample("2.0.0");
+    let more = Entrypoint {
+        name: "more".parse().expect("a name"),
+        script: None,
+        program: Some(BundlePath::new("runtime/run").expect("plain")),
+    };
+    sample.manifest.entrypoints.push(more);
+    world.new.publish_sample("2.0.0", sample);
+    let bin_dir = world.machine.bin_dir();
+    let set_mode = |path: &Utf8Path, mode| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .expect("ours");
+    };
+    set_mode(&bin_dir, 0o555);
+    let update = || {
+        let mut update = world.update(world.new.folder.as_str());
+        update.args(["--trial", "none"]);
+        if is_root() {
+            // Who may do everything needs no rights.
+            update.uid(NOBODY).gid(NOBODY);
+        }
+        update
+    };
+    if is_root() {
+        set_mode(world.machine.home.parent().expect("it is in a folder"), 0o755);
+        well(Command::new("chown").args(["-Rh", "65534:65534", world.machine.home.as_str()]));
+    }
+    let output = run(&mut update());
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = String::from_utf8_lossy(&output.stderr);
+    for part in [
+        "took the change back: version 1.0.0 is used",
+        &format!("error: cannot write `{bin_dir}/more`\n  because Permission denied"),
+        "help: use the account it belongs to",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    assert_eq!(world.app().as_deref(), Some("1.0.0"));
+    assert_eq!(Machine::names(&world.machine.prefix().join("versions")), ["1.0.0"]);
+    assert!(!world.machine.prefix().join("journal.json").exists());
+    set_mode(&bin_dir, 0o755);
+    well(&mut update());
+    assert_eq!(world.app().as_deref(), Some("2.0.0"));
+    assert_eq!(Machine::names(&bin_dir), ["app", "app-installer", "more"]);
 }
 
 fn is_root() -> bool {

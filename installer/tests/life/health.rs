@@ -309,20 +309,59 @@ fn one_that_cannot_be_started_goes_back() {
     served.goes_back(&["update"], &["was not well on this machine", "no such unit"]);
 }
 
-/// A command that fails whatever the version: the one before is used, and somebody has to start it.
+/// A command that fails whatever the version: the one before is used, and somebody has to start it. When the command is mended the version is taken.
 #[test]
 fn a_supervisor_that_fails_is_told() {
     let mut served = Served::new();
     served.publish("2.0.0", "well");
     served.supervise("#!/bin/sh\necho out of order >&2\nexit 4\n");
     let output = served.then(&["update", "--snapshot", "no"]);
-    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let text = served.world.text(&output.stderr);
-    for part in ["version 1.0.0 is used again, but could not be started again", "| out of order"] {
+    for part in [
+        "the restart command is at fault: it fails with version 2.0.0, and with version 1.0.0, which is used again",
+        "| out of order",
+    ] {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
     served.is("1.0.0");
     assert_eq!(served.world.slots(), ["1.0.0"]);
+    served.supervise(SUPERVISOR);
+    well(served.then(&["update"]));
+    served.is("2.0.0");
+}
+
+/// A command that was named for this update, and fails: what the one before says of the version counts.
+#[test]
+fn a_new_command_that_fails_is_told() {
+    let mut served = Served::new();
+    served.publish("2.0.0", "well");
+    let output = served.then(&["update", "--restart-command", "/bin/false app"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = served.world.text(&output.stderr);
+    for part in [
+        "took the change back: version 1.0.0 is used",
+        "error: `/bin/false app` ended with exit status: 1",
+        "help: try the command by hand; another one is given with `--restart-command`",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    served.is("1.0.0");
+    assert_eq!(served.commands(), ["restart"]);
+    assert_eq!(served.world.slots(), ["1.0.0"]);
+    well(served.then(&["update"]));
+    served.is("2.0.0");
+}
+
+/// The first update with a restart command goes back by that command.
+#[test]
+fn a_new_command_starts_the_old_version_again() {
+    let mut served = Served::new();
+    well(served.then(&["update", "--restart-command", ""]));
+    served.publish("2.0.0", "ill");
+    let command = format!("{} app restart", served.supervisor());
+    served.goes_back(&["update", "--restart-command", &command], &["version 2.0.0 is not well"]);
+    assert_eq!(served.commands(), ["stop", "restart", "restart"]);
 }
 
 /// A version to go back to that is not well any more: the newer one stays.

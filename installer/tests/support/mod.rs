@@ -71,7 +71,7 @@ impl Releases {
         version.clone_into(&mut manifest.app.version);
         let script = Some(BundlePath::new("app/main.js").expect("plain"));
         let (name, program) = ("app".parse().expect("a name"), None);
-        manifest.entrypoints = vec![Entrypoint { name, script, program }];
+        manifest.entrypoints.insert(0, Entrypoint { name, script, program });
         let path = "~/.app".parse().expect("a place for data");
         let (variable, exclude) = (None, Vec::new());
         manifest.state = vec![State { path, variable, exclude, limit_mb: State::LIMIT_MB }];
