@@ -91,6 +91,12 @@ impl Recipe<'_> {
                 Err(CommandError::Archive { source, .. }) if !is_about_the_disk(&source) => run
                     .reporter
                     .say(format_args!("the patch from this version does not do: {source}")),
+                // The archive may be there all the same, unless there is no room for what comes.
+                Err(CommandError::Fetch(error)) if !matches!(error, FetchError::Write { .. }) => {
+                    let reporter = run.reporter;
+                    reporter
+                        .say(format_args!("the patch from this version is not to be had: {error}"));
+                }
                 made => return made,
             }
         }

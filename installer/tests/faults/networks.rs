@@ -9,6 +9,7 @@ use gangway_artifact::Mode;
 use gangway_artifact::archive::sample::noise;
 use installer::testing::{Answer, Ending, Seen, Server};
 
+use super::shim::Shim;
 use super::support::{Releases, said};
 use super::{World, run, well};
 
@@ -79,6 +80,72 @@ fn networks_that_come_back() {
         _ => Answer::file(seen, bytes),
     });
     passes("no ranges", |_, bytes, _| Answer::ok(bytes.to_vec()));
+}
+
+/// How the server answers when it is asked for a patch.
+type Answered = fn(&Seen, &Arc<[u8]>) -> Answer;
+
+/// A server whose newest version has a patch from the one before; and the world, which has that.
+fn with_a_patch(answered: Answered) -> (World, Server, String) {
+    let mut world = World::new().installed();
+    let patch = world.new.offer_patch("1.0.0", &noise(300_000));
+    let (files, name) = (world.files(), patch.clone());
+    let server = Server::start(move |seen| match files.get(seen.name()) {
+        Some(bytes) if seen.name() == name => answered(seen, bytes),
+        Some(bytes) => Answer::file(seen, bytes),
+        None => Answer::status(404),
+    });
+    (world, server, patch)
+}
+
+/// A patch that is not to be had, or is none, keeps nobody from the new version: the archive has everything.
+#[test]
+fn patches_that_are_not_to_be_had() {
+    let changes: [(Answered, &str); 5] = [
+        (|_, _| Answer::status(404), "is not there (404 Not Found)"),
+        (|seen, bytes| Answer::file(seen, bytes).cut(1000, Ending::Closed), "broke off after"),
+        (|seen, bytes| Answer::file(seen, &Arc::from(&bytes[1..])), "has 299999 bytes"),
+        (|seen, _| Answer::file(seen, &Arc::from(noise(300_000).repeat(2))), "has 600000 bytes"),
+        (|seen, bytes| Answer::file(seen, &bytes.iter().rev().copied().collect()), "the SHA-256"),
+    ];
+    for (answered, told) in changes {
+        let (world, server, _) = with_a_patch(answered);
+        let output = run(&mut world.update(&server.url()));
+        assert!(output.status.success(), "{told}: {}", said(&output));
+        let text = String::from_utf8_lossy(&output.stderr);
+        let line = text.lines().find(|line| line.starts_with("the patch from this version is not"));
+        assert!(line.is_some_and(|line| line.contains(told)), "{told}: {text}");
+        assert_eq!(world.app().as_deref(), Some("2.0.0"), "{told}");
+        assert!(!world.machine.prefix().join("downloads").exists(), "{told}");
+    }
+    let (world, server, _) = with_a_patch(Answer::file);
+    let output = run(&mut world.update(&server.url()));
+    assert!(output.status.success(), "{}", said(&output));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("the patch from this version does not do: "), "{text}");
+    // A stick that it was not copied to.
+    let (world, _, patch) = with_a_patch(Answer::file);
+    fs::remove_file(world.new.folder.join(patch)).expect("ours");
+    let output = run(&mut world.update(world.new.folder.as_str()));
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(world.app().as_deref(), Some("2.0.0"));
+}
+
+/// Where there is no room for a patch, there is none for more.
+#[test]
+fn a_patch_without_room() {
+    let shim = Shim::new();
+    let (world, server, patch) = with_a_patch(Answer::file);
+    let mut update = world.update(&server.url());
+    let output = run(shim.on(&mut update).env("TEST_QUOTA", "100000"));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("error: cannot write the download to"), "{text}");
+    let asked = server.seen();
+    assert!(asked.iter().any(|seen| seen.name() == patch), "{text}");
+    assert!(asked.iter().all(|seen| !seen.name().ends_with(".tar.zst")), "{text}");
+    well(&mut world.update(&server.url()));
+    assert_eq!(world.app().as_deref(), Some("2.0.0"));
 }
 
 /// A server that falls silent in the middle of the archive for as long as it is broken.

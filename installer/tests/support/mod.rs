@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::archive::sample::Sample;
+use gangway_artifact::delta::patch::{PATCH_VERSION, Patch, Patches};
 use gangway_artifact::trust::{
     Bundle, CHANNEL_VERSION, Channel, InstallerProgram, NamedFile, Release,
 };
@@ -105,6 +106,25 @@ impl Releases {
         self.sequence += 1;
         self.write_channel("app");
         name
+    }
+
+    /// The newest version has a patch from this one. Returns its file's name.
+    pub(crate) fn offer_patch(&mut self, version: &str, patch: &[u8]) -> String {
+        let newest = &self.releases[0];
+        let (to, target) = (newest.bundles[0].manifest.sha256, newest.bundles[0].target.clone());
+        let name = format!("app-{}-{target}", newest.version);
+        let from = Digest::of(&self.manifests[version]);
+        let file = self.write(&format!("{name}.from-{version}.patch"), patch);
+        let NamedFile { name: file, size, sha256 } = file;
+        let version = version.to_owned();
+        let patch = Patch { version, from, name: file.clone(), size, sha256 };
+        let (app, patches) = ("app".to_owned(), vec![patch]);
+        let list = Patches { version: PATCH_VERSION, app, target, to, patches };
+        let list = self.write(&format!("{name}.patches.json"), &list.to_json());
+        self.releases[0].bundles[0].patches = Some(list);
+        self.sequence += 1;
+        self.write_channel("app");
+        file
     }
 
     fn write_channel(&self, app: &str) {
