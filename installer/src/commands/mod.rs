@@ -1,6 +1,6 @@
 //! What each command does, one file for each.
 //!
-//! A command decides what is to be done and says what was; the changes themselves are [`prefix`](crate::prefix)'s.
+//! A command decides what is to be done and says what was; the changes themselves are [`prefix`]'s.
 
 mod advance;
 mod choice;
