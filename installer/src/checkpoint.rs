@@ -1,8 +1,8 @@
-//! Instants at which a test kills the installer, to see what a power failure leaves.
+//! Instants at which a test kills the installer, to see what a power failure leaves, or interrupts it.
 //!
 //! They are named in every build and do something only with the feature `checkpoints`, which no release has: then the
 //! process ends like one that was killed when it reaches the one that `GANGWAY_KILL_AT` names, as `switched`, or
-//! `written:3` for the third time.
+//! `written:3` for the third time. Where `GANGWAY_INTERRUPT_AT` names it, it gets the signal of a Ctrl-C.
 
 use std::fmt;
 
@@ -50,10 +50,10 @@ steps! {
     Tried = "tried",
     /// Its folder has its name.
     Made = "made",
-    /// What was fetched for it is gone.
-    Discarded = "discarded",
     /// The app's data is being copied, or brought back.
     Snapshot = "snapshot",
+    /// What was fetched for it is gone.
+    Discarded = "discarded",
     /// The journal says that it is to be the current one.
     Decided = "decided",
     /// `current` leads to it.
@@ -114,12 +114,28 @@ pub(crate) fn reached(step: Step) {
     static TIMES: [AtomicUsize; Step::ALL.len()] = [const { AtomicUsize::new(0) }; Step::ALL.len()];
 
     let times = TIMES[step as usize].fetch_add(1, Ordering::Relaxed) + 1;
-    let Ok(wanted) = std::env::var("GANGWAY_KILL_AT") else { return };
-    let (name, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));
-    if name == step.as_str() && count == times.to_string() {
+    let is_wanted = |variable: &str| {
+        let Ok(wanted) = std::env::var(variable) else { return false };
+        let (name, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+        name == step.as_str() && count == times.to_string()
+    };
+    if is_wanted("GANGWAY_KILL_AT") {
         die();
     }
+    if is_wanted("GANGWAY_INTERRUPT_AT") {
+        interrupt();
+    }
 }
+
+#[cfg(all(feature = "checkpoints", unix))]
+fn interrupt() {
+    let done =
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT);
+    done.expect("every process may signal itself");
+}
+
+#[cfg(all(feature = "checkpoints", windows))]
+fn interrupt() {}
 
 #[cfg(all(feature = "checkpoints", unix))]
 #[expect(unsafe_code, reason = "nothing safe ends a process so that nothing of it is run any more")]

@@ -10,6 +10,8 @@ use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::interruption::Interruption;
+
 /// The outside world, as values.
 #[derive(Debug)]
 pub struct Context {
@@ -23,6 +25,8 @@ pub struct Context {
     pub now: SystemTime,
     /// How many threads do work.
     pub jobs: NonZeroUsize,
+    /// Whether the command was asked to end.
+    pub interruption: Interruption,
     runtime: OnceLock<tokio::runtime::Runtime>,
 }
 
@@ -40,6 +44,7 @@ impl Context {
             executable,
             now: SystemTime::UNIX_EPOCH,
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            interruption: Interruption::default(),
             runtime: OnceLock::new(),
         }
     }

@@ -21,6 +21,8 @@ pub mod fetch;
 pub mod health;
 #[cfg(feature = "installer")]
 pub mod host;
+#[cfg(feature = "installer")]
+pub mod interruption;
 pub mod launcher;
 #[cfg(feature = "installer")]
 pub mod prefix;

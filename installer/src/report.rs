@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use indicatif::{
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::checkpoint::{self, Step};
 use crate::fetch::{FetchError, Meter};
+use crate::interruption::{self, Interruption};
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,17 +117,28 @@ impl Reporter {
         }
     }
 
-    /// Asks a question that is answered with yes or no; `None` where nobody is there to answer.
+    /// Asks a question that is answered with yes or no; `None` where nobody is there to answer, or a signal is the answer.
     #[must_use]
-    pub fn ask(&self, question: &str) -> Option<bool> {
+    pub fn ask(&self, question: &str, interruption: &Interruption) -> Option<bool> {
         if !self.can_ask() {
             return None;
         }
         self.line(&format!("{question} [y/n]"));
-        let mut answer = String::new();
-        match std::io::stdin().read_line(&mut answer) {
-            Ok(0) | Err(_) => None,
-            Ok(_) => Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")),
+        let (answered, answers) = mpsc::channel();
+        // Nothing but a line ends its waiting, so it is left behind where a signal comes first.
+        std::thread::spawn(move || {
+            let mut answer = String::new();
+            let read = std::io::stdin().read_line(&mut answer);
+            let _ = answered.send(read.ok().filter(|count| *count > 0).map(|_| answer));
+        });
+        loop {
+            match answers.recv_timeout(interruption::STEP) {
+                Err(RecvTimeoutError::Timeout) if interruption.signal().is_none() => {}
+                answer => {
+                    let answer = answer.ok().flatten()?;
+                    return Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"));
+                }
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use clap::Parser as _;
 use installer::cli::Cli;
 use installer::commands;
 use installer::context::Context;
+use installer::interruption;
 use installer::report::{Format, Reporter, Volume};
 
 fn main() -> ExitCode {
@@ -23,7 +24,11 @@ fn main() -> ExitCode {
         let _ = std::io::stderr().write_all(message);
         return ExitCode::FAILURE;
     };
-    commands::run(&cli, &context, &reporter)
+    // Without it a signal ends this process as it does any other.
+    if let Err(error) = interruption::listen(&context.interruption) {
+        reporter.warn(format_args!("signals end this at once: {error}"));
+    }
+    commands::run(&cli, &context, &reporter).unwrap_or_else(interruption::exit_code)
 }
 
 /// What the process was given.

@@ -12,6 +12,7 @@ use super::data::Copied;
 use super::decision::{Decision, Places, SearchPath, Target};
 use super::making::Filled;
 use super::releases::Releases;
+use super::world::World;
 use super::{CommandError, Run};
 use crate::checkpoint::{self, Step};
 use crate::cli::{Install, Origin};
@@ -128,6 +129,41 @@ pub(super) fn carry_out(
     decision: &Decision,
     started: Instant,
 ) -> Result<Report, CommandError> {
+    let Ready { made, activation, world, copied } = match prepare(run, locked, decision) {
+        Ok(ready) => ready,
+        Err(error) => {
+            give_up(run, locked, decision);
+            return Err(error);
+        }
+    };
+    let after = activation.after.clone();
+    let done = run.activate(locked, activation, &world);
+    let is_back = matches!(
+        &done,
+        Err(CommandError::Prefix(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }))
+    );
+    if let Some(used) = decision.used().filter(|_| is_back && copied == Copied::Yes) {
+        run.tell_of_copy(&used.version, &decision.release.version);
+    }
+    done?;
+    run.prune_data(&decision.layout, &after);
+    Ok(decision.report(run, made.as_ref(), started))
+}
+
+/// A version that can be switched to.
+struct Ready<'a> {
+    made: Option<Made>,
+    activation: Activation,
+    world: World<'a>,
+    copied: Copied,
+}
+
+/// Makes everything ready. Up to its end nobody notices anything of it but that what runs may be stopped.
+fn prepare<'a>(
+    run: &'a Run<'a>,
+    locked: &Locked,
+    decision: &'a Decision,
+) -> Result<Ready<'a>, CommandError> {
     let layout = &decision.layout;
     let mut made = None;
     let manifest = match &decision.to {
@@ -166,19 +202,22 @@ pub(super) fn carry_out(
         Some(_) => world = world.quiet(),
         None => {}
     }
-    drop(manifest);
-    let after = activation.after.clone();
-    let done = run.activate(locked, activation, &world);
-    let is_back = matches!(
-        &done,
-        Err(CommandError::Prefix(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }))
-    );
-    if let Some(used) = decision.used().filter(|_| is_back && copied == Copied::Yes) {
-        run.tell_of_copy(&used.version, &decision.release.version);
+    run.proceed()?;
+    if made.is_some() {
+        // From here on nothing of it is of any use.
+        prefix::keep_downloads(layout, &[])?;
+        checkpoint::reached(Step::Discarded);
     }
-    done?;
-    run.prune_data(layout, &after);
-    Ok(decision.report(run, made.as_ref(), started))
+    Ok(Ready { made, activation, world, copied })
+}
+
+/// Takes back what [`prepare`] has done: what was stopped is started again, and of the version nothing stays but what was fetched. What cannot be
+/// removed now the next command removes: why it is given up is what counts.
+fn give_up(run: &Run<'_>, locked: &Locked, decision: &Decision) {
+    run.start_again(locked.layout(), decision.restart());
+    if let Target::Made(slot) = &decision.to {
+        let _ = transaction::discard(locked, &decision.releases.channel.app, slot);
+    }
 }
 
 /// Makes the version's folder, and tries what is in it.
@@ -204,11 +243,7 @@ fn make(
         Ok((made, manifest))
     };
     let steps = Steps { fill, try_out: |filled: &Filled| run.try_out(decision, filled), name };
-    let made = transaction::make(locked, app, slot, steps)?;
-    // From here on nothing of it is of any use.
-    prefix::keep_downloads(layout, &[])?;
-    checkpoint::reached(Step::Discarded);
-    Ok(made)
+    transaction::make(locked, app, slot, steps)
 }
 
 impl Decision {

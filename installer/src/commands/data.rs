@@ -12,7 +12,7 @@ use crate::prefix::state::State;
 use crate::prefix::transaction::Outside as _;
 use crate::prefix::{Layout, PrefixError, Scope, Slot, current};
 use crate::restart::{self, PATIENCE, RestartError, processes};
-use crate::snapshot::{self, Decision, Finished, Owner, Restored, Stays, Store, Wish};
+use crate::snapshot::{self, Decision, Finished, Owner, Restored, Snapshot, Stays, Store, Wish};
 
 /// What became of what ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,22 +54,14 @@ impl Run<'_> {
         };
         let is_made = match plan.decide(wish, self.can_ask())? {
             Decision::Make => true,
-            Decision::Ask(question) => self.reporter.ask(&question) == Some(true),
+            Decision::Ask(question) => self.ask(&question)?,
             Decision::Skip(_) => false,
         };
         if !is_made {
             return Ok(Copied::No);
         }
         let stopped = self.stop(layout, restart);
-        if stopped == Stopped::No {
-            self.reporter.say("what runs goes on: what it writes now may be missing in the copy");
-        }
-        for path in plan.in_use().filter(|_| stopped != Stopped::Yes) {
-            self.reporter.warn(format_args!("`{path}` is open: its copy may be of no use"));
-        }
-        let mut reached = |_: &'static str| checkpoint::reached(Step::Snapshot);
-        let store = Store::at(layout.snapshots());
-        let made = store.make(&plan, version, self.context.now, &mut reached);
+        let made = self.proceed().and_then(|()| self.copy_data(layout, &plan, version, stopped));
         if made.is_err() {
             self.start_again(layout, restart);
         }
@@ -79,6 +71,29 @@ impl Run<'_> {
         }
         self.reporter.say(format_args!("kept a copy of the app's data as {version} left it"));
         Ok(Copied::Yes)
+    }
+
+    fn copy_data(
+        &self,
+        layout: &Layout,
+        plan: &snapshot::Plan,
+        version: &str,
+        stopped: Stopped,
+    ) -> Result<Snapshot, CommandError> {
+        if stopped == Stopped::No {
+            self.reporter.say("what runs goes on: what it writes now may be missing in the copy");
+        }
+        for path in plan.in_use().filter(|_| stopped != Stopped::Yes) {
+            self.reporter.warn(format_args!("`{path}` is open: its copy may be of no use"));
+        }
+        let mut reached = |_: &'static str| checkpoint::reached(Step::Snapshot);
+        let store = self.copies(layout);
+        Ok(store.make(plan, version, self.context.now, &mut reached)?)
+    }
+
+    /// The copies there are.
+    fn copies(&self, layout: &Layout) -> Store {
+        Store::at(layout.snapshots()).interrupted_by(&self.context.interruption)
     }
 
     /// Removes copies for versions that are gone. What cannot be removed takes room, and nothing else.
@@ -99,7 +114,7 @@ impl Run<'_> {
         (version, stays): (&str, Stays<'_>),
         choice: Choice,
     ) -> Result<Option<Restored>, CommandError> {
-        let store = Store::at(layout.snapshots());
+        let store = self.copies(layout);
         let Some(copy) = store.get(version)? else {
             if choice == Choice::Yes {
                 self.reporter
@@ -113,7 +128,7 @@ impl Run<'_> {
         let is_wanted = match choice {
             Choice::Yes => true,
             Choice::No => false,
-            Choice::Ask if self.can_ask() => self.reporter.ask(&question) == Some(true),
+            Choice::Ask if self.can_ask() => self.ask(&question)?,
             Choice::Ask => {
                 self.reporter.say(format_args!(
                     "the app's data stays as it is; `rollback {version} --restore yes` brings it back as that version left it"
@@ -128,7 +143,9 @@ impl Run<'_> {
             self.reporter.warn("programs of the app are running: what they write now may be lost");
         }
         let mut reached = |_: &'static str| checkpoint::reached(Step::Snapshot);
-        let restored = store.restore(version, stays, self.context.now, &mut reached);
+        let restored = self
+            .proceed()
+            .and_then(|()| Ok(store.restore(version, stays, self.context.now, &mut reached)?));
         if restored.is_err() {
             // Why it failed is what counts; what is not in its place now the next command puts there.
             let _ = self.finish_data(layout);
@@ -230,7 +247,7 @@ impl Run<'_> {
         } else {
             let command = restart::line(restart);
             self.reporter.say(format_args!("starting again what ran: `{command}`"));
-            if let Err(error) = self.run_command(layout, restart) {
+            if let Err(error) = self.run_restart(layout, restart) {
                 self.reporter.warn(error);
             }
         }
@@ -248,6 +265,20 @@ impl Run<'_> {
     /// Nothing is to be started again any more.
     pub(super) fn forget_what_ran(&self, layout: &Layout) {
         let _ = std::fs::remove_file(layout.running());
+    }
+
+    /// Runs the command that starts again what runs. A Ctrl-C ends everything that the terminal runs, this command too: then it is run once more.
+    pub(super) fn run_restart(
+        &self,
+        layout: &Layout,
+        command: &[String],
+    ) -> Result<String, RestartError> {
+        let interruption = &self.context.interruption;
+        let before = interruption.signal();
+        match self.run_command(layout, command) {
+            Err(_) if interruption.signal() != before => self.run_command(layout, command),
+            done => done,
+        }
     }
 
     /// Runs a command, such as the user's own for what runs, and returns what it said.
@@ -285,6 +316,13 @@ impl Run<'_> {
                 folder.path
             ));
         }
+    }
+
+    /// Asks a person who is there; what is not answered is not wanted.
+    fn ask(&self, question: &str) -> Result<bool, CommandError> {
+        let answer = self.reporter.ask(question, &self.context.interruption);
+        self.proceed()?;
+        Ok(answer == Some(true))
     }
 
     fn can_ask(&self) -> bool {

@@ -297,6 +297,12 @@ impl Decision {
         patches.chain([self.bundle.archive.name.clone(), version, programs]).collect()
     }
 
+    /// What starts again what runs; empty where nothing says it.
+    pub(super) fn restart(&self) -> &[String] {
+        let before = self.before.as_ref().map(|before| &before.restart);
+        self.restart.as_ref().or(before).map_or(&[], Vec::as_slice)
+    }
+
     /// What it needs, is not there, and was overruled.
     pub(super) fn forced(&self) -> &[String] {
         &self.forced
@@ -398,7 +404,7 @@ impl Decision {
             run.reporter.warn(format_args!("`{folder}` is not on PATH, and stays so: {reason}"));
         }
         state.search_path = search_path;
-        state.restart = self.restart.clone().unwrap_or(state.restart);
+        state.restart = self.restart().to_owned();
         if self.purpose == Purpose::Repair {
             let same = |one: &&mut Installed| one.manifest == self.bundle.manifest.sha256;
             state.installed.iter_mut().filter(same).for_each(|one| one.superseded = true);

@@ -10,6 +10,7 @@ use miette::Diagnostic;
 
 use super::making::is_about_the_disk;
 use crate::fetch::FetchError;
+use crate::interruption::Signal;
 use crate::prefix::journal::Fault;
 use crate::prefix::{PrefixError, Trouble};
 use crate::restart::WordsError;
@@ -28,6 +29,12 @@ pub enum CommandError {
         help("name the address or the folder with `--from BASE`, or in GANGWAY_BASE_URL")
     )]
     NoBase,
+    #[error("interrupted, and nothing was changed")]
+    #[diagnostic(
+        code(installer::interrupted),
+        help("give the command again when it suits you: what had come of a download is kept")
+    )]
+    Interrupted { signal: Signal },
     #[error("the environment names no home folder to install to")]
     #[diagnostic(
         code(installer::no_home),
@@ -177,6 +184,19 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Whether something was given up because a signal has come.
+    pub(super) fn is_interruption(&self) -> bool {
+        match self {
+            Self::Interrupted { .. }
+            | Self::Fetch(FetchError::Interrupted)
+            | Self::Snapshot(SnapshotError::Interrupted) => true,
+            Self::Archive { source, .. } => {
+                matches!(FetchError::beneath(source), Some(FetchError::Interrupted))
+            }
+            _ => false,
+        }
+    }
+
     /// The status that the program ends with; `docs/installer.md` has them all.
     #[must_use]
     pub fn status(&self) -> Status {

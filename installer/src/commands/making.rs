@@ -4,22 +4,26 @@
 //! byte of them was compared; what turns out to be damaged is fetched as well. Where the publisher made a patch from the installed version, and it is
 //! all that has to come, it is taken; if anything is wrong with it, the archive still has everything.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::archive::{
-    self, ArchiveError, Durability, Fault, Making, Options, PatchFile, Prepared, USUAL_MEMORY,
+    self, ArchiveError, Durability, Fault, FrameSource, Making, Options, PatchFile, Prepared,
+    USUAL_MEMORY,
 };
 use gangway_artifact::delta::patch::Patches;
 use gangway_artifact::delta::ranges::Costs;
-use gangway_artifact::delta::{self, DeltaError, Update};
+use gangway_artifact::delta::{self, DeltaError, Kept, Update};
 use gangway_artifact::trust::{Bundle, NamedFile};
 use gangway_artifact::{BundlePath, Digest, MANIFEST_FILE, Manifest};
 
 use super::{CommandError, Run};
 use crate::checkpoint::{self, Step};
 use crate::fetch::{Archive, Depot, FetchError, Meter, Wanted};
+use crate::interruption::Interruption;
 use crate::prefix::{self, PrefixError};
 
 /// A version that is to be made.
@@ -57,6 +61,9 @@ pub(super) struct Filled {
     pub(super) manifest: Manifest,
 }
 
+/// How many files are taken before somebody looks whether that is still wanted.
+const AT_ONCE: usize = 1000;
+
 /// Is asked whether a version may be made, as soon as its manifest is known.
 type Check<'a> = &'a dyn Fn(&Manifest) -> Result<(), CommandError>;
 
@@ -88,7 +95,7 @@ impl Recipe<'_> {
     ) -> Result<Filled, CommandError> {
         if let Some((old, patch)) = self.patch(run) {
             match self.make_with_patch(run, to, check, (old, &patch)) {
-                Err(CommandError::Archive { source, .. }) if !is_about_the_disk(&source) => run
+                Err(CommandError::Archive { source, .. }) if is_about_the_archive(&source) => run
                     .reporter
                     .say(format_args!("the patch from this version does not do: {source}")),
                 // The archive may be there all the same, unless there is no room for what comes.
@@ -135,7 +142,8 @@ impl Recipe<'_> {
         let path = self.downloads.join(&patch.name);
         self.depot.fetch(patch, &path, &run.reporter.progress("fetching"))?;
         let folder = old.folder.as_std_path();
-        let file = std::fs::File::open(&path).map_err(PrefixError::io("read", &path))?;
+        let file = File::open(&path).map_err(PrefixError::io("read", &path))?;
+        let file = Watched { file, interruption: &run.context.interruption };
         let file = PatchFile::open(&file, path.as_std_path()).map_err(self.failed())?;
         let text = file.manifest(folder).map_err(self.failed())?;
         let manifest = self.parse(&text, to)?;
@@ -145,7 +153,7 @@ impl Recipe<'_> {
         {
             let plan = self.plan(&manifest, &[])?;
             // Whatever was changed is missing at the end, and then the archive has it.
-            making.keep(&plan.kept, folder).map_err(self.failed())?;
+            self.keep(run, &mut making, (&plan.kept, folder))?;
         }
         checkpoint::reached(Step::Kept);
         making.patch(&file, folder).map_err(self.failed())?;
@@ -202,8 +210,8 @@ impl Recipe<'_> {
             if let Some(old) = self.old {
                 let mut lost: Vec<BundlePath> = Vec::new();
                 loop {
-                    let changed = making.keep(&plan.kept, old.folder.as_std_path());
-                    let changed = changed.map_err(self.failed())?;
+                    let kept = (plan.kept.as_slice(), old.folder.as_std_path());
+                    let changed = self.keep(run, &mut making, kept)?;
                     // A file that is changed is found once; what else has its bytes may be another one.
                     if changed.iter().all(|path| lost.contains(path)) {
                         break;
@@ -218,6 +226,21 @@ impl Recipe<'_> {
         checkpoint::reached(Step::Kept);
         making.fetch(archive).map_err(self.failed())?;
         self.end(making, manifest)
+    }
+
+    /// Takes files of the installed version, some at a time, and returns which of them are changed.
+    fn keep(
+        &self,
+        run: &Run<'_>,
+        making: &mut Making,
+        (kept, old): (&[Kept<'_>], &Path),
+    ) -> Result<Vec<BundlePath>, CommandError> {
+        let mut changed = Vec::new();
+        for some in kept.chunks(AT_ONCE) {
+            run.proceed()?;
+            changed.extend(making.keep(some, old).map_err(self.failed())?);
+        }
+        Ok(changed)
     }
 
     /// Everything is there: what is left are links, and the right to write.
@@ -273,6 +296,25 @@ impl Recipe<'_> {
     fn failed(&self) -> impl Fn(ArchiveError) -> CommandError + use<> {
         let version = self.version.to_owned();
         move |source| CommandError::Archive { version: version.clone(), source }
+    }
+}
+
+/// A file that is read until a signal comes.
+struct Watched<'a> {
+    file: File,
+    interruption: &'a Interruption,
+}
+
+impl FrameSource for Watched<'_> {
+    fn length(&self) -> io::Result<u64> {
+        FrameSource::length(&self.file)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self.interruption.signal() {
+            Some(_) => Err(io::Error::other(FetchError::Interrupted)),
+            None => FrameSource::read_at(&self.file, buffer, offset),
+        }
     }
 }
 

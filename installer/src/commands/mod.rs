@@ -9,6 +9,7 @@ mod data;
 mod decision;
 mod doctor;
 mod error;
+mod interrupted;
 mod list;
 mod making;
 mod mend;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, Global};
 use crate::context::Context;
+use crate::interruption::Signal;
 use crate::prefix::journal::Activation;
 use crate::prefix::recovery::{self, Recovered};
 use crate::prefix::state::State;
@@ -39,7 +41,10 @@ pub use error::{CommandError, Status};
 use world::World;
 
 /// Does what the command line says, and says how it went.
-pub fn run(cli: &Cli, context: &Context, reporter: &Reporter) -> ExitCode {
+///
+/// # Errors
+/// With the signal that made it give up.
+pub fn run(cli: &Cli, context: &Context, reporter: &Reporter) -> Result<ExitCode, Signal> {
     let run = Run { context, reporter, global: &cli.global };
     let done = match &cli.command {
         Command::Install(install) => advance::install(&run, install),
@@ -53,13 +58,14 @@ pub fn run(cli: &Cli, context: &Context, reporter: &Reporter) -> ExitCode {
         Command::Status => status::status(&run),
         Command::Uninstall(options) => uninstall::uninstall(&run, options),
     };
-    match done {
-        Ok(code) => code,
-        Err(error) => {
-            reporter.failure(&error);
-            ExitCode::from(error.status() as u8)
+    done.or_else(|error| {
+        let error = run.as_interruption(error);
+        reporter.failure(&error);
+        match error {
+            CommandError::Interrupted { signal } => Err(signal),
+            error => Ok(ExitCode::from(error.status() as u8)),
         }
-    }
+    })
 }
 
 /// What every command has.
@@ -79,21 +85,28 @@ impl Run<'_> {
     ) -> Result<(Locked, Option<Recovered>), CommandError> {
         let locked = self.take(layout, command)?;
         let recovered = self.recover(&locked)?;
+        self.proceed()?;
         Ok((locked, recovered))
     }
 
-    /// Takes the lock of a prefix.
+    /// Takes the lock of a prefix. From then on a signal does not end the process at once: something may have to be taken back.
     fn take(&self, layout: &Layout, command: &str) -> Result<Locked, CommandError> {
         let waiting = if self.global.no_wait { Waiting::Never } else { Waiting::Patient };
         let tell = |holder: Option<&str>| {
             let holder = holder.unwrap_or("another installer");
             self.reporter.say(format_args!("waiting for `{holder}`, which is at work here"));
         };
-        Ok(Locked::take(layout, waiting, command, &tell)?)
+        let locked = Locked::take(layout, waiting, command, &tell)?;
+        self.context.interruption.defer();
+        Ok(locked)
     }
 
     /// Finishes or undoes what somebody has begun.
     fn recover(&self, locked: &Locked) -> Result<Option<Recovered>, CommandError> {
+        self.without_giving_up(|| self.go_on(locked))
+    }
+
+    fn go_on(&self, locked: &Locked) -> Result<Option<Recovered>, CommandError> {
         let layout = locked.layout();
         let recovered = recovery::recover(locked, &self.world(layout))?;
         if let Some(recovered) = &recovered {
@@ -152,6 +165,15 @@ impl Run<'_> {
 
     /// Has another version used, or the one from before again if that is not well. Says what was brought back of the app's data.
     fn activate(
+        &self,
+        locked: &Locked,
+        activation: Activation,
+        world: &World<'_>,
+    ) -> Result<Option<Restored>, CommandError> {
+        self.without_giving_up(|| self.switch(locked, activation, world))
+    }
+
+    fn switch(
         &self,
         locked: &Locked,
         activation: Activation,

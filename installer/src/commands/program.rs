@@ -71,9 +71,11 @@ impl Run<'_> {
         match decision.releases.depot.fetch(file, &path, &progress) {
             Ok(()) => {}
             // Something else was sent than the release's metadata names: nothing of such a release is taken.
-            Err(error @ (FetchError::Size { .. } | FetchError::Digest { .. })) => {
-                return Err(error.into());
-            }
+            Err(
+                error @ (FetchError::Size { .. }
+                | FetchError::Digest { .. }
+                | FetchError::Interrupted),
+            ) => return Err(error.into()),
             Err(error) => {
                 self.reporter.warn(format_args!("the installer stays as it is: {error}"));
                 return Ok(false);
@@ -87,6 +89,8 @@ impl Run<'_> {
             // It starts, and says its version in a way that only newer ones know.
             Ok(None) => Ok(true),
             Err(error) => {
+                // It may have been ended by the same Ctrl-C.
+                self.proceed()?;
                 self.reporter.warn(format_args!("the installer stays as it is: {error}"));
                 Ok(false)
             }

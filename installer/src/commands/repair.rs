@@ -40,6 +40,7 @@ pub(super) fn repair(run: &Run<'_>, options: &Repair) -> Result<ExitCode, Comman
     let mended = run.mend(&layout, locked.as_ref(), options)?;
     if let Some(locked) = &locked {
         run.recover(locked)?;
+        run.proceed()?;
     }
     let state = match mended.state {
         Some(state) if locked.is_none() => state,
@@ -132,7 +133,8 @@ fn lead(
     after.created = created(after.created, &after.bin_dir);
     let to = used.slot.clone();
     let activation = Activation::to_version(Purpose::Repair, to, from, (before, after));
-    Ok(transaction::activate(locked, activation, &run.world(layout).quiet())?)
+    let world = run.world(layout).quiet();
+    Ok(run.without_giving_up(|| transaction::activate(locked, activation, &world))?)
 }
 
 impl Report {

@@ -73,6 +73,11 @@ pub(super) fn rollback(run: &Run<'_>, options: &Rollback) -> Result<ExitCode, Co
         activation.service = health::before(health.as_ref());
         let stays = (version.as_str(), Stays::With(activation.to.as_str()));
         run.restore_data(&layout, &state, stays, options.restore)?;
+        if let Err(interrupted) = run.proceed() {
+            run.finish_data(&layout)?;
+            run.start_again(&layout, &state.restart);
+            return Err(interrupted);
+        }
         report.restored = run.activate(locked, activation, &run.world(&layout))?;
     }
     let would = if report.dry_run && !is_there { "would be" } else { "is" };

@@ -20,6 +20,8 @@ impl Run<'_> {
         let say = |step: &str| self.reporter.say(format_args!("trying {step}"));
         let folder = filled.folder()?;
         let tried = smoke::version(self.context, folder, &filled.manifest, &options, say);
+        // What failed may have been ended by the same Ctrl-C.
+        self.proceed()?;
         let tried = tried.and_then(|report| report.check(version));
         tried.map_err(|error| match runs_nothing(folder) {
             // Of this no version can do anything.

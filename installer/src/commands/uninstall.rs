@@ -62,7 +62,9 @@ pub(super) fn uninstall(run: &Run<'_>, options: &Uninstall) -> Result<ExitCode, 
     }
     let (removed, kept) = if options.purge { (data, Vec::new()) } else { (Vec::new(), data) };
     if let Some(locked) = &locked {
-        removal::uninstall(locked, &state, removed.clone(), &run.world(&layout))?;
+        run.proceed()?;
+        let world = run.world(&layout);
+        run.without_giving_up(|| removal::uninstall(locked, &state, removed.clone(), &world))?;
         run.tell_of_remains(&layout);
     }
     let prefix = layout.prefix().to_owned();

@@ -92,7 +92,7 @@ impl Outside for World<'_> {
                 let shown = restart::line(&command);
                 self.run.reporter.say(format_args!("starting again what runs: `{shown}`"));
                 let _ = std::fs::write(self.layout.running(), "");
-                let done = self.run.run_command(self.layout, &command);
+                let done = self.run.run_restart(self.layout, &command);
                 self.is_restarted.set(done.is_ok());
                 done.map(drop).map_err(|error| Box::new(error) as Trouble)
             }

@@ -10,9 +10,11 @@ use gangway_artifact::archive::FrameSource;
 use gangway_artifact::trust::NamedFile;
 use tokio::runtime::Handle;
 
+use super::error::Told;
 use super::http::Http;
 use super::remote::Remote;
 use super::{FetchError, Meter, Wanted};
+use crate::interruption::Interruption;
 
 /// An archive that is read while it is fetched, or where it is.
 pub struct Archive(Kind);
@@ -38,9 +40,9 @@ impl Archive {
         path: &Utf8Path,
         file: &NamedFile,
         wanted: Wanted<'_>,
-        meter: Arc<dyn Meter>,
+        (meter, interruption): (Arc<dyn Meter>, Interruption),
     ) -> Result<Self, FetchError> {
-        let local = Local::open(path, file, meter)?;
+        let local = Local::open(path, file, meter, interruption)?;
         local.want(wanted);
         Ok(Self(Kind::Local(local)))
     }
@@ -106,6 +108,7 @@ struct Local {
     file: File,
     size: u64,
     meter: Arc<dyn Meter>,
+    interruption: Interruption,
     /// A bit for each block that was read, so that none is counted twice.
     seen: Vec<AtomicU64>,
 }
@@ -114,7 +117,12 @@ struct Local {
 const BLOCK: u64 = 64 << 10;
 
 impl Local {
-    fn open(path: &Utf8Path, file: &NamedFile, meter: Arc<dyn Meter>) -> Result<Self, FetchError> {
+    fn open(
+        path: &Utf8Path,
+        file: &NamedFile,
+        meter: Arc<dyn Meter>,
+        interruption: Interruption,
+    ) -> Result<Self, FetchError> {
         let failed = |source| FetchError::Read { path: path.to_owned(), source };
         let open = File::open(path).map_err(failed)?;
         let (found, expected) = (open.metadata().map_err(failed)?.len(), file.size);
@@ -123,7 +131,7 @@ impl Local {
         }
         let words = usize::try_from(expected.div_ceil(BLOCK * 64)).unwrap_or_default();
         let seen = std::iter::repeat_with(AtomicU64::default).take(words).collect();
-        Ok(Self { file: open, size: expected, meter, seen })
+        Ok(Self { file: open, size: expected, meter, interruption, seen })
     }
 
     fn want(&self, wanted: Wanted<'_>) {
@@ -136,6 +144,9 @@ impl Local {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.interruption.signal().is_some() {
+            return Err(Told::interrupted().into());
+        }
         FrameSource::read_at(&self.file, buffer, offset)?;
         let end = offset + buffer.len() as u64;
         let blocks = offset / BLOCK..end.div_ceil(BLOCK);

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::http::{Ask, Http, Trouble};
 use super::place::redacted;
 use super::{FetchError, Meter, Patience};
+use crate::interruption::Interruption;
 
 /// How much is read or copied at once.
 const BUFFER: usize = 128 << 10;
@@ -78,7 +79,7 @@ pub(super) fn copy(
     from: &Utf8Path,
     file: &NamedFile,
     to: &Utf8Path,
-    meter: &dyn Meter,
+    (meter, interruption): (&dyn Meter, &Interruption),
 ) -> Result<(), FetchError> {
     let failed = |source| FetchError::Read { path: from.to_owned(), source };
     let source = File::open(from).map_err(failed)?;
@@ -95,6 +96,9 @@ pub(super) fn copy(
         let count = source.read(&mut buffer).map_err(failed)?;
         if count == 0 {
             break;
+        }
+        if interruption.signal().is_some() {
+            return Err(FetchError::Interrupted);
         }
         part.add(&buffer[..count])?;
         meter.advance(count as u64);

@@ -129,6 +129,9 @@ pub enum FetchError {
     TooLarge { url: String, limit: u64 },
 
     // This machine
+    #[error("interrupted while it came")]
+    #[diagnostic(help("what has come is kept"))]
+    Interrupted,
     #[error("cannot write the download to `{path}`")]
     #[diagnostic(help(
         "if the disk is full, free some space and try again: what has come is kept"
@@ -174,6 +177,12 @@ impl FetchError {
 /// One error for every reader that waits.
 #[derive(Debug, Clone)]
 pub(super) struct Told(pub(super) Arc<FetchError>);
+
+impl Told {
+    pub(super) fn interrupted() -> Self {
+        Self(Arc::new(FetchError::Interrupted))
+    }
+}
 
 impl std::fmt::Display for Told {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

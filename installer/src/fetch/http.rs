@@ -20,6 +20,7 @@ use super::meter::Counter;
 use super::place::{Address, redacted};
 use super::settings::{PlainHttp, Settings};
 use super::{FetchError, Meter, Patience};
+use crate::interruption::Interruption;
 
 /// A client for the files of one folder on a host.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(super) struct Http {
     address: Address,
     pub(super) settings: Settings,
     pub(super) counter: Arc<Counter>,
+    pub(super) interruption: Interruption,
 }
 
 /// What is asked for.
@@ -70,14 +72,18 @@ pub(super) enum Trouble {
 }
 
 impl Http {
-    pub(super) fn new(address: Address, settings: Settings) -> Result<Self, FetchError> {
+    pub(super) fn new(
+        address: Address,
+        settings: Settings,
+        interruption: Interruption,
+    ) -> Result<Self, FetchError> {
         if address.is_exposed() && settings.plain_http == PlainHttp::Refused {
             let place = super::Place::Web(address).to_string();
             return Err(FetchError::PlainHttp { place });
         }
         let counter = Arc::default();
         let client = client(&settings, &address, &counter)?;
-        Ok(Self { client, address, settings, counter })
+        Ok(Self { client, address, settings, counter, interruption })
     }
 
     /// The address of a file.

@@ -22,6 +22,7 @@ mod requests;
 mod scratch;
 mod settings;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -30,6 +31,7 @@ use gangway_artifact::delta::ranges::Range;
 use gangway_artifact::trust::{self, NamedFile};
 
 use crate::context::Context;
+use crate::interruption::Interruption;
 use http::Http;
 use patience::Patience;
 
@@ -45,6 +47,7 @@ pub struct Depot {
     place: Place,
     source: Source,
     handle: tokio::runtime::Handle,
+    interruption: Interruption,
 }
 
 #[derive(Debug)]
@@ -76,12 +79,16 @@ impl Depot {
         {
             return Err(FetchError::NoClock);
         }
+        let interruption = context.interruption.clone();
         let source = match &place {
-            Place::Web(address) => Source::Web(Arc::new(Http::new(address.clone(), settings)?)),
+            Place::Web(address) => {
+                let http = Http::new(address.clone(), settings, interruption.clone())?;
+                Source::Web(Arc::new(http))
+            }
             Place::Folder(path) if path.is_dir() => Source::Folder(path.clone()),
             Place::Folder(path) => return Err(FetchError::NoFolder { path: path.clone() }),
         };
-        Ok(Self { place, source, handle })
+        Ok(Self { place, source, handle, interruption })
     }
 
     /// What was opened.
@@ -106,7 +113,7 @@ impl Depot {
     pub fn read(&self, name: &str, limit: u64, meter: &dyn Meter) -> Result<Vec<u8>, FetchError> {
         check(name)?;
         match &self.source {
-            Source::Web(http) => self.handle.block_on(download::read(http, name, limit, meter)),
+            Source::Web(http) => self.run(download::read(http, name, limit, meter)),
             Source::Folder(folder) => download::read_local(&folder.join(name), limit),
         }
     }
@@ -128,8 +135,11 @@ impl Depot {
             return Ok(());
         }
         match &self.source {
-            Source::Web(http) => self.handle.block_on(download::fetch(http, file, to, meter)),
-            Source::Folder(folder) => download::copy(&folder.join(&file.name), file, to, meter),
+            Source::Web(http) => self.run(download::fetch(http, file, to, meter)),
+            Source::Folder(folder) => {
+                let from = folder.join(&file.name);
+                download::copy(&from, file, to, (meter, &self.interruption))
+            }
         }
     }
 
@@ -151,8 +161,22 @@ impl Depot {
                 let http = Arc::clone(http);
                 Archive::remote(http, self.handle.clone(), file, wanted, scratch, meter)
             }
-            Source::Folder(folder) => Archive::local(&folder.join(&file.name), file, wanted, meter),
+            Source::Folder(folder) => {
+                let interruption = self.interruption.clone();
+                Archive::local(&folder.join(&file.name), file, wanted, (meter, interruption))
+            }
         }
+    }
+
+    /// Runs network work to its end, or until it is interrupted.
+    fn run<T>(&self, work: impl Future<Output = Result<T, FetchError>>) -> Result<T, FetchError> {
+        self.handle.block_on(async {
+            tokio::select! {
+                biased;
+                done = work => done,
+                () = self.interruption.arrived() => Err(FetchError::Interrupted),
+            }
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 //! A server that knows no ranges is asked for everything, and what is not wanted of it is kept as well: it cannot be asked for later.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use camino::Utf8Path;
 use gangway_artifact::archive::FrameSource;
@@ -78,7 +78,7 @@ impl Remote {
         let start = end.saturating_sub(shared.http.settings.request.max(END));
         let mut state = shared.lock();
         while state.failure.is_none() && state.pieces.is_busy(start, end) {
-            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = shared.await_change(state);
         }
         if !self.is_resumed || state.failure.is_some() {
             return false;
@@ -114,7 +114,7 @@ impl Remote {
                 return Err(told.clone());
             }
             shared.start_workers(&mut state);
-            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = shared.await_change(state);
         }
     }
 
@@ -144,6 +144,9 @@ impl FrameSource for Remote {
         if end.is_none_or(|end| end > self.shared.archive.size) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        if self.shared.http.interruption.signal().is_some() {
+            return Err(Told::interrupted().into());
+        }
         while !buffer.is_empty() {
             let spot = self.wait(offset, buffer.len() as u64)?;
             let length = usize::try_from(spot.length).unwrap_or(usize::MAX).min(buffer.len());
@@ -160,7 +163,7 @@ impl FrameSource for Remote {
         let end = offset.saturating_add(length);
         let mut state = shared.lock();
         while state.failure.is_none() && state.pieces.is_busy(offset, end) {
-            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = shared.await_change(state);
         }
         if let Some(told) = &state.failure {
             return Err(told.clone().into());

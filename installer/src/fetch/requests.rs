@@ -17,6 +17,7 @@ use super::http::{Answer, Ask, Http, Trouble};
 use super::pieces::{Piece, Pieces};
 use super::scratch::Scratch;
 use super::{FetchError, Meter, Patience, journal};
+use crate::interruption::STEP;
 
 /// How much work may be lost when the program is killed.
 const BETWEEN_JOURNALS: Duration = Duration::from_secs(1);
@@ -94,6 +95,16 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for bytes, or for a reason why no more come.
+    pub(super) fn await_change<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait_timeout(state, STEP);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if self.http.interruption.signal().is_some() {
+            state.failure.get_or_insert_with(Told::interrupted);
+        }
+        state
     }
 
     /// The next piece for a worker, which ends if there is none.

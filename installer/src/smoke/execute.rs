@@ -147,7 +147,8 @@ impl Taken<'_> {
         }
         let program = self.room.bundle.join(program);
         let args: Vec<String> = args.iter().map(fill).collect();
-        Running::start(&program, &args, &found.variables, self.home, log)
+        let interruption = &self.room.context.interruption;
+        Running::start(&program, &args, &found.variables, self.home, (log, interruption))
             .map_err(|error| unable("start it", &error))
     }
 }

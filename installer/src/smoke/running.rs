@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::trial::{self, Ending};
 
+use crate::interruption::Interruption;
+
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod system;
@@ -30,6 +32,7 @@ pub(super) struct Running {
     child: Child,
     whole: system::Whole,
     log: Utf8PathBuf,
+    interruption: Interruption,
 }
 
 impl Running {
@@ -39,19 +42,22 @@ impl Running {
         args: &[String],
         variables: &BTreeMap<String, String>,
         home: &Utf8Path,
-        log: &Utf8Path,
+        (log, interruption): (&Utf8Path, &Interruption),
     ) -> io::Result<Self> {
         let file = File::create(log)?;
         let mut command = Command::new(program);
         command.args(args).env_clear().envs(variables).current_dir(home).stdin(Stdio::null());
         command.stdout(file.try_clone()?).stderr(file);
         let (child, whole) = system::spawn(&mut command)?;
-        Ok(Self { child, whole, log: log.to_owned() })
+        Ok(Self { child, whole, log: log.to_owned(), interruption: interruption.clone() })
     }
 
-    /// How it ended, if it did.
+    /// How it ended, if it did. It is not waited for any more where the installer is asked to end.
     pub(super) fn ended(&mut self) -> io::Result<Option<Ending>> {
-        system::ended(&mut self.child)
+        match self.interruption.signal() {
+            Some(_) => Err(io::Error::other("the installer was interrupted")),
+            None => system::ended(&mut self.child),
+        }
     }
 
     /// How it ended, or nothing when the time is up.

@@ -9,6 +9,10 @@ use miette::Diagnostic;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[expect(missing_docs, reason = "the fields are named")]
 pub enum SnapshotError {
+    /// The installer was asked to end.
+    #[error("interrupted while the app's data was copied")]
+    #[diagnostic(help("nothing is left of that copy"))]
+    Interrupted,
     /// A file could not be read: a copy without it would be none.
     #[error("cannot read `{path}` to keep a copy of it")]
     #[diagnostic(help("`--snapshot no` goes on without a copy"))]

@@ -251,7 +251,7 @@ impl Store {
             std::fs::create_dir_all(parent).map_err(SnapshotError::write(parent))?;
         }
         let (from, list_file) = self.place(of, index);
-        let copied = tree::copy(from.as_std_path(), to.new.as_std_path(), &[])?;
+        let copied = self.copy_tree(from.as_std_path(), to.new.as_std_path(), &[])?;
         let text = listing::text(&copied.listing);
         if Digest::of(&text) != list {
             let what = listing::difference(&list_file, &text)

@@ -2,15 +2,17 @@
 //! a list of what is in it.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gangway_artifact::Digest;
+use gangway_artifact::{BundlePath, Digest};
 use serde::{Deserialize, Serialize};
 
 use super::error::SnapshotError;
 use super::plan::Plan;
 use super::{Checkpoint, listing, system, tree};
+use crate::interruption::Interruption;
 
 /// The version of the format this program reads and writes.
 const VERSION: u32 = 1;
@@ -28,6 +30,7 @@ const OLD: &str = ".old-";
 #[derive(Debug, Clone)]
 pub struct Store {
     folder: Utf8PathBuf,
+    interruption: Interruption,
 }
 
 /// A copy of the app's data.
@@ -67,7 +70,13 @@ impl Store {
     /// The copies in `folder`, which need not be there.
     #[must_use]
     pub fn at(folder: Utf8PathBuf) -> Self {
-        Self { folder }
+        Self { folder, interruption: Interruption::default() }
+    }
+
+    /// The same, for a command that may be interrupted: a copy that is being made then is given up.
+    #[must_use]
+    pub fn interrupted_by(self, interruption: &Interruption) -> Self {
+        Self { interruption: interruption.clone(), ..self }
     }
 
     /// Copies the app's data as the version `of` leaves it. An earlier copy for that version is replaced when this one is whole.
@@ -175,6 +184,16 @@ impl Store {
         (folder.join(index.to_string()), folder.join(format!("{index}.list")))
     }
 
+    /// Copies a folder, unless that is interrupted.
+    pub(super) fn copy_tree(
+        &self,
+        from: &Path,
+        to: &Path,
+        exclude: &[BundlePath],
+    ) -> Result<tree::Copied, SnapshotError> {
+        tree::copy(from, to, exclude, &self.interruption)
+    }
+
     pub(super) fn make_folder(&self) -> Result<(), SnapshotError> {
         if self.folder.is_dir() {
             return Ok(());
@@ -209,7 +228,7 @@ impl Store {
             if folder.content.is_some() {
                 let to = partial.join(index.to_string());
                 let from = folder.path.as_std_path();
-                let copied = tree::copy(from, to.as_std_path(), &folder.exclude)?;
+                let copied = self.copy_tree(from, to.as_std_path(), &folder.exclude)?;
                 let list = listing::text(&copied.listing);
                 write(&partial.join(format!("{index}.list")), list.as_bytes())?;
                 kept.list = Some(Digest::of(&list));

@@ -9,6 +9,7 @@ use gangway_artifact::State;
 
 use super::*;
 use crate::context::Context;
+use crate::interruption::Interruption;
 
 struct Sandbox {
     _folder: tempfile::TempDir,
@@ -347,6 +348,35 @@ fn a_copy_killed_at_each_step_is_whole_or_the_one_before() {
         assert_eq!(sandbox.store.versions().expect("ours"), ["1.0.0"]);
     }
     assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+/// A signal that comes while files are copied: nothing is left of the copy, and what was there is as it was.
+#[test]
+fn a_copy_that_is_interrupted_is_given_up() {
+    let mut sandbox = Sandbox::new();
+    sandbox.write("config.json", "1.0.0");
+    sandbox.make("1.0.0");
+    sandbox.write("config.json", "2.0.0");
+    let (data, copies) =
+        (sandbox.content(&sandbox.state()), sandbox.content(sandbox.store.folder()));
+    let interruption = Interruption::default();
+    sandbox.store = sandbox.store.interrupted_by(&interruption);
+    let plan = sandbox.plan_of(&[claw()]);
+    let mut come = |name: &str| {
+        if ["snapshot: begin", "restore: planned"].contains(&name) {
+            interruption.come();
+        }
+    };
+    let made = sandbox.store.make(&plan, "2.0.0", now(), &mut come);
+    assert!(matches!(made, Err(SnapshotError::Interrupted)), "{made:?}");
+    let restored = sandbox.store.restore("1.0.0", Stays::Always, now(), &mut come);
+    assert!(matches!(restored, Err(SnapshotError::Interrupted)), "{restored:?}");
+    assert!(!sandbox.store.is_unfinished());
+    let home = sandbox.root.join("home");
+    let names: Vec<_> = home.read_dir_utf8().expect("there").flatten().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_eq!(sandbox.content(&sandbox.state()), data);
+    assert_eq!(sandbox.content(sandbox.store.folder()), copies);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::SnapshotError;
 use super::{listing, system};
+use crate::interruption::Interruption;
 
 /// How often a file that is written while it is copied is copied again.
 const ATTEMPTS: usize = 3;
@@ -41,11 +42,13 @@ pub(super) fn copy(
     from: &Path,
     to: &Path,
     exclude: &[BundlePath],
+    interruption: &Interruption,
 ) -> Result<Copied, SnapshotError> {
     let mut copying = Copying {
         from,
         to,
         exclude,
+        interruption,
         shares: true,
         linked: HashMap::new(),
         seen: BTreeMap::new(),
@@ -152,6 +155,7 @@ struct Copying<'a> {
     from: &'a Path,
     to: &'a Path,
     exclude: &'a [BundlePath],
+    interruption: &'a Interruption,
     /// Whether files may share blocks, as far as is known.
     shares: bool,
     /// The copies of files with several names.
@@ -172,6 +176,7 @@ impl Copying<'_> {
         self.folders.push((folder.to_owned(), metadata));
         self.seen.insert(folder.to_owned(), None);
         for name in names {
+            self.go_on()?;
             let inside = folder.join(&name);
             if is_excluded(&inside, self.exclude) {
                 continue;
@@ -285,6 +290,7 @@ impl Copying<'_> {
                     if count == 0 {
                         break;
                     }
+                    self.go_on()?;
                     hasher.update(&buffer[..count]);
                     size += count as u64;
                 }
@@ -298,6 +304,7 @@ impl Copying<'_> {
                     if count == 0 {
                         break;
                     }
+                    self.go_on()?;
                     hasher.update(&buffer[..count]);
                     copy.write_all(&buffer[..count]).map_err(write)?;
                     size += count as u64;
@@ -334,6 +341,13 @@ impl Copying<'_> {
         let gone = self.seen.keys().filter(|path| !now.contains_key(*path));
         self.copied.changed.extend(gone.map(|path| shown(path)));
         Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), SnapshotError> {
+        match self.interruption.signal() {
+            Some(_) => Err(SnapshotError::Interrupted),
+            None => Ok(()),
+        }
     }
 
     fn skip(&mut self, inside: &Path, why: &'static str) {

@@ -21,7 +21,7 @@ use super::support::{Releases, said};
 const MANNER: &str = "app/manner";
 
 /// Starts and stops the service of the version that is used. One that `refuses` cannot be started.
-const SUPERVISOR: &str = r#"#!/bin/sh
+pub(super) const SUPERVISOR: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit
 echo "$2" >>commands
 [ ! -e process ] || kill -9 "$(cat process)"
@@ -79,8 +79,8 @@ fn service() {
 }
 
 /// A machine on which the service runs.
-struct Served {
-    world: World,
+pub(super) struct Served {
+    pub(super) world: World,
     /// Where it is, and where the next one to be published is.
     port: u16,
     path: &'static str,
@@ -88,7 +88,7 @@ struct Served {
 
 impl Served {
     /// Version 1.0.0 runs, and is well.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let port = free_port().expect("there is one");
         let mut served = Self { world: World::new(&[]), port, path: "/health" };
         served.publish("1.0.0", "well");
@@ -106,20 +106,20 @@ impl Served {
         served
     }
 
-    fn supervisor(&self) -> Utf8PathBuf {
+    pub(super) fn supervisor(&self) -> Utf8PathBuf {
         self.world.root.join("service")
     }
 
     /// From now on the supervisor is this script. Another process writes it: what other tests start meanwhile would have it open, and then it cannot
     /// be started.
-    fn supervise(&self, script: &str) {
+    pub(super) fn supervise(&self, script: &str) {
         let text = self.world.root.join("script");
         fs::write(&text, script).expect("writable");
         let to = self.supervisor();
         well(run(Command::new("install").args(["-m755", text.as_str(), to.as_str()])));
     }
 
-    fn publish(&mut self, version: &str, manner: &str) {
+    pub(super) fn publish(&mut self, version: &str, manner: &str) {
         let mut sample = Releases::sample(version);
         let program = std::env::current_exe().and_then(fs::read).expect("it runs");
         sample.parts("runtime/service", &program, Mode::Executable, 1 << 20);
@@ -130,7 +130,7 @@ impl Served {
         self.world.releases.publish_sample(version, sample);
     }
 
-    fn then(&self, arguments: &[&str]) -> Output {
+    pub(super) fn then(&self, arguments: &[&str]) -> Output {
         self.world.then(arguments)
     }
 
@@ -143,7 +143,7 @@ impl Served {
     }
 
     /// What the supervisor was told since this was asked last.
-    fn commands(&self) -> Vec<String> {
+    pub(super) fn commands(&self) -> Vec<String> {
         let path = self.world.root.join("commands");
         let text = fs::read_to_string(&path).unwrap_or_default();
         let _ = fs::remove_file(path);
@@ -152,7 +152,7 @@ impl Served {
 
     /// This version is used and whole, and as soon as the service answers it is this version's.
     #[track_caller]
-    fn is(&self, version: &str) {
+    pub(super) fn is(&self, version: &str) {
         assert_eq!(self.world.current().as_deref(), Some(version));
         loop {
             let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else {
@@ -186,7 +186,7 @@ impl Served {
         self.is("1.0.0");
     }
 
-    fn data(&self) -> Vec<String> {
+    pub(super) fn data(&self) -> Vec<String> {
         super::support::Machine::names(&self.world.machine.data())
     }
 }

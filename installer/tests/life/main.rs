@@ -1,9 +1,10 @@
-//! What an installation goes through: a journey over HTTP, newer installers, versions that are not well, machines that lack something.
+//! What an installation goes through: a journey over HTTP, newer installers, versions that are not well, machines that lack something, people who interrupt it.
 
 #![cfg(target_os = "linux")]
 
 mod contract;
 mod health;
+mod interrupted;
 mod journey;
 mod self_update;
 #[path = "../support/mod.rs"]

@@ -179,6 +179,8 @@ impl Machine {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", &self.home).env("PATH", "/usr/bin:/bin");
         command.current_dir(&self.home);
+        #[cfg(unix)]
+        heed_signals(&mut command);
         command
     }
 
@@ -250,6 +252,22 @@ fn walk(folder: &Utf8Path, above: &str, found: &mut Vec<String>) {
             found.push(name);
         }
     }
+}
+
+/// Has signals do to a program what they usually do. Whoever runs the tests may have them ignored, as `nohup` and a shell's `&` do, and programs keep that.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "what a child does before it is another program")]
+pub(crate) fn heed_signals(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+    let reset = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            // SAFETY: no handler is named.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: these are system calls and nothing else, so they may be made between fork and exec.
+    unsafe { command.pre_exec(reset) };
 }
 
 /// What a program said, for messages.
