@@ -8,7 +8,6 @@ use gangway_artifact::archive::Made;
 use gangway_artifact::{MANIFEST_FILE, Manifest};
 use serde::Serialize;
 
-use super::data::Copied;
 use super::decision::{Decision, Places, SearchPath, Target};
 use super::making::Filled;
 use super::releases::Releases;
@@ -115,6 +114,7 @@ fn advance(
 
 /// Looks whether anything would be in the way.
 fn rehearse(run: &Run<'_>, decision: &Decision, started: Instant) -> Result<Report, CommandError> {
+    is_data_kept(run, decision)?;
     if let Target::Made(_) = decision.to {
         let manifest = decision.read_manifest()?;
         decision.check(&manifest)?;
@@ -129,7 +129,7 @@ pub(super) fn carry_out(
     decision: &Decision,
     started: Instant,
 ) -> Result<Report, CommandError> {
-    let Ready { made, activation, world, copied } = match prepare(run, locked, decision) {
+    let Ready { made, activation, world, is_copied } = match prepare(run, locked, decision) {
         Ok(ready) => ready,
         Err(error) => {
             give_up(run, locked, decision);
@@ -142,7 +142,7 @@ pub(super) fn carry_out(
         &done,
         Err(CommandError::Prefix(PrefixError::Unwell { .. } | PrefixError::Stopped { .. }))
     );
-    if let Some(used) = decision.used().filter(|_| is_back && copied == Copied::Yes) {
+    if let Some(used) = decision.used().filter(|_| is_back && is_copied) {
         run.tell_of_copy(&used.version, &decision.release.version);
     }
     done?;
@@ -155,7 +155,8 @@ struct Ready<'a> {
     made: Option<Made>,
     activation: Activation,
     world: World<'a>,
-    copied: Copied,
+    /// Whether there is a copy of the app's data.
+    is_copied: bool,
 }
 
 /// Makes everything ready. Up to its end nobody notices anything of it but that what runs may be stopped.
@@ -165,6 +166,8 @@ fn prepare<'a>(
     decision: &'a Decision,
 ) -> Result<Ready<'a>, CommandError> {
     let layout = &decision.layout;
+    // Whoever has to be asked, or refused, need not wait until all of it was fetched.
+    let is_copied = is_data_kept(run, decision)?;
     let mut made = None;
     let manifest = match &decision.to {
         Target::Made(_) => {
@@ -188,15 +191,13 @@ fn prepare<'a>(
     };
     transaction::prune(locked, &mut activation);
     let mut world = run.world(layout);
-    let mut copied = Copied::No;
     match decision.used() {
         Some(used) if decision.to != Target::Used => {
             // Before anything is stopped.
             let health = decision.health().or_else(|| manifest.health.clone());
             activation.service = health::before(health.as_ref());
-            if decision.purpose == Purpose::Advance {
-                let how = (decision.snapshot, activation.after.restart.as_slice());
-                copied = run.keep_data(layout, &decision.data(), &used.version, how)?;
+            if is_copied {
+                run.keep_data(layout, &decision.data(), &used.version, &activation.after.restart)?;
             }
         }
         Some(_) => world = world.quiet(),
@@ -208,7 +209,16 @@ fn prepare<'a>(
         prefix::keep_downloads(layout, &[])?;
         checkpoint::reached(Step::Discarded);
     }
-    Ok(Ready { made, activation, world, copied })
+    Ok(Ready { made, activation, world, is_copied })
+}
+
+/// Whether the data of the version that is used is copied before another one is.
+fn is_data_kept(run: &Run<'_>, decision: &Decision) -> Result<bool, CommandError> {
+    let is_switch = decision.used().is_some() && decision.to != Target::Used;
+    if !is_switch || decision.purpose != Purpose::Advance {
+        return Ok(false);
+    }
+    run.is_data_kept(&decision.layout, &decision.data(), decision.snapshot)
 }
 
 /// Takes back what [`prepare`] has done: what was stopped is started again, and of the version nothing stays but what was fetched. What cannot be

@@ -25,26 +25,16 @@ enum Stopped {
     No,
 }
 
-/// Whether there is a copy of the app's data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Copied {
-    /// There is.
-    Yes,
-    /// There is not, for whatever reason.
-    No,
-}
-
 impl Run<'_> {
-    /// Copies the app's data as `version` leaves it. What runs is stopped for that, if `restart` tells how.
-    pub(super) fn keep_data(
+    /// Whether the app's data is copied before another version is used. Asks where somebody is there, but not where nothing is to be done.
+    pub(super) fn is_data_kept(
         &self,
         layout: &Layout,
         folders: &[artifact::State],
-        version: &str,
-        (choice, restart): (Choice, &[String]),
-    ) -> Result<Copied, CommandError> {
+        choice: Choice,
+    ) -> Result<bool, CommandError> {
         if folders.is_empty() {
-            return Ok(Copied::No);
+            return Ok(false);
         }
         let plan = snapshot::plan(self.context, folders, self.owner(layout), layout.prefix())?;
         let wish = match choice {
@@ -52,14 +42,26 @@ impl Run<'_> {
             Choice::No => Wish::No,
             Choice::Ask => Wish::Ask,
         };
-        let is_made = match plan.decide(wish, self.can_ask())? {
+        let is_kept = match plan.decide(wish, self.can_ask())? {
             Decision::Make => true,
-            Decision::Ask(question) => self.ask(&question)?,
+            Decision::Ask(question) => !self.global.dry_run && self.ask(&question)?,
             Decision::Skip(_) => false,
         };
-        if !is_made {
-            return Ok(Copied::No);
+        if is_kept {
+            plan.check_readable()?;
         }
+        Ok(is_kept)
+    }
+
+    /// Copies the app's data as `version` leaves it. What runs is stopped for that, if `restart` tells how.
+    pub(super) fn keep_data(
+        &self,
+        layout: &Layout,
+        folders: &[artifact::State],
+        version: &str,
+        restart: &[String],
+    ) -> Result<(), CommandError> {
+        let plan = snapshot::plan(self.context, folders, self.owner(layout), layout.prefix())?;
         let stopped = self.stop(layout, restart);
         let made = self.proceed().and_then(|()| self.copy_data(layout, &plan, version, stopped));
         if made.is_err() {
@@ -70,7 +72,7 @@ impl Run<'_> {
             self.reporter.warn(format_args!("`{changed}` was changed while it was copied"));
         }
         self.reporter.say(format_args!("kept a copy of the app's data as {version} left it"));
-        Ok(Copied::Yes)
+        Ok(())
     }
 
     fn copy_data(

@@ -141,6 +141,16 @@ impl Plan {
         })
     }
 
+    /// Looks whether every file may be read that is to be copied.
+    ///
+    /// # Errors
+    /// When one may not.
+    pub fn check_readable(&self) -> Result<(), SnapshotError> {
+        let mut there = self.folders.iter().filter(|folder| folder.content.is_some());
+        there
+            .try_for_each(|folder| tree::check_readable(folder.path.as_std_path(), &folder.exclude))
+    }
+
     /// Databases that a program has open: a copy of one that is written to may be of no use.
     pub fn in_use(&self) -> impl Iterator<Item = Utf8PathBuf> {
         let of = |folder: &Folder| {

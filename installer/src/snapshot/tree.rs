@@ -99,6 +99,21 @@ pub(super) fn measure(folder: &Path, exclude: &[BundlePath]) -> Result<Measured,
     Ok(measured)
 }
 
+/// Looks whether every file may be read that `copy` would copy. Whatever else is in the way of one may be gone by then, as a program that has it open.
+pub(super) fn check_readable(folder: &Path, exclude: &[BundlePath]) -> Result<(), SnapshotError> {
+    let mut fault = None;
+    walk(folder, exclude, |path, metadata| {
+        if fault.is_some() || !metadata.is_file() {
+            return;
+        }
+        let path = folder.join(path);
+        let refused = system::open(&path).err();
+        let refused = refused.filter(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        fault = refused.map(SnapshotError::read(&path));
+    })?;
+    fault.map_or(Ok(()), Err)
+}
+
 /// Removes a folder and all that is in it, also where modes forbid it.
 pub(super) fn remove(folder: &Path) -> Result<(), SnapshotError> {
     match folder.symlink_metadata() {

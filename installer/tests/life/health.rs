@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use gangway_artifact::archive::sample::Sample;
 use gangway_artifact::trial::probe::free_port;
 use gangway_artifact::{Health, MANIFEST_FILE, Manifest, Mode};
 
@@ -120,7 +121,17 @@ impl Served {
     }
 
     pub(super) fn publish(&mut self, version: &str, manner: &str) {
+        self.publish_with(version, manner, |_| {});
+    }
+
+    pub(super) fn publish_with(
+        &mut self,
+        version: &str,
+        manner: &str,
+        add: impl FnOnce(&mut Sample),
+    ) {
         let mut sample = Releases::sample(version);
+        add(&mut sample);
         let program = std::env::current_exe().and_then(fs::read).expect("it runs");
         sample.parts("runtime/service", &program, Mode::Executable, 1 << 20);
         sample.file(MANNER, manner.as_bytes());

@@ -53,7 +53,7 @@ fn package(sample: &mut Sample, name: &str, version: &str, files: u32) {
 }
 
 /// The releases' folder as a static host has it, and how many bytes it has sent.
-fn serve(folder: Utf8PathBuf) -> (Server, Arc<AtomicU64>) {
+pub(super) fn serve(folder: Utf8PathBuf) -> (Server, Arc<AtomicU64>) {
     let sent = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&sent);
     let server = Server::start(move |seen| match fs::read(folder.join(seen.name())) {

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod contract;
+mod data;
 mod health;
 mod interrupted;
 mod journey;
