@@ -3,7 +3,7 @@
 use gangway_artifact::trust::{Channel, MOST_BYTES, Release};
 
 use super::{CommandError, Run};
-use crate::fetch::{Depot, Place, Settings};
+use crate::fetch::{BASE_URL, Depot, Place, Settings};
 use crate::prefix::Layout;
 use crate::prefix::state::State;
 
@@ -23,7 +23,7 @@ impl Run<'_> {
     /// Where releases come from: what the command line says, the environment, what is installed, or the folder that this program lies in, as
     /// on a USB stick.
     fn place(&self, named: Option<&str>, state: Option<&State>) -> Result<Place, CommandError> {
-        let variable = self.context.variable("GANGWAY_BASE_URL");
+        let variable = self.context.variable(BASE_URL);
         let beside = || {
             let folder = self.context.executable.parent()?;
             folder.join(format!("{USUAL_CHANNEL}.json")).is_file().then_some(folder.as_str())

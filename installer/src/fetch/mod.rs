@@ -39,7 +39,7 @@ pub use archive::Archive;
 pub use error::FetchError;
 pub use meter::{Meter, Traffic};
 pub use place::{Address, Place};
-pub use settings::{ALLOW_HTTP, PlainHttp, Proxies, RETRIES, Settings, TIMEOUT};
+pub use settings::{ALLOW_HTTP, BASE_URL, PlainHttp, Proxies, RETRIES, Settings, TIMEOUT};
 
 /// An open place: files of one release's folder.
 #[derive(Debug)]

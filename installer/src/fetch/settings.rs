@@ -53,6 +53,9 @@ pub struct Proxies {
     pub ask_system: bool,
 }
 
+/// The variable that says where releases come from. There may be a password in it: it is nothing to programs that are started.
+pub const BASE_URL: &str = "GANGWAY_BASE_URL";
+
 /// The variable that allows plain HTTP.
 pub const ALLOW_HTTP: &str = "GANGWAY_ALLOW_HTTP";
 

@@ -17,6 +17,7 @@ use miette::Diagnostic;
 
 use self::processes::Process;
 use crate::context::Context;
+use crate::fetch::BASE_URL;
 
 pub use self::words::{WordsError, line, words};
 
@@ -117,6 +118,8 @@ pub fn run(
     let file = File::create(&log).map_err(start)?;
     let mut process = Command::new(program);
     process.args(args).env_clear().envs(&context.environment).stdin(Stdio::null());
+    // What it starts has its environment for as long as it runs.
+    process.env_remove(BASE_URL);
     process.envs(runtime_dir(context, program));
     process.stdout(file.try_clone().map_err(start)?).stderr(file);
     let mut child = process.spawn().map_err(start)?;
@@ -240,7 +243,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = Utf8Path::from_path(folder.path()).expect("plain");
         let path = ("PATH".to_owned(), "/usr/bin:/bin".to_owned());
-        let context = Context::new(BTreeMap::from([path]), root.to_owned(), root.to_owned());
+        let base = (BASE_URL.to_owned(), "https://me:word@host/releases".to_owned());
+        let environment = BTreeMap::from([path, base]);
+        let context = Context::new(environment, root.to_owned(), root.to_owned());
         let run = |text: &str, patience| {
             let command = split(text);
             super::run(&context, &command, &root.join("scratch"), patience)
@@ -249,6 +254,8 @@ mod tests {
         let said = run("sh -c 'sleep 2 & echo started'", PATIENCE).expect("it ends well");
         assert_eq!(said, "started");
         assert_eq!(root.join("scratch").read_dir().expect("there").count(), 0);
+        let said = run("sh -c 'echo [$GANGWAY_BASE_URL]'", PATIENCE).expect("it ends well");
+        assert_eq!(said, "[]");
         let error = run("sh -c 'echo no such unit >&2; exit 5'", PATIENCE).expect_err("it fails");
         insta::assert_snapshot!(error, @r"
         `sh -c 'echo no such unit >&2; exit 5'` ended with exit status: 5; it said:

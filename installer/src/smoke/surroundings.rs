@@ -127,6 +127,7 @@ mod tests {
             ("API_KEY", "secret"),
             ("SSH_AUTH_SOCK", "/run/x"),
             ("NODE_OPTIONS", "--inspect"),
+            ("GANGWAY_BASE_URL", "https://me:word@host/releases"),
         ]);
         let given = map(&[("CLAW_HOME", "/t/claw"), ("LC_ALL", "en")]);
         let found = of(&user, &given, Utf8Path::new("/t"), false);
