@@ -124,12 +124,15 @@ if ($true) {
         return $folder
     }
 
-    # Nothing comes in clear text, but from this machine itself.
+    # Nothing comes in clear text, but from this machine itself, or where the user says so.
     function Confirm-Encrypted([string] $Base) {
         $parts = Split-Address $Base
         $address = [uri] ($parts.Scheme + $parts.Place)
-        if ($address.Scheme -eq 'http' -and -not $address.IsLoopback) {
-            Stop-Here "``$(Get-Shown $Base)`` is not encrypted" 'name an address that begins with https://'
+        $isAllowed = $env:GANGWAY_ALLOW_HTTP -and $env:GANGWAY_ALLOW_HTTP -ne '0'
+        if ($address.Scheme -eq 'http' -and -not $address.IsLoopback -and -not $isAllowed) {
+            Stop-Here "``$(Get-Shown $Base)`` is not encrypted" (
+                "name an address that begins with https://`n" +
+                '  or set GANGWAY_ALLOW_HTTP=1, if you trust everybody between here and there')
         }
     }
 

@@ -186,8 +186,8 @@ without_slashes() {
   done
 }
 
-# Nothing comes in clear text, but from this machine itself. A password and a signature are for the server, not for the
-# screen. A signature is a query, which belongs behind the name of the file.
+# Nothing comes in clear text, but from this machine itself, or where the user says so. A password and a signature are
+# for the server, not for the screen. A signature is a query, which belongs behind the name of the file.
 check_address() {
   place=remote protocol=https
   base=${base%%#*}
@@ -206,7 +206,15 @@ check_address() {
     [Hh][Tt][Tt][Pp]://*)
       case $host in
         127.0.0.1 | 127.0.0.1:* | localhost | localhost:* | '[::1]' | '[::1]:'*) protocol=http,https ;;
-        *) fail "\`$shown\` is not encrypted" "name an address that begins with https://" ;;
+        *)
+          case ${GANGWAY_ALLOW_HTTP-} in
+            '' | 0)
+              fail "\`$shown\` is not encrypted" "name an address that begins with https://" \
+                "or set GANGWAY_ALLOW_HTTP=1, if you trust everybody between here and there"
+              ;;
+            *) protocol=http,https ;;
+          esac
+          ;;
       esac
       ;;
   esac

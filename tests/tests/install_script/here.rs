@@ -226,6 +226,28 @@ fn a_password_is_in_no_command_line() {
     }
 }
 
+/// Another machine is reached in clear text only if the user says that nobody in between matters; the installer knows the same word.
+#[test]
+fn clear_text_has_to_be_allowed() {
+    let here = Here::new();
+    // This machine, by a name that the script takes for another one's.
+    let other = here.site.base().replace("127.0.0.1", "127.1");
+    for word in [None, Some(""), Some("0")] {
+        let allowed: Vec<_> = word.into_iter().map(|word| ("GANGWAY_ALLOW_HTTP", word)).collect();
+        let said = here.refused(&["--from", &other], &allowed);
+        assert!(
+            said.contains("is not encrypted") && said.contains("GANGWAY_ALLOW_HTTP=1"),
+            "{said}"
+        );
+    }
+    let script = here.site.script();
+    let allowed = [("GANGWAY_ALLOW_HTTP", "1")];
+    let output = here.run(&Read::Piped(script.as_bytes()), &["--from", &other], &allowed);
+    let said = here.said(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains(&format!("{GIVEN} [install] [--from] [{other}]")), "{said}");
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let here = Here::new();
