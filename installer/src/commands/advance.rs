@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::archive::Made;
-use gangway_artifact::{MANIFEST_FILE, Manifest};
+use gangway_artifact::{Digest, MANIFEST_FILE, Manifest};
 use serde::Serialize;
 
 use super::decision::{Decision, Places, SearchPath, Target};
@@ -169,9 +169,10 @@ fn prepare<'a>(
     // Whoever has to be asked, or refused, need not wait until all of it was fetched.
     let is_copied = is_data_kept(run, decision)?;
     let mut made = None;
+    let mut installer = None;
     let manifest = match &decision.to {
         Target::Made(_) => {
-            let (of, manifest) = make(run, locked, decision)?;
+            let (of, manifest) = make(run, locked, decision, &mut installer)?;
             made = Some(of);
             manifest
         }
@@ -189,6 +190,9 @@ fn prepare<'a>(
         after: decision.after(run, &manifest)?,
         remove: Vec::new(),
     };
+    let known = activation.after.installer;
+    let there = || prefix::program_digest(layout, &activation.after.app);
+    activation.after.installer = installer.or(known).or_else(there);
     transaction::prune(locked, &mut activation);
     let mut world = run.world(layout);
     match decision.used() {
@@ -230,18 +234,19 @@ fn give_up(run: &Run<'_>, locked: &Locked, decision: &Decision) {
     }
 }
 
-/// Makes the version's folder, and tries what is in it.
+/// Makes the version's folder, and tries what is in it. `installer` is told which one comes with it.
 fn make(
     run: &Run<'_>,
     locked: &Locked,
     decision: &Decision,
+    installer: &mut Option<Digest>,
 ) -> Result<(Made, Manifest), CommandError> {
     let layout = &decision.layout;
     let (app, slot) = (&decision.releases.channel.app, decision.slot());
     let downloads = layout.downloads();
     let fill = |folder: &Utf8Path| {
         prefix::keep_downloads(layout, &decision.downloads())?;
-        run.prepare_program(locked, decision)?;
+        *installer = run.prepare_program(locked, decision)?;
         let old = decision.old();
         let recipe = decision.recipe(old.as_ref(), &downloads);
         recipe.make(run, folder, &|manifest| decision.check(manifest))

@@ -383,6 +383,7 @@ impl Decision {
             previous: None,
             installed: Vec::new(),
             refused: Vec::new(),
+            installer: None,
         });
         state.base = self.releases.depot.place().with_secrets();
         state.channel.clone_from(&channel.channel);

@@ -175,6 +175,14 @@ pub enum CommandError {
     #[error("version {version} is not installed, only {}", list(there))]
     #[diagnostic(code(installer::not_installed), help("name one of these"))]
     NotInstalled { version: String, there: Vec<String> },
+    #[error("the installer `{path}` is damaged, and no release has one for this machine")]
+    #[diagnostic(
+        code(installer::no_installer),
+        help(
+            "get one from the app's publisher, and have it `repair`: it takes the place of this one"
+        )
+    )]
+    NoInstaller { path: Utf8PathBuf },
     #[error("there is no earlier version to go back to")]
     #[diagnostic(
         code(installer::no_previous),

@@ -196,6 +196,7 @@ impl Run<'_> {
             previous,
             installed,
             refused: Vec::new(),
+            installer: prefix::program_digest(layout, app),
         })
     }
 

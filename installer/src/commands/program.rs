@@ -8,9 +8,12 @@ use gangway_artifact::trust::{InstallerProgram, NamedFile};
 use semver::Version;
 
 use super::decision::Decision;
+use super::releases::Releases;
 use super::{CommandError, Run};
+use crate::cli::Repair;
 use crate::fetch::FetchError;
-use crate::prefix::{Layout, Locked, transaction};
+use crate::prefix::state::State;
+use crate::prefix::{self, Layout, Locked, transaction};
 use crate::restart::RestartError;
 
 /// The triple this program was built for.
@@ -20,12 +23,13 @@ const OWN_TRIPLE: &str = env!("GANGWAY_TRIPLE");
 const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Run<'_> {
-    /// Lays the installer ready that takes its place along with the version: that of the newest release, or else this one.
+    /// Lays the installer ready that takes its place along with the version: that of the newest release, or else this one. Says what it is; nothing: the one
+    /// that is there stays.
     pub(super) fn prepare_program(
         &self,
         locked: &Locked,
         decision: &Decision,
-    ) -> Result<(), CommandError> {
+    ) -> Result<Option<Digest>, CommandError> {
         let app = &decision.releases.channel.app;
         let own = &self.context.executable;
         // It only moves forward, so what was the newest once is not enough.
@@ -37,38 +41,92 @@ impl Run<'_> {
             let file = &program.file;
             let digest = std::fs::File::open(own).and_then(Digest::of_reader);
             let is_own = digest.is_ok_and(|(found, _)| found == file.sha256);
-            if !is_own && self.prepare_published(locked, decision, file)? {
-                return Ok(());
+            if !is_own && self.prepare_published(locked, &decision.releases, file)? {
+                return Ok(Some(file.sha256));
             }
         }
         self.prepare_own(locked, app)
     }
 
-    /// Lays this program ready, unless a newer one is in place.
-    pub(super) fn prepare_own(&self, locked: &Locked, app: &str) -> Result<(), CommandError> {
+    /// Lays this program ready, unless it is the one in place, or that is newer. Says what it is.
+    fn prepare_own(&self, locked: &Locked, app: &str) -> Result<Option<Digest>, CommandError> {
         let own = &self.context.executable;
-        if *own != locked.layout().program(app) {
-            let version = OWN_VERSION.parse().expect("Cargo takes no other version");
-            if self.is_older(locked.layout(), app, &version) {
-                transaction::discard_program(locked, app)?;
-                return Ok(());
-            }
+        let version = OWN_VERSION.parse().expect("Cargo takes no other version");
+        if *own == locked.layout().program(app) || self.is_older(locked.layout(), app, &version) {
+            transaction::discard_program(locked, app)?;
+            return Ok(None);
         }
-        transaction::prepare_program(locked, app, own, None)?;
-        Ok(())
+        Ok(Some(transaction::prepare_program(locked, app, own, None)?.digest))
+    }
+
+    /// Whether the installer in a prefix is what was put there.
+    pub(super) fn is_program_right(layout: &Layout, state: &State) -> bool {
+        match prefix::program_digest(layout, &state.app) {
+            Some(found) => state.installer.is_none_or(|expected| found == expected),
+            None => false,
+        }
+    }
+
+    /// Lays an installer ready in the place of one that is damaged: the same again, where this program or a release has it, or else another one. Says what
+    /// it is.
+    pub(super) fn mend_program(
+        &self,
+        locked: &Locked,
+        state: &State,
+        options: &Repair,
+    ) -> Result<Option<Digest>, CommandError> {
+        if let Some(digest) = self.mend_with_own(locked, state)? {
+            return Ok(Some(digest));
+        }
+        let (from, channel) = (options.from.as_deref(), options.channel.as_deref());
+        let releases = self.releases(from, channel, Some(state))?;
+        releases.check(Some(state), locked.layout(), true)?;
+        let programs = || releases.channel.releases.iter().map(|release| &release.installers);
+        let same = |program: &&InstallerProgram| Some(program.file.sha256) == state.installer;
+        let same = programs().flatten().find(same);
+        let newest = || {
+            let published = programs().next().into_iter().flatten();
+            published.filter(|program| rank(program).is_some()).min_by_key(|it| rank(it))
+        };
+        let Some(InstallerProgram { file, .. }) = same.or_else(newest) else {
+            return Err(CommandError::NoInstaller { path: locked.layout().program(&state.app) });
+        };
+        let is_ready = self.prepare_published(locked, &releases, file)?;
+        prefix::keep_downloads(locked.layout(), &[])?;
+        if is_ready {
+            return Ok(Some(file.sha256));
+        }
+        Err(CommandError::NoInstaller { path: locked.layout().program(&state.app) })
+    }
+
+    /// Lays this program ready, if it is not the damaged one itself, nor older than that.
+    fn mend_with_own(
+        &self,
+        locked: &Locked,
+        state: &State,
+    ) -> Result<Option<Digest>, CommandError> {
+        let (own, app) = (&self.context.executable, &state.app);
+        let found = std::fs::File::open(own).and_then(Digest::of_reader);
+        match found.ok().map(|(found, _)| found).filter(|found| Some(*found) == state.installer) {
+            // Whatever the damaged one says of its version.
+            Some(same) => {
+                Ok(Some(transaction::prepare_program(locked, app, own, Some(same))?.digest))
+            }
+            None => self.prepare_own(locked, app),
+        }
     }
 
     /// Whether the program that was published lies ready, or is in place. Where it cannot be had this one does as well: it has come so far.
     fn prepare_published(
         &self,
         locked: &Locked,
-        decision: &Decision,
+        releases: &Releases,
         file: &NamedFile,
     ) -> Result<bool, CommandError> {
-        let app = &decision.releases.channel.app;
-        let path = decision.layout.downloads().join(&file.name);
+        let (app, layout) = (&releases.channel.app, locked.layout());
+        let path = layout.downloads().join(&file.name);
         let progress = self.reporter.progress("fetching");
-        match decision.releases.depot.fetch(file, &path, &progress) {
+        match releases.depot.fetch(file, &path, &progress) {
             Ok(()) => {}
             // Something else was sent than the release's metadata names: nothing of such a release is taken.
             Err(
@@ -82,10 +140,10 @@ impl Run<'_> {
             }
         }
         let ready = transaction::prepare_program(locked, app, &path, Some(file.sha256))?;
-        let Some(ready) = ready else { return Ok(true) };
+        let Some(ready) = ready.ready else { return Ok(true) };
         // It takes this one's place for good: if it did not start here, nothing could be updated or removed any more.
-        match self.version_of(&decision.layout, &ready) {
-            Ok(Some(version)) => Ok(!self.is_older(&decision.layout, app, &version)),
+        match self.version_of(layout, &ready) {
+            Ok(Some(version)) => Ok(!self.is_older(layout, app, &version)),
             // It starts, and says its version in a way that only newer ones know.
             Ok(None) => Ok(true),
             Err(error) => {

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use camino::Utf8PathBuf;
+use gangway_artifact::Digest;
 use gangway_artifact::archive::Difference;
 use serde::Serialize;
 
 use super::advance::{carry_out, read_manifest};
 use super::decision::{Decision, Places, SearchPath, Target, created, free_slot, programs};
-use super::verify::{check, lines};
+use super::verify::{check, installer_line, lines};
 use super::{CommandError, Run};
 use crate::cli::{Origin, Repair};
 use crate::prefix::journal::{Activation, Purpose};
@@ -27,6 +28,9 @@ struct Report {
     /// What of the version was damaged.
     differences: Vec<Difference>,
     programs: Vec<Utf8PathBuf>,
+    /// The installer, if it was not what was put there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    installer: Option<Utf8PathBuf>,
     repaired: bool,
     dry_run: bool,
 }
@@ -60,23 +64,24 @@ pub(super) fn repair(run: &Run<'_>, options: &Repair) -> Result<ExitCode, Comman
         records: mended.records,
         differences: checked.differences,
         programs: links::wrong(&layout, &state),
+        installer: (!Run::is_program_right(&layout, &state)).then(|| layout.program(&state.app)),
         repaired: false,
         dry_run: run.global.dry_run,
     };
-    let is_led = report.programs.is_empty();
-    let program = layout.program(&state.app);
-    let has_program = program.is_file();
-    report.programs.extend((!has_program).then_some(program));
     if let Some(locked) = &locked {
-        if !has_program {
-            run.prepare_own(locked, &state.app)?;
-        }
+        let mut state = state;
+        let is_led = report.programs.is_empty() || is_damaged;
         if is_damaged {
             let decision = decide(run, &layout, &state, &used, options)?;
             carry_out(run, locked, &decision, started)?;
-        } else {
-            lead(run, locked, state, (&used, has_program && is_led))?;
+            state = run.installed(&layout)?;
         }
+        let is_right = Run::is_program_right(&layout, &state);
+        let installer = match is_right {
+            true => state.installer,
+            false => run.mend_program(locked, &state, options)?,
+        };
+        lead(run, locked, state, (installer, is_right && is_led))?;
         report.repaired = !report.lines().is_empty();
     }
     run.reporter.result(&report, &report.text());
@@ -119,12 +124,16 @@ fn lead(
     run: &Run<'_>,
     locked: &Locked,
     before: State,
-    (used, is_led): (&Installed, bool),
+    (installer, is_led): (Option<Digest>, bool),
 ) -> Result<(), CommandError> {
     let layout = locked.layout();
-    let mut after = before.clone();
-    after.programs = programs(&read_manifest(&layout.version(&used.slot))?);
     let from = current::read(layout)?;
+    // Whoever removed what says which one is used, the last one is the one that was.
+    let used = from.as_ref().and_then(|slot| before.of(slot)).or(before.installed.last());
+    let used = used.ok_or(CommandError::NotFound)?.clone();
+    let mut after = before.clone();
+    after.installer = installer.or(after.installer);
+    after.programs = programs(&read_manifest(&layout.version(&used.slot))?);
     if is_led && after.programs == before.programs && from.is_some() {
         return Ok(());
     }
@@ -140,7 +149,8 @@ fn lead(
 impl Report {
     fn lines(&self) -> Vec<String> {
         let records = self.records.iter().map(|path| format!("  `{path}` said nothing any more"));
-        records.chain(lines(&self.differences, &self.programs)).collect()
+        let installer = self.installer.as_deref().map(installer_line);
+        records.chain(lines(&self.differences, &self.programs)).chain(installer).collect()
     }
 
     fn text(&self) -> String {

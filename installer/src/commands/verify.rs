@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::archive::{self, Difference, What};
 use serde::Serialize;
 
@@ -30,6 +30,9 @@ struct Report {
     versions: Vec<Checked>,
     /// Programs that are not there, or lead elsewhere.
     programs: Vec<Utf8PathBuf>,
+    /// The installer, if it is not what was put there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    installer: Option<Utf8PathBuf>,
 }
 
 /// Compares what is installed with what was published. Nothing is changed.
@@ -43,8 +46,11 @@ pub(super) fn verify(run: &Run<'_>, options: &Verify) -> Result<ExitCode, Comman
         versions.push(check(run, &layout, one, used.as_ref() == Some(&one.slot))?);
     }
     let programs = links::wrong(&layout, &state);
-    let passes = programs.is_empty() && versions.iter().all(|one| one.differences.is_empty());
-    let report = Report { app: state.app, passes, versions, programs };
+    let is_right = Run::is_program_right(&layout, &state);
+    let installer = (!is_right).then(|| layout.program(&state.app));
+    let is_led = programs.is_empty() && installer.is_none();
+    let passes = is_led && versions.iter().all(|one| one.differences.is_empty());
+    let report = Report { app: state.app, passes, versions, programs, installer };
     run.reporter.result(&report, &report.text());
     Ok(if passes { ExitCode::SUCCESS } else { ExitCode::from(Status::Damaged as u8) })
 }
@@ -78,6 +84,11 @@ pub(super) fn lines(differences: &[Difference], programs: &[Utf8PathBuf]) -> Vec
     differences.chain(programs).collect()
 }
 
+/// What is wrong with the installer.
+pub(super) fn installer_line(path: &Utf8Path) -> String {
+    format!("  `{path}` is not the installer that was put there")
+}
+
 impl Report {
     fn text(&self) -> String {
         let mut text = Vec::new();
@@ -94,6 +105,7 @@ impl Report {
             text.extend(lines(&one.differences, &[]));
         }
         text.extend(lines(&[], &self.programs));
+        text.extend(self.installer.as_deref().map(installer_line));
         if !self.passes {
             text.push("`repair` makes it anew".to_owned());
         }

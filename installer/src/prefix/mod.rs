@@ -46,5 +46,6 @@ pub use durable::missing_folders;
 pub use error::{PrefixError, Trouble};
 pub use layout::{Layout, Scope};
 pub use lock::{Locked, Waiting};
+pub use program::digest as program_digest;
 pub use slot::{Slot, SlotError};
 pub use trees::{clear_remains, keep_downloads, present, seal};

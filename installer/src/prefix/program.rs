@@ -14,21 +14,41 @@ use super::{Layout, PrefixError, durable, platform};
 /// What the name of a program that lies ready ends with.
 const NEXT: &str = ".next";
 
-/// Lays the program `from` ready, if there is not the same already, and says where. `expected` is what it must be.
+/// The program that takes the place of the one that is there.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The digest of what will be in place.
+    pub digest: Digest,
+    /// Where it lies ready; nothing: it is in place.
+    pub ready: Option<Utf8PathBuf>,
+}
+
+/// The digest of the program that is in place, if it can be read.
+#[must_use]
+pub fn digest(layout: &Layout, app: &str) -> Option<Digest> {
+    digest_of(&layout.program(app)).ok()
+}
+
+/// Whether no program lies ready any more.
+pub(super) fn is_placed(layout: &Layout, app: &str) -> bool {
+    !next(&layout.program(app)).exists()
+}
+
+/// Lays the program `from` ready, if there is not the same already. `expected` is what it must be.
 pub(super) fn prepare(
     layout: &Layout,
     app: &str,
     from: &Utf8Path,
     expected: Option<Digest>,
-) -> Result<Option<Utf8PathBuf>, PrefixError> {
+) -> Result<Prepared, PrefixError> {
     let program = layout.program(app);
     let wanted = match expected {
         Some(expected) => expected,
-        None => digest(from).map_err(PrefixError::io("read", from))?,
+        None => digest_of(from).map_err(PrefixError::io("read", from))?,
     };
-    if digest(&program).is_ok_and(|found| found == wanted) {
+    if digest_of(&program).is_ok_and(|found| found == wanted) {
         discard(layout, app)?;
-        return Ok(None);
+        return Ok(Prepared { digest: wanted, ready: None });
     }
     durable::create_folders(&layout.installer())?;
     let next = next(&program);
@@ -39,7 +59,7 @@ pub(super) fn prepare(
         return Err(PrefixError::Damaged { path: from.to_owned(), reason });
     }
     durable::sync_above(&next)?;
-    Ok(Some(next))
+    Ok(Prepared { digest: wanted, ready: Some(next) })
 }
 
 /// Puts the program that lies ready in its place.
@@ -85,7 +105,7 @@ fn next(program: &Utf8Path) -> Utf8PathBuf {
     Utf8PathBuf::from(format!("{program}{NEXT}"))
 }
 
-fn digest(path: &Utf8Path) -> io::Result<Digest> {
+fn digest_of(path: &Utf8Path) -> io::Result<Digest> {
     Digest::of_reader(File::open(path)?).map(|(digest, _)| digest)
 }
 

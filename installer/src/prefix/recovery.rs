@@ -39,6 +39,8 @@ pub fn recover(locked: &Locked, outside: &dyn Outside) -> Result<Option<Recovere
     let trial = layout.trial();
     smoke::clear(&trial).map_err(PrefixError::io("remove", &trial))?;
     let Some(operation) = Journal::read(layout)? else {
+        // Whoever was to put it in its place was killed before it was decided.
+        program::discard_all(layout)?;
         trees::clear_remains(layout)?;
         trees::clear_forgotten(layout)?;
         return Ok(None);

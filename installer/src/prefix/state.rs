@@ -46,6 +46,9 @@ pub struct State {
     pub created: Vec<Utf8PathBuf>,
     /// The names of the app's programs there, sorted. The installer is there too.
     pub programs: Vec<String>,
+    /// The digest of the installer's own program; nothing where an installer has put it there that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer: Option<Digest>,
     /// What was changed so that shells find them; nothing where they did already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_path: Option<Record>,
@@ -284,6 +287,7 @@ pub(super) mod tests {
             previous: None,
             installed: names.iter().map(|name| installed(name)).collect(),
             refused: Vec::new(),
+            installer: None,
         }
     }
 

@@ -5,9 +5,10 @@
 
 use std::fmt::Write as _;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use super::journal::{Activation, Direction, Fault, Journal, Operation};
+use super::program::Prepared;
 use super::state::State;
 use super::{
     Layout, Locked, PrefixError, Slot, Trouble, current, durable, links, program, running, trees,
@@ -116,8 +117,7 @@ pub fn make<T, U, E: From<PrefixError>>(
     made
 }
 
-/// Lays the installer's program ready that takes its place along with the next version: the file `from`. Says where it lies, unless the same is in
-/// place already.
+/// Lays the installer's program ready that takes its place along with the next version: the file `from`.
 ///
 /// # Errors
 /// When it is not what was expected, or cannot be written.
@@ -126,7 +126,7 @@ pub fn prepare_program(
     app: &str,
     from: &Utf8Path,
     expected: Option<gangway_artifact::Digest>,
-) -> Result<Option<Utf8PathBuf>, PrefixError> {
+) -> Result<Prepared, PrefixError> {
     program::prepare(locked.layout(), app, from, expected)
 }
 
@@ -281,6 +281,10 @@ fn undo(
     if let Some(before) = before {
         (fault, stopped) = start_again(layout, activation, before, (outside, fault));
         let mut before = before.clone();
+        // It only ever moves forward.
+        if program::is_placed(layout, &after.app) {
+            before.installer = after.installer;
+        }
         if let (Fault::Version, Some(tried)) = (fault, after.of(&activation.to)) {
             before.refuse(tried, failure.reason());
         }
@@ -340,6 +344,8 @@ pub(super) fn remove(locked: &Locked, slots: Vec<Slot>) -> Result<(), PrefixErro
 mod tests {
     use std::cell::RefCell;
     use std::fs;
+
+    use camino::Utf8PathBuf;
 
     use super::super::journal::Purpose;
     use super::super::recovery::{self, Recovered};

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod contract;
+mod damaged_installer;
 mod data;
 mod health;
 mod interrupted;
