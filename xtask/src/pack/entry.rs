@@ -1,7 +1,7 @@
 //! The entries of an archive, in order.
 //!
-//! What the bundles of all platforms have in common stands first, then what has native code in it, and at last what describes
-//! the bundle: so the frames of the first part are the same for all of them. Inside a part, files and links come by
+//! What the bundles of all platforms have in common stands first, then what is for one platform, and at last what describes
+//! the bundle (see [`Part`]): so the frames of what stands first are the same for all of them. Inside a part, files and links come by
 //! package, and within one by extension and name: what is alike stands together, where a compressor finds it. Large files, which
 //! are not compressed together with small ones, stand behind those, the largest first. A folder
 //! comes right before the first entry in it, the archive's own folder first of all, so an unpacker always has the folder.

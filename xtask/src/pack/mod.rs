@@ -106,7 +106,11 @@ pub fn write(
     out: &Utf8Path,
 ) -> Result<Packed, PackError> {
     let entries = entry::list(tree, folder, known.natives, settings.sizes())?;
-    let shared = shared_data(&entries, known.natives)?;
+    let shared = match settings.format {
+        // Whole files are compressed there, whatever is in them.
+        Format::Zip => HashMap::new(),
+        Format::TarZst | Format::TarGz => shared_data(&entries, known.natives)?,
+    };
     let output = Output::create(out)?;
     let work = Work {
         folder,

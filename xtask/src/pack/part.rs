@@ -70,7 +70,7 @@ impl<'tree> Parts<'tree> {
 
     pub(super) fn part(&self, path: &str) -> Part {
         match group(path) {
-            root if root == path => Part::Description,
+            _ if !path.contains('/') => Part::Description,
             licenses::FOLDER if self.is_text_of_portable(path) => Part::Licenses,
             // The index names the platform's own packages too.
             licenses::FOLDER => Part::Description,
@@ -243,6 +243,8 @@ mod tests_with_code {
                 (Part::Portable, "app/package.json"),
                 (Part::Platform, "app/own.node"),
                 (Part::Portable, "app/own.js"),
+                // As it stands where a link to another package of a workspace does.
+                (Part::Portable, "app/node_modules/shared"),
                 (Part::Description, "launch.json"),
             ],
         );

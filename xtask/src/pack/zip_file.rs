@@ -4,7 +4,6 @@
 //! Windows pass over them.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
@@ -29,9 +28,7 @@ enum Ready<'plan> {
 
 /// Writes the archive to `out`.
 pub(super) fn write(work: &Work<'_, '_>, out: &File) -> Result<Written, PackError> {
-    // Whole files are compressed here, whatever is in them.
-    let shared = HashMap::new();
-    let parts: Vec<&[Entry<'_>]> = cut::frames(work.entries, work.sizes(), &shared)
+    let parts: Vec<&[Entry<'_>]> = cut::frames(work.entries, work.sizes(), work.shared)
         .into_iter()
         .filter_map(|frame| match frame {
             Frame::Entries(entries) | Frame::Together(entries) => Some(entries),
