@@ -54,13 +54,14 @@ impl Made {
     ) {
         let Some(mut files) = inputs(executables, workspace) else { return };
         files.extend(settings.iter().cloned());
-        // What was changed meanwhile may not be what was built.
-        if files.iter().any(|path| is_newer(path, started)) {
+        let with_digest = |path: Utf8PathBuf| (path.clone(), digest(&path));
+        let mut files: BTreeMap<_, _> = files.into_iter().map(with_digest).collect();
+        // What was changed before its digest was taken may not be what was built; and of a folder nothing is known.
+        if files.keys().any(|path| is_newer(path, started) || path.is_dir()) {
             return;
         }
-        files.extend(executables.iter().cloned());
-        let files = files.into_iter().map(|path| (digest(&path), path));
-        let list = List { call: self.call, files: files.map(|(is, path)| (path, is)).collect() };
+        files.extend(executables.iter().cloned().map(with_digest));
+        let list = List { call: self.call, files };
         if let Err(error) = self.write(&list) {
             tracing::debug!(path = %self.path, %error, "cannot write down what was made");
         }
@@ -84,7 +85,10 @@ fn inputs(executables: &[Utf8PathBuf], workspace: &Utf8Path) -> Option<BTreeSet<
         for source in sources {
             let above =
                 source.ancestors().skip(1).take_while(|folder| folder.starts_with(workspace));
-            files.extend(above.map(|folder| folder.join("Cargo.toml")));
+            // Cargo finds a build script by its name.
+            files.extend(
+                above.flat_map(|folder| ["Cargo.toml", "build.rs"].map(|name| folder.join(name))),
+            );
             files.insert(source);
         }
     }
@@ -163,6 +167,7 @@ mod tests {
         for path in [
             "a b/src/main.rs",
             "a b/Cargo.toml",
+            "a b/build.rs",
             "Cargo.toml",
             "Cargo.lock",
             "cargo/config.toml",
