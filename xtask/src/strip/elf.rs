@@ -227,12 +227,15 @@ impl<'a> Image<'a> {
         if self.segments.is_empty() {
             return Ok(());
         }
-        let (in_header, in_entry) = match self.context.container {
-            Container::Little => (28, 4),
-            Container::Big => (32, 8),
+        let in_entry = match self.context.container {
+            Container::Little => 4,
+            Container::Big => 8,
         };
-        let table = extents.moved(self.header.e_phoff);
-        self.overwrite_word(out, in_header, table)?;
+        let table = self.header.e_phoff;
+        // Before 5.18, Linux tells a program that its table lies as far behind its first segment in memory as it does in the file.
+        if extents.moved(table) != table {
+            return Err(StripError::Unusual("the table of its segments lies behind its symbols"));
+        }
         let size = ProgramHeader::size(self.context);
         let table = range(table, (size * self.segments.len()) as u64)?.start;
         for (number, segment) in self.segments.iter().enumerate() {
