@@ -180,7 +180,8 @@ if ($true) {
                 $reason = $_.Exception.Message
                 # What a server refuses it refuses again; it may have been busy, or never have been asked.
                 $answer = $_.Exception.PSObject.Properties['Response']
-                $isRefused = $answer -and $answer.Value -and [int] $answer.Value.StatusCode -lt 500
+                $status = if ($answer -and $answer.Value) { [int] $answer.Value.StatusCode } else { 0 }
+                $isRefused = $status -ge 400 -and $status -lt 500 -and $status -notin 408, 429
                 if ($isRefused -or $attempt -eq 3) { break }
             }
             Start-Sleep -Seconds $attempt

@@ -271,7 +271,7 @@ download() {
       if curl --tlsv1.2 --version >/dev/null 2>&1; then
         set -- --tlsv1.2
       fi
-      complaint=$(lines "url=$address" | curl "$@" --config - --proto "=$protocol" --fail --silent --show-error \
+      complaint=$(lines "url=$address" | curl "$@" --config - --globoff --proto "=$protocol" --fail --silent --show-error \
         --location --retry 3 --connect-timeout 60 --speed-limit 1 --speed-time 60 --output "$to" 2>&1)
       ;;
     gnu-wget)
