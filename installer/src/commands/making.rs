@@ -93,13 +93,17 @@ impl Recipe<'_> {
         to: &Utf8Path,
         check: Check<'_>,
     ) -> Result<Filled, CommandError> {
-        if let Some((old, patch)) = self.patch(run) {
+        let patch = self.patch(run);
+        run.proceed()?;
+        if let Some((old, patch)) = patch {
             match self.make_with_patch(run, to, check, (old, &patch)) {
                 Err(CommandError::Archive { source, .. }) if is_about_the_archive(&source) => run
                     .reporter
                     .say(format_args!("the patch from this version does not do: {source}")),
                 // The archive may be there all the same, unless there is no room for what comes.
-                Err(CommandError::Fetch(error)) if !matches!(error, FetchError::Write { .. }) => {
+                Err(CommandError::Fetch(error))
+                    if !matches!(error, FetchError::Write { .. } | FetchError::Interrupted) =>
+                {
                     let reporter = run.reporter;
                     reporter
                         .say(format_args!("the patch from this version is not to be had: {error}"));
