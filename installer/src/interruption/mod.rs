@@ -1,8 +1,8 @@
 //! Signals by which the installer is asked to end: Ctrl-C, a service manager's SIGTERM, the SIGHUP of a terminal that closes.
 //!
 //! Where nothing was begun yet, one ends the process at once, as it does any other. From [`Interruption::defer`] on, the first one is only noted: whoever works looks for it
-//! where nothing is half done, takes back what was begun and starts again what was stopped. A second one always ends the process at once; what is left then
-//! the next command finishes, as after a kill.
+//! where nothing is half done, takes back what was begun and starts again what was stopped. A second one ends the process at once, unless it is
+//! SIGHUP, which one terminal that closes may send more than once; what is left then the next command finishes, as after a kill.
 //!
 //! Deliberately absent: waking whoever waits. They look every [`STEP`].
 
@@ -28,6 +28,8 @@ pub(crate) const STEP: Duration = Duration::from_millis(50);
 pub struct Interruption {
     /// The number of the first signal; 0: none has come.
     signal: Arc<AtomicUsize>,
+    /// Whether nothing was begun that would be half done.
+    is_idle: Arc<AtomicBool>,
     /// Whether the next signal ends the process.
     ends_at_once: Arc<AtomicBool>,
 }
@@ -38,13 +40,15 @@ pub struct Signal(NonZeroUsize);
 
 impl Default for Interruption {
     fn default() -> Self {
-        Self { signal: Arc::default(), ends_at_once: Arc::new(AtomicBool::new(true)) }
+        let yes = || Arc::new(AtomicBool::new(true));
+        Self { signal: Arc::default(), is_idle: yes(), ends_at_once: yes() }
     }
 }
 
 impl Interruption {
     /// From now on the first signal is noted, and nothing else.
     pub fn defer(&self) {
+        self.is_idle.store(false, Ordering::SeqCst);
         self.ends_at_once.store(false, Ordering::SeqCst);
     }
 

@@ -14,14 +14,15 @@ use super::{Interruption, Signal};
 /// # Errors
 /// When the system refuses.
 pub fn listen(interruption: &Interruption) -> io::Result<()> {
-    let Interruption { signal, ends_at_once } = interruption;
+    let Interruption { signal, is_idle, ends_at_once } = interruption;
     for number in [SIGHUP, SIGINT, SIGTERM] {
         if is_ignored(number)? {
             continue;
         }
         let known = usize::try_from(number).expect("signals have small numbers");
         // They are called in this order, so the first signal that is noted ends nothing.
-        flag::register_conditional_default(number, Arc::clone(ends_at_once))?;
+        let ends = if number == SIGHUP { is_idle } else { ends_at_once };
+        flag::register_conditional_default(number, Arc::clone(ends))?;
         flag::register(number, Arc::clone(ends_at_once))?;
         flag::register_usize(number, Arc::clone(signal), known)?;
     }

@@ -92,6 +92,19 @@ fn a_second_signal_ends_it() {
     served.is("2.0.0");
 }
 
+/// The shell sends SIGHUP, and so does the kernel.
+#[test]
+fn a_terminal_that_closes_says_so_twice() {
+    let mut served = Served::new();
+    served.publish("2.0.0", "well");
+    served.supervise_with("stop", "kill -HUP $PPID; sleep 0.2; kill -HUP $PPID; sleep 0.2");
+    let output = served.then(&["update"]);
+    assert_eq!(output.status.code(), Some(129), "{}", said(&output));
+    assert_eq!(served.commands(), ["stop", "restart"]);
+    served.has_nothing_left();
+    served.is("1.0.0");
+}
+
 /// `nohup` has SIGHUP ignored, and so does the installer.
 #[test]
 fn who_wants_a_signal_ignored_has_it_ignored() {
