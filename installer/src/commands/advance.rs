@@ -14,7 +14,7 @@ use super::releases::Releases;
 use super::world::World;
 use super::{CommandError, Run};
 use crate::checkpoint::{self, Step};
-use crate::cli::{Install, Origin};
+use crate::cli::{Choice, Install, Origin};
 use crate::health::{self, Before};
 use crate::prefix::journal::{Activation, Direction, Purpose};
 use crate::prefix::state::State;
@@ -201,7 +201,8 @@ fn prepare<'a>(
             let health = decision.health().or_else(|| manifest.health.clone());
             activation.service = health::before(health.as_ref());
             if is_copied {
-                run.keep_data(layout, &decision.data(), &used.version, &activation.after.restart)?;
+                let data = decision.data().unwrap_or_default();
+                run.keep_data(layout, data, &used.version, &activation.after.restart)?;
             }
         }
         Some(_) => world = world.quiet(),
@@ -222,7 +223,25 @@ fn is_data_kept(run: &Run<'_>, decision: &Decision) -> Result<bool, CommandError
     if !is_switch || decision.purpose != Purpose::Advance {
         return Ok(false);
     }
-    run.is_data_kept(&decision.layout, &decision.data(), decision.snapshot)
+    if let Some(data) = decision.data() {
+        return run.is_data_kept(&decision.layout, data, decision.snapshot);
+    }
+    let used = decision.used().expect("one is switched from");
+    let folder = decision.layout.version(&used.slot);
+    let damage = read_manifest(&folder).err().unwrap_or_else(|| PrefixError::Damaged {
+        path: folder.join(MANIFEST_FILE),
+        reason: "it is not the one that was installed".to_owned(),
+    });
+    match decision.snapshot {
+        Choice::No => Ok(false),
+        Choice::Yes => Err(damage.into()),
+        Choice::Ask => {
+            run.reporter.warn(format_args!(
+                "no copy of the app's data is made, as nobody can tell where it is: {damage}"
+            ));
+            Ok(false)
+        }
+    }
 }
 
 /// Takes back what [`prepare`] has done: what was stopped is started again, and of the version nothing stays but what was fetched. What cannot be

@@ -33,15 +33,16 @@ impl Run<'_> {
         folders: &[artifact::State],
         choice: Choice,
     ) -> Result<bool, CommandError> {
+        let wish = match choice {
+            // Not even looked at: it may be what cannot be read.
+            Choice::No => return Ok(false),
+            Choice::Yes => Wish::Yes,
+            Choice::Ask => Wish::Ask,
+        };
         if folders.is_empty() {
             return Ok(false);
         }
         let plan = snapshot::plan(self.context, folders, self.owner(layout), layout.prefix())?;
-        let wish = match choice {
-            Choice::Yes => Wish::Yes,
-            Choice::No => Wish::No,
-            Choice::Ask => Wish::Ask,
-        };
         let is_kept = match plan.decide(wish, self.can_ask())? {
             Decision::Make => true,
             Decision::Ask(question) => !self.global.dry_run && self.ask(&question)?,
@@ -214,10 +215,8 @@ impl Run<'_> {
         &self,
         layout: &Layout,
         folders: &[artifact::State],
-    ) -> Result<Vec<Utf8PathBuf>, CommandError> {
-        let plan = snapshot::plan(self.context, folders, self.owner(layout), layout.prefix())?;
-        let there = plan.folders.into_iter().filter(|folder| folder.content.is_some());
-        Ok(there.map(|folder| folder.path).collect())
+    ) -> Vec<Utf8PathBuf> {
+        snapshot::folders(self.context, folders, self.owner(layout), layout.prefix())
     }
 
     /// Stops what runs, so that nobody writes to data that is being copied or moved.

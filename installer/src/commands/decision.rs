@@ -45,7 +45,7 @@ pub(super) struct Decision {
 }
 
 /// What a version says that still counts when another takes its place.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 struct Own {
     /// Where it has the app's own data.
     data: Vec<artifact::State>,
@@ -270,22 +270,22 @@ impl Decision {
         Some(old)
     }
 
-    /// Where the version that is used has the app's own data.
-    pub(super) fn data(&self) -> Vec<artifact::State> {
-        self.own().data
+    /// Where the version that is used has the app's own data, unless its manifest is damaged.
+    pub(super) fn data(&self) -> Option<&[artifact::State]> {
+        Some(&self.own()?.data)
     }
 
     /// How the service of the version that is used is asked, if that is known.
     pub(super) fn health(&self) -> Option<Health> {
-        self.own().health
+        self.own()?.health.clone()
     }
 
-    fn own(&self) -> Own {
+    fn own(&self) -> Option<&Own> {
         if self.own.get().is_none() {
             // It sees to that.
             let _ = self.old();
         }
-        self.own.get().cloned().unwrap_or_default()
+        self.own.get()
     }
 
     /// What is fetched for it.

@@ -101,7 +101,7 @@ fn own_data(
     };
     let last = state.installed.last().map(|last| last.slot.clone());
     let Some(slot) = used.or(last) else { return Ok(Vec::new()) };
-    run.data_folders(layout, &read_manifest(&layout.version(&slot))?.state)
+    Ok(run.data_folders(layout, &read_manifest(&layout.version(&slot))?.state))
 }
 
 impl Report {

@@ -29,7 +29,7 @@ mod system;
 mod system;
 
 pub use self::error::SnapshotError;
-pub use self::plan::{Content, Decision, Folder, Owner, Plan, Wish, plan};
+pub use self::plan::{Content, Decision, Folder, Owner, Plan, Wish, folders, plan};
 pub use self::restore::{Finished, Replaced, Restored, Stays};
 pub use self::store::{Kept, Snapshot, Store};
 

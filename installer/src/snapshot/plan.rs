@@ -104,6 +104,23 @@ pub fn plan(
     Ok(plan)
 }
 
+/// The folders that a bundle names and that are there, whatever is in them.
+#[must_use]
+pub fn folders(
+    context: &Context,
+    states: &[State],
+    owner: Owner,
+    prefix: &Utf8Path,
+) -> Vec<Utf8PathBuf> {
+    let mut found = Vec::new();
+    for path in states.iter().filter_map(|state| located(context, state, owner, prefix).ok()) {
+        if path.is_dir() && !found.contains(&path) {
+            found.push(path);
+        }
+    }
+    found
+}
+
 impl Plan {
     /// Decides what is done. `can_ask`: there is a user at a terminal.
     ///

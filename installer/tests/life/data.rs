@@ -67,6 +67,42 @@ fn what_may_not_be_read() {
     well(run(&mut who_obeys_modes(&world, &["update"])));
 }
 
+/// Who wants no copy, or leaves the data where it is, need not be able to read it.
+#[test]
+fn what_need_not_be_read() {
+    let mut world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    world.releases.publish("2.0.0");
+    let closed = world.machine.data().join("closed");
+    fs::create_dir_all(&closed).expect("writable");
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("ours");
+    well(run(&mut who_obeys_modes(&world, &["update", "--snapshot", "no"])));
+    let output = well(run(&mut who_obeys_modes(&world, &["uninstall"])));
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).expect("ours");
+    let text = world.text(&output.stdout);
+    assert!(text.contains("`TMP/home/.app` stays: it is its own data"), "{text}");
+}
+
+#[test]
+fn nobody_can_tell_where_it_is() {
+    let mut world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    world.releases.publish("2.0.0");
+    fs::create_dir(world.machine.data()).expect("writable");
+    let manifest = world.machine.prefix().join("versions/1.0.0/manifest.json");
+    fs::set_permissions(&manifest, Permissions::from_mode(0o600)).expect("ours");
+    let mut text = fs::read_to_string(&manifest).expect("it is there");
+    text.push(' ');
+    fs::write(&manifest, text).expect("writable");
+    let output = world.then(&["update", "--snapshot", "yes"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(world.slots(), ["1.0.0"]);
+    let output = well(world.then(&["update"]));
+    let text = world.text(&output.stderr);
+    assert!(text.contains("no copy of the app's data is made"), "{text}");
+    assert_eq!(world.current().as_deref(), Some("2.0.0"));
+}
+
 /// The installer by somebody whom modes of files keep from something: root is not.
 fn who_obeys_modes(world: &World, words: &[&str]) -> Command {
     let mut installed = world.machine.installed();
