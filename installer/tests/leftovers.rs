@@ -7,10 +7,10 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use camino::Utf8Path;
-use support::world::{World, run, well};
+use support::world::{World, json, run, well};
 use support::{Machine, said};
 
 /// An account without root's rights, for tests that root runs: nothing refuses root anything.
@@ -50,38 +50,65 @@ fn files_that_are_left_of_versions_go() {
     assert!(world.releases.folder.exists());
 }
 
-/// As when a gateway that root had started made a folder below its version.
-#[test]
-fn what_cannot_be_removed_is_told_and_stays() {
-    let world = World::new(&["1.0.0"]);
-    let installer = world.root.join("app-installer");
-    well(run(Command::new("cp").args([env!("CARGO_BIN_EXE_installer"), installer.as_str()])));
-    let is_root = world.root.metadata().expect("it is there").uid() == 0;
-    if is_root {
-        fs::set_permissions(&world.root, fs::Permissions::from_mode(0o755)).expect("ours");
-        hand_over(&world.machine.home);
-    }
-    let by_nobody = |program: &Utf8Path, arguments: &[&str]| {
-        let mut command = Command::new(program);
-        command.env_clear().env("HOME", &world.machine.home).env("PATH", "/usr/bin:/bin");
-        command.current_dir(&world.machine.home).args(arguments);
+/// The installer, used by an account whose rights are not root's.
+struct ByNobody {
+    world: World,
+    is_root: bool,
+}
+
+impl ByNobody {
+    fn new(versions: &[&str]) -> Self {
+        let world = World::new(versions);
+        let is_root = world.root.metadata().expect("it is there").uid() == 0;
         if is_root {
+            fs::set_permissions(&world.root, fs::Permissions::from_mode(0o755)).expect("ours");
+        }
+        let this = Self { world, is_root };
+        this.hand_over(&this.world.machine.home);
+        let installer = this.world.root.join("app-installer");
+        well(run(Command::new("cp").args([env!("CARGO_BIN_EXE_installer"), installer.as_str()])));
+        let base = this.world.releases.folder.as_str();
+        well(this.run(&installer, &["install", "--from", base]));
+        this
+    }
+
+    fn then(&self, arguments: &[&str]) -> Output {
+        self.run(&self.world.machine.bin_dir().join("app-installer"), arguments)
+    }
+
+    fn run(&self, program: &Utf8Path, arguments: &[&str]) -> Output {
+        let home = &self.world.machine.home;
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin");
+        command.current_dir(home).args(arguments);
+        if self.is_root {
             command.uid(NOBODY).gid(NOBODY);
         }
         run(&mut command)
-    };
-    well(by_nobody(&installer, &["install", "--from", world.releases.folder.as_str()]));
+    }
+
+    /// Gives a folder or file of ours to that account.
+    fn hand_over(&self, path: &Utf8Path) {
+        if self.is_root {
+            chown(path, Some(NOBODY), Some(NOBODY)).expect("root may");
+        }
+    }
+}
+
+/// As when a gateway that root had started made a folder below its version.
+#[test]
+fn what_cannot_be_removed_is_told_and_stays() {
+    let nobody = ByNobody::new(&["1.0.0"]);
+    let world = &nobody.world;
     let stuck = world.machine.prefix().join("versions/0.9.0.removed");
     let inner = stuck.join("of another account");
     fs::create_dir_all(inner.join("logs")).expect("ours");
-    if is_root {
-        chown(&stuck, Some(NOBODY), Some(NOBODY)).expect("root may");
-    } else {
+    nobody.hand_over(&stuck);
+    if !nobody.is_root {
         fs::set_permissions(&inner, fs::Permissions::from_mode(0o555)).expect("ours");
     }
-    let installed = world.machine.bin_dir().join("app-installer");
     for command in ["update", "repair"] {
-        let output = well(by_nobody(&installed, &[command]));
+        let output = well(nobody.then(&[command]));
         let text = world.text(&output.stderr);
         assert!(
             text.contains(
@@ -90,14 +117,68 @@ fn what_cannot_be_removed_is_told_and_stays() {
             "{command}: {text}"
         );
     }
-    let output = by_nobody(&installed, &["uninstall"]);
+    let output = nobody.then(&["uninstall"]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(world.slots(), ["0.9.0.removed"]);
     assert!(Machine::names(&world.machine.bin_dir()).is_empty());
     let _ = fs::set_permissions(&inner, fs::Permissions::from_mode(0o755));
 }
 
-/// Gives a folder with nothing in it to another account.
-fn hand_over(folder: &Utf8Path) {
-    chown(folder, Some(NOBODY), Some(NOBODY)).expect("root may");
+/// A copy has the modes of what was copied.
+#[test]
+fn copies_of_closed_folders_go() {
+    let mut nobody = ByNobody::new(&["1.0.0"]);
+    let data = nobody.world.machine.data();
+    let closed = data.join("closed");
+    fs::create_dir_all(&closed).expect("ours");
+    fs::write(closed.join("file"), "mine").expect("ours");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o500)).expect("ours");
+    for path in [&data, &closed, &closed.join("file")] {
+        nobody.hand_over(path);
+    }
+    nobody.world.releases.publish("2.0.0");
+    well(nobody.then(&["update", "--snapshot", "yes"]));
+    let copies = nobody.world.machine.prefix().join("snapshots");
+    assert_eq!(Machine::names(&copies), ["1.0.0"]);
+    well(nobody.then(&["uninstall"]));
+    assert!(!nobody.world.machine.prefix().exists());
+    assert!(closed.join("file").exists());
+}
+
+/// Data of another account's, or on a disk of its own, is in no command's way either: neither in that of the removal, nor of one that goes on with it.
+#[test]
+fn data_that_cannot_be_removed_stays() {
+    for is_killed in [false, true] {
+        let nobody = ByNobody::new(&["1.0.0"]);
+        let world = &nobody.world;
+        let (data, inner) = (world.machine.data(), world.machine.data().join("of another account"));
+        fs::create_dir_all(inner.join("logs")).expect("ours");
+        fs::write(inner.join("logs/log"), "theirs").expect("ours");
+        nobody.hand_over(&data);
+        if !nobody.is_root {
+            // Its own account could open a folder of its own.
+            return;
+        }
+        if is_killed {
+            // As somebody left it who was killed.
+            let state = fs::read_to_string(world.machine.prefix().join("state.json"));
+            let text = format!(
+                r#"{{"version": 1, "operation": {{"uninstall": {{"before": {}, "data": ["{data}"]}}}}}}"#,
+                state.expect("it is installed")
+            );
+            let journal = world.machine.prefix().join("journal.json");
+            fs::write(&journal, text).expect("ours");
+            nobody.hand_over(&journal);
+        }
+        let output = well(nobody.then(&["uninstall", "--purge", "--json"]));
+        let text = world.text(&output.stderr);
+        let expected = "warning: cannot remove `TMP/home/.app` (Permission denied (os error 13)); what is left there stays";
+        assert!(text.contains(expected), "{text}");
+        let report = json(&output);
+        assert_eq!(report["data_removed"].as_array().map(Vec::len), Some(0), "{report}");
+        assert_eq!(report["data_kept"][0], data.as_str(), "{report}");
+        assert!(!world.machine.prefix().exists());
+        assert!(Machine::names(&world.machine.bin_dir()).is_empty());
+        assert_eq!(fs::read(inner.join("logs/log")).expect("it stays"), b"theirs");
+    }
 }

@@ -134,7 +134,10 @@ impl Run<'_> {
                 error => reporter.warn(with_reason(error)),
             },
             Recovered::Cleaned => reporter.say("finished removing old versions"),
-            Recovered::Uninstalled => reporter.say("finished removing the app"),
+            Recovered::Uninstalled(stuck) => {
+                reporter.say("finished removing the app");
+                self.tell_of_stuck(stuck);
+            }
         }
     }
 
@@ -143,6 +146,14 @@ impl Run<'_> {
         for stuck in prefix::clear_remains(layout).unwrap_or_default() {
             let stuck = with_reason(&stuck);
             self.reporter.warn(format_args!("{stuck}; it stays until it can be removed"));
+        }
+    }
+
+    /// The app's own data is removed as far as it can be.
+    fn tell_of_stuck(&self, stuck: &[PrefixError]) {
+        for stuck in stuck {
+            let stuck = with_reason(stuck);
+            self.reporter.warn(format_args!("{stuck}; what is left there stays"));
         }
     }
 

@@ -64,12 +64,17 @@ pub(super) fn uninstall(run: &Run<'_>, options: &Uninstall) -> Result<ExitCode, 
     if let Some(locked) = &locked {
         run.proceed()?;
         let world = run.world(&layout);
-        run.without_giving_up(|| removal::uninstall(locked, &state, removed.clone(), &world))?;
+        let stuck =
+            run.without_giving_up(|| removal::uninstall(locked, &state, removed.clone(), &world))?;
+        run.tell_of_stuck(&stuck);
         run.tell_of_remains(&layout);
     }
     let prefix = layout.prefix().to_owned();
     let (app, dry_run) = (Some(state.app), run.global.dry_run);
-    let report = Report { app, prefix, data_removed: removed, data_kept: kept, dry_run };
+    let is_gone = |folder: &Utf8PathBuf| dry_run || is_gone(folder);
+    let (data_removed, stuck): (Vec<_>, Vec<_>) = removed.into_iter().partition(is_gone);
+    let data_kept = [kept, stuck].concat();
+    let report = Report { app, prefix, data_removed, data_kept, dry_run };
     run.reporter.result(&report, &report.text());
     Ok(ExitCode::SUCCESS)
 }
@@ -104,15 +109,21 @@ fn own_data(
     Ok(run.data_folders(layout, &read_manifest(&layout.version(&slot))?.state))
 }
 
+/// Not all that is to be removed can be.
+fn is_gone(folder: &Utf8PathBuf) -> bool {
+    folder.symlink_metadata().is_err()
+}
+
 impl Report {
     /// Of an app that somebody had begun to remove, or of nothing at all.
     fn of_rest(run: &Run<'_>, layout: &Layout, begun: Option<Leaving>) -> Self {
-        let (app, data_removed) = match begun {
+        let (app, data) = match begun {
             Some(Leaving { before, data }) => (Some(before.app), data),
             None => (None, Vec::new()),
         };
+        let (data_removed, data_kept) = data.into_iter().partition(is_gone);
         let prefix = layout.prefix().to_owned();
-        Self { app, prefix, data_removed, data_kept: Vec::new(), dry_run: run.global.dry_run }
+        Self { app, prefix, data_removed, data_kept, dry_run: run.global.dry_run }
     }
 
     fn text(&self) -> String {

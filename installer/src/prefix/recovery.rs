@@ -26,8 +26,8 @@ pub enum Recovered {
     },
     /// Old versions were being removed, and are gone.
     Cleaned,
-    /// The app was being removed, and is gone.
-    Uninstalled,
+    /// The app was being removed, and is gone, but for what cannot be removed of its data.
+    Uninstalled(Vec<PrefixError>),
 }
 
 /// Finishes or undoes what somebody has begun, if anybody has.
@@ -67,8 +67,7 @@ pub fn recover(locked: &Locked, outside: &dyn Outside) -> Result<Option<Recovere
             Recovered::Cleaned
         }
         Operation::Uninstall(leaving) => {
-            uninstall::go_on(locked, &leaving, outside)?;
-            Recovered::Uninstalled
+            Recovered::Uninstalled(uninstall::go_on(locked, &leaving, outside)?)
         }
     };
     trees::clear_remains(layout)?;

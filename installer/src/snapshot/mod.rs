@@ -32,6 +32,7 @@ pub use self::error::SnapshotError;
 pub use self::plan::{Content, Decision, Folder, Owner, Plan, Wish, folders, plan};
 pub use self::restore::{Finished, Replaced, Restored, Stays};
 pub use self::store::{Kept, Snapshot, Store};
+pub use self::tree::remove_all;
 
 /// Called before each step that changes something, with its name: where tests end the process.
 pub type Checkpoint<'a> = &'a mut dyn FnMut(&'static str);

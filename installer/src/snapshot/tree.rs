@@ -116,11 +116,17 @@ pub(super) fn check_readable(folder: &Path, exclude: &[BundlePath]) -> Result<()
 
 /// Removes a folder and all that is in it, also where modes forbid it.
 pub(super) fn remove(folder: &Path) -> Result<(), SnapshotError> {
+    remove_all(folder).map_err(SnapshotError::write(folder))
+}
+
+/// The same, of data or of copies of it, for whoever tells in its own words what cannot be removed.
+///
+/// # Errors
+/// When something cannot be removed, as another account's folder.
+pub fn remove_all(folder: &Path) -> io::Result<()> {
     match folder.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Ok(metadata) if !metadata.is_dir() => {
-            return std::fs::remove_file(folder).map_err(SnapshotError::write(folder));
-        }
+        Ok(metadata) if !metadata.is_dir() => return std::fs::remove_file(folder),
         _ => {}
     }
     if std::fs::remove_dir_all(folder).is_ok() {
@@ -135,7 +141,7 @@ pub(super) fn remove(folder: &Path) -> Result<(), SnapshotError> {
             }
         }
     }
-    std::fs::remove_dir_all(folder).map_err(SnapshotError::write(folder))
+    std::fs::remove_dir_all(folder)
 }
 
 #[cfg(unix)]
