@@ -145,6 +145,34 @@ fn copies_of_closed_folders_go() {
     assert!(closed.join("file").exists());
 }
 
+/// What is left of a copy that was being made takes room, and no more.
+#[test]
+fn what_is_left_of_a_copy_stays() {
+    let mut nobody = ByNobody::new(&["1.0.0"]);
+    nobody.world.releases.publish("2.0.0");
+    let copies = nobody.world.machine.prefix().join("snapshots");
+    let stuck = copies.join(".partial-0.9.0");
+    let inner = stuck.join("of another account");
+    fs::create_dir_all(inner.join("logs")).expect("ours");
+    if !nobody.is_root {
+        // Its own account could open a folder of its own.
+        return;
+    }
+    nobody.hand_over(&copies);
+    nobody.hand_over(&stuck);
+    for command in ["update", "rollback", "repair"] {
+        let output = well(nobody.then(&[command]));
+        let text = nobody.world.text(&output.stderr);
+        let expected = "warning: cannot write `TMP/home/.local/share/app/snapshots/.partial-0.9.0`";
+        assert!(text.contains(expected), "{command}: {text}");
+        assert!(!nobody.world.machine.prefix().join("journal.json").exists(), "{command}");
+    }
+    let output = well(nobody.then(&["uninstall"]));
+    let text = nobody.world.text(&output.stderr);
+    assert!(text.contains("cannot remove `TMP/home/.local/share/app/snapshots`"), "{text}");
+    assert_eq!(Machine::names(&nobody.world.machine.prefix()), ["lock", "snapshots"]);
+}
+
 /// Data of another account's, or on a disk of its own, is in no command's way either: neither in that of the removal, nor of one that goes on with it.
 #[test]
 fn data_that_cannot_be_removed_stays() {

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use camino::Utf8PathBuf;
-use support::world::{World, run, well};
+use support::world::{World, json, run, well};
 use support::{Machine, said};
 
 /// Changes a file of the version that is used.
@@ -91,4 +91,36 @@ fn what_was_seen_of_the_channel_stays() {
     assert_eq!(world.current().as_deref(), Some("1.0.0"));
     assert_eq!(world.state()["sequence"], seen);
     well(world.then(&["verify"]));
+}
+
+/// What is being brought back of the app's data: nobody can go on with it.
+#[test]
+fn a_damaged_restore() {
+    let world = World::new(&["1.0.0"]);
+    well(world.first(&[]));
+    let record = world.machine.prefix().join("snapshots/.restore.json");
+    fs::create_dir(world.machine.prefix().join("snapshots")).expect("ours");
+    fs::write(&record, "{").expect("ours");
+    let output = world.then(&["update"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = world.text(&output.stderr);
+    assert!(text.contains("/snapshots/.restore.json` is damaged"), "{text}");
+    assert!(text.contains("`repair` sets it aside"), "{text}");
+    let report = json(&well(world.then(&["repair", "--dry-run", "--json"])));
+    assert_eq!(report["records"][0], record.as_str(), "{report}");
+    assert!(record.exists());
+    let report = json(&well(world.then(&["repair", "--json"])));
+    assert_eq!(report["records"][0], record.as_str(), "{report}");
+    let kept = world.machine.prefix().join("snapshots/.restore.json.damaged");
+    assert_eq!(fs::read(kept).expect("it is kept"), b"{");
+    well(world.then(&["update"]));
+
+    fs::write(&record, r#"{"version": 2}"#).expect("ours");
+    for command in ["update", "repair"] {
+        let output = world.then(&[command]);
+        assert_eq!(output.status.code(), Some(1), "{command}: {}", said(&output));
+        let text = world.text(&output.stderr);
+        assert!(text.contains("is of version 2 of its format"), "{command}: {text}");
+        assert!(record.exists(), "{command}");
+    }
 }

@@ -20,6 +20,7 @@ use crate::prefix::journal::{Journal, Operation};
 use crate::prefix::state::{Installed, STATE_VERSION, State, USUAL_KEEP};
 use crate::prefix::{self, Layout, Locked, PrefixError, Scope, Slot, current, links, lost};
 use crate::search_path;
+use crate::snapshot::Store;
 
 /// What was found out.
 #[derive(Debug, Default)]
@@ -89,6 +90,23 @@ impl Run<'_> {
             lost::replace(locked, &made, &damaged)?;
         }
         Ok(Mended { state: Some(made), records })
+    }
+
+    /// Sets aside what says what is being brought back of the app's data, if it is damaged: as long as it is there, nobody goes on. Without the lock
+    /// nothing is written.
+    pub(super) fn mend_restore(
+        &self,
+        layout: &Layout,
+        locked: Option<&Locked>,
+    ) -> Result<Option<Utf8PathBuf>, CommandError> {
+        let damaged = Store::at(layout.snapshots()).damaged_record()?;
+        if let (Some(damaged), Some(_)) = (&damaged, locked) {
+            lost::set_aside(std::slice::from_ref(damaged))?;
+            self.reporter.warn(
+                "nothing says any more what was being brought back of the app's data: what is beside its folders stays as it is",
+            );
+        }
+        Ok(damaged)
     }
 
     /// What is installed, by everything that tells.

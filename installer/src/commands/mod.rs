@@ -24,7 +24,7 @@ mod uninstall;
 mod verify;
 mod world;
 
-use std::error::Error as _;
+use std::error::Error;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, Global};
@@ -35,7 +35,7 @@ use crate::prefix::recovery::{self, Recovered};
 use crate::prefix::state::State;
 use crate::prefix::{self, Layout, Locked, PrefixError, Waiting, transaction};
 use crate::report::Reporter;
-use crate::snapshot::Restored;
+use crate::snapshot::{Restored, Store};
 
 pub use error::{CommandError, Status};
 use world::World;
@@ -141,11 +141,15 @@ impl Run<'_> {
         }
     }
 
-    /// What is left of versions and cannot be removed takes space, and is in nobody's way otherwise.
+    /// What is left of versions or copies and cannot be removed takes space, and is in nobody's way otherwise.
     fn tell_of_remains(&self, layout: &Layout) {
         for stuck in prefix::clear_remains(layout).unwrap_or_default() {
             let stuck = with_reason(&stuck);
             self.reporter.warn(format_args!("{stuck}; it stays until it can be removed"));
+        }
+        for stuck in Store::at(layout.snapshots()).tidy() {
+            let stuck = with_reason(&stuck);
+            self.reporter.warn(format_args!("{stuck}; what is left of a copy stays until then"));
         }
     }
 
@@ -218,7 +222,7 @@ impl Run<'_> {
 }
 
 /// What went wrong and why, in one line.
-fn with_reason(error: &PrefixError) -> String {
+fn with_reason(error: &dyn Error) -> String {
     let reason = error.source().map(|source| format!(" ({source})")).unwrap_or_default();
     format!("{error}{reason}")
 }

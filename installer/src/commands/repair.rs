@@ -41,7 +41,8 @@ pub(super) fn repair(run: &Run<'_>, options: &Repair) -> Result<ExitCode, Comman
     let started = Instant::now();
     let layout = run.found()?;
     let locked = if run.global.dry_run { None } else { Some(run.take(&layout, "repair")?) };
-    let mended = run.mend(&layout, locked.as_ref(), options)?;
+    let mut mended = run.mend(&layout, locked.as_ref(), options)?;
+    mended.records.extend(run.mend_restore(&layout, locked.as_ref())?);
     if let Some(locked) = &locked {
         run.recover(locked)?;
         run.proceed()?;

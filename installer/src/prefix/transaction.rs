@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use camino::Utf8Path;
 
-use super::journal::{Activation, Direction, Fault, Journal, Operation};
+use super::journal::{Activation, Direction, Fault, Journal, Operation, Purpose};
 use super::program::Prepared;
 use super::state::State;
 use super::{
@@ -276,7 +276,10 @@ fn undo(
     checkpoint::reached(Step::SwitchedBack);
     links::change(layout, Some(after), before)?;
     outside.settle(Some(after), before)?;
-    outside.return_data()?;
+    // Nobody else brings data back.
+    if activation.purpose == Purpose::Rollback {
+        outside.return_data()?;
+    }
     let (mut fault, mut stopped) = (failure.fault, None);
     if let Some(before) = before {
         (fault, stopped) = start_again(layout, activation, before, (outside, fault));
@@ -347,7 +350,6 @@ mod tests {
 
     use camino::Utf8PathBuf;
 
-    use super::super::journal::Purpose;
     use super::super::recovery::{self, Recovered};
     use super::super::state::tests::{installed, slot, state};
     use super::super::{Waiting, present};
@@ -489,14 +491,7 @@ mod tests {
         );
         assert_eq!(
             *fake.did.borrow(),
-            [
-                "settle 2.0.0",
-                "restart 2.0.0",
-                "health 2.0.0",
-                "settle 1.0.0",
-                "return data",
-                "restart 1.0.0"
-            ]
+            ["settle 2.0.0", "restart 2.0.0", "health 2.0.0", "settle 1.0.0", "restart 1.0.0"]
         );
         assert_eq!(world.app().as_deref(), Some("1.0.0"));
         assert_eq!(present(&world.layout).expect("readable"), [slot("1.0.0")]);
@@ -569,7 +564,7 @@ mod tests {
         assert_eq!(error.to_string(), format!("cannot write `{file}/app`"));
         let code = miette::Diagnostic::code(&error).map(|code| code.to_string());
         assert_eq!(code.as_deref(), Some("installer::files"));
-        assert_eq!(*fake.did.borrow(), ["settle 1.0.0", "return data"]);
+        assert_eq!(*fake.did.borrow(), ["settle 1.0.0"]);
         check();
         // Nor is it where somebody else ends it.
         let fake = Fake { cannot_settle: vec!["1.0.0"], ..Fake::default() };

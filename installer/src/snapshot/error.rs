@@ -38,6 +38,16 @@ pub enum SnapshotError {
     #[error("the copy of the app's data in `{path}` is damaged: {what}")]
     #[diagnostic(help("the data that is in place now was not touched"))]
     Damaged { path: Utf8PathBuf, what: String },
+    /// What says what is being brought back is damaged.
+    #[error("`{path}` is damaged: {what}")]
+    #[diagnostic(help(
+        "`repair` sets it aside; then look beside the app's data for what was being brought back"
+    ))]
+    Record { path: Utf8PathBuf, what: String },
+    /// A newer installer is bringing something back.
+    #[error("`{path}` is of version {found} of its format, and this installer knows {known}")]
+    #[diagnostic(help("a newer installer was here: use the one in the prefix, or get the newest"))]
+    Newer { path: Utf8PathBuf, found: u32, known: u32 },
     /// The data lies where nothing can be put beside it.
     #[error("`{path}` cannot be replaced: {reason}")]
     #[diagnostic(help("the copy is in `{copy}`: put it in place by hand"))]

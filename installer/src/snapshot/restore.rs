@@ -79,6 +79,12 @@ pub(super) struct Record {
     pub(super) useless: Vec<Utf8PathBuf>,
 }
 
+/// What every version of a record says.
+#[derive(Debug, Deserialize)]
+struct Format {
+    version: u32,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Phase {
@@ -163,7 +169,8 @@ impl Store {
         used: Option<&str>,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Option<Finished>, SnapshotError> {
-        self.tidy()?;
+        // What is left of copies takes room, and is in nobody's way.
+        self.tidy();
         let Some(record) = self.record()? else { return Ok(None) };
         let done = match record.phase {
             Phase::Copying => {
@@ -198,6 +205,17 @@ impl Store {
     pub fn is_to_return(&self, used: Option<&str>) -> Result<bool, SnapshotError> {
         let record = self.record()?;
         Ok(record.is_some_and(|record| record.phase != Phase::Copying && !record.stays(used)))
+    }
+
+    /// What says what is being brought back, where it is damaged: then nobody can bring it to its end.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of a newer installer.
+    pub fn damaged_record(&self) -> Result<Option<Utf8PathBuf>, SnapshotError> {
+        match self.record() {
+            Err(SnapshotError::Record { path, .. }) => Ok(Some(path)),
+            read => read.map(|_| None),
+        }
     }
 
     fn planned(
@@ -294,13 +312,17 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text.map_err(SnapshotError::read(path.as_std_path()))?,
         };
-        let damaged = |what: String| SnapshotError::Damaged { path: path.clone(), what };
-        let record: Record =
-            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-        match record.version {
-            VERSION => Ok(Some(record)),
-            other => Err(damaged(format!("its format is version {other}"))),
+        let damaged = |error: serde_json::Error| SnapshotError::Record {
+            path: path.clone(),
+            what: error.to_string(),
+        };
+        // What else is in a newer one, nobody knows.
+        let Format { version } = serde_json::from_slice(&text).map_err(damaged)?;
+        if version > VERSION {
+            let path = path.clone();
+            return Err(SnapshotError::Newer { path, found: version, known: VERSION });
         }
+        serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 
     pub(super) fn note(&self, record: &Record) -> Result<(), SnapshotError> {

@@ -91,7 +91,8 @@ impl Store {
         checkpoint: Checkpoint<'_>,
     ) -> Result<Snapshot, SnapshotError> {
         checkpoint("snapshot: begin");
-        self.tidy()?;
+        // What is in the way of this one, its own steps tell.
+        self.tidy();
         self.make_folder()?;
         let partial = self.folder.join(format!("{PARTIAL}{of}"));
         let made = self.fill(&partial, plan, of, now);
@@ -160,17 +161,21 @@ impl Store {
         Ok(gone)
     }
 
-    /// Removes what a killed command left half made, and puts back what it was about to replace.
-    pub(super) fn tidy(&self) -> Result<(), SnapshotError> {
-        for name in self.names()? {
+    /// Removes what a killed command left half made, and puts back what it was about to replace. What that does not succeed with is returned.
+    pub fn tidy(&self) -> Vec<SnapshotError> {
+        let names = match self.names() {
+            Ok(names) => names,
+            Err(error) => return vec![error],
+        };
+        let tidy = |name: String| {
             let path = self.folder.join(&name);
             match name.strip_prefix(OLD).map(|version| self.folder.join(version)) {
-                Some(place) if place.symlink_metadata().is_err() => rename(&path, &place)?,
-                None if !name.starts_with(PARTIAL) => {}
-                _ => tree::remove(path.as_std_path())?,
+                Some(place) if place.symlink_metadata().is_err() => rename(&path, &place),
+                None if !name.starts_with(PARTIAL) => Ok(()),
+                _ => tree::remove(path.as_std_path()),
             }
-        }
-        Ok(())
+        };
+        names.into_iter().filter_map(|name| tidy(name).err()).collect()
     }
 
     /// The folder of the copies.
