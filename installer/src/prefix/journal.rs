@@ -80,6 +80,12 @@ pub struct Activation {
 }
 
 impl Activation {
+    /// Whether another version comes to be used. Otherwise nothing need be started again, and no version is to blame for anything.
+    #[must_use]
+    pub fn is_switch(&self) -> bool {
+        self.from.as_ref() != Some(&self.to)
+    }
+
     /// To a version that is there already, from what is installed and used; nothing is removed for it.
     #[must_use]
     pub fn to_version(

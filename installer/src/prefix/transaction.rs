@@ -204,6 +204,9 @@ fn forward(locked: &Locked, activation: &Activation, outside: &dyn Outside) -> R
     checkpoint::reached(Step::Linked);
     outside.settle(before, Some(after)).map_err(Failure::of(Fault::Machine))?;
     checkpoint::reached(Step::Settled);
+    if !activation.is_switch() {
+        return Ok(());
+    }
     outside.restart(after).map_err(Failure::of(Fault::Restart))?;
     checkpoint::reached(Step::Restarted);
     outside.health(activation, &layout.version(&activation.to))?;
@@ -280,9 +283,12 @@ fn undo(
     if activation.purpose == Purpose::Rollback {
         outside.return_data()?;
     }
-    let (mut fault, mut stopped) = (failure.fault, None);
+    let fault = if activation.is_switch() { failure.fault } else { Fault::Machine };
+    let (mut fault, mut stopped) = (fault, None);
     if let Some(before) = before {
-        (fault, stopped) = start_again(layout, activation, before, (outside, fault));
+        if activation.is_switch() {
+            (fault, stopped) = start_again(layout, activation, before, (outside, fault));
+        }
         let mut before = before.clone();
         // It only ever moves forward.
         if program::is_placed(layout, &after.app) {
@@ -611,6 +617,37 @@ mod tests {
             let by = if before == 0 { after } else { before };
             let last = fake.did.borrow().last().cloned().expect("something was done");
             assert_eq!(last, format!("restart 1.0.0{}", called(&known[by])));
+        }
+    }
+
+    /// As where only more versions are kept, or links are mended: whoever goes on with that touches nothing that runs, and refuses nothing.
+    #[test]
+    fn the_version_that_is_used_stays() {
+        let ill = || Direction::Back { reason: "it is ill".to_owned(), fault: Fault::Version };
+        for direction in [Direction::Forward, ill()] {
+            let world = World::new();
+            let locked = world.lock();
+            version(&world, &locked, "1.0.0", &Fake::default()).expect("well");
+            let before = world.state();
+            let mut activation = world.activation("1.0.0", before.as_ref());
+            let is_forward = direction == Direction::Forward;
+            (activation.is_new, activation.direction) = (false, direction);
+            Journal::begin(&world.layout, &Operation::Activate(Box::new(activation)))
+                .expect("writable");
+            let (unwell, cannot_restart) = (vec!["1.0.0"], vec!["1.0.0"]);
+            let fake = Fake { unwell, cannot_restart, ..Fake::default() };
+            let recovered = recovery::recover(&locked, &fake).expect("nothing fails");
+            assert_eq!(*fake.did.borrow(), ["settle 1.0.0"], "{recovered:?}");
+            match recovered {
+                Some(Recovered::Finished(..)) => assert!(is_forward),
+                Some(Recovered::WentBack { error, .. }) => {
+                    assert!(matches!(*error, PrefixError::Undone(_)), "{error:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(world.state().expect("it is installed").refused, []);
+            assert_eq!(world.app().as_deref(), Some("1.0.0"));
+            assert!(world.is_idle());
         }
     }
 
