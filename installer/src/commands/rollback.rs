@@ -74,8 +74,9 @@ pub(super) fn rollback(run: &Run<'_>, options: &Rollback) -> Result<ExitCode, Co
         let stays = (version.as_str(), Stays::With(activation.to.as_str()));
         run.restore_data(&layout, &state, stays, options.restore)?;
         if let Err(interrupted) = run.proceed() {
-            run.finish_data(&layout)?;
+            let finished = run.finish_data(&layout);
             run.start_again(&layout, &state.restart);
+            finished?;
             return Err(interrupted);
         }
         report.restored = run.activate(locked, activation, &run.world(&layout))?;

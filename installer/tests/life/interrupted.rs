@@ -105,6 +105,32 @@ fn a_terminal_that_closes_says_so_twice() {
     served.is("1.0.0");
 }
 
+/// The data that was brought back cannot return, as what says so is damaged: what was stopped is started again all the same.
+#[test]
+fn what_was_stopped_is_started_again_whatever_the_data() {
+    let mut served = Served::new();
+    served.publish("2.0.0", "well");
+    well(served.then(&["update"]));
+    served.is("2.0.0");
+    served.commands();
+    // It says that it has stopped the service, so it is told so twice.
+    let record = "home/.local/share/app/snapshots/.restore.json";
+    let script = format!("[ ! -e {record} ] || echo {{ >{record}\nexit\n");
+    let told = "echo \"$2\" >>commands\n";
+    let stop = format!("{told}if [ \"$2\" = stop ]; then\n{script}fi\n");
+    served.supervise(&SUPERVISOR.replace(told, &stop));
+    let mut rollback = served.world.machine.installed();
+    rollback.args(["rollback", "--restore", "yes"]).env("GANGWAY_INTERRUPT_AT", "snapshot:2");
+    let output = run(&mut rollback);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = served.world.text(&output.stderr);
+    assert!(text.contains(".restore.json` is damaged"), "{text}");
+    assert_eq!(served.commands(), ["stop", "stop", "restart"]);
+    served.is("2.0.0");
+    well(served.then(&["repair"]));
+    served.is("2.0.0");
+}
+
 /// `nohup` has SIGHUP ignored, and so does the installer.
 #[test]
 fn who_wants_a_signal_ignored_has_it_ignored() {
