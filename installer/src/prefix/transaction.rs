@@ -305,6 +305,8 @@ fn undo(
     checkpoint::reached(Step::Undone);
     let slots = if activation.is_new { vec![activation.to.clone()] } else { Vec::new() };
     remove(locked, slots)?;
+    // Whether it lies ready tells which one is in place, as long as somebody may have to go on with this. What is left of it the next command removes.
+    let _ = program::discard(layout, &after.app);
     Ok((fault, stopped))
 }
 
@@ -649,6 +651,26 @@ mod tests {
             assert_eq!(world.app().as_deref(), Some("1.0.0"));
             assert!(world.is_idle());
         }
+    }
+
+    /// The installer that came with a version goes with it, if it was not in place yet.
+    #[test]
+    fn an_installer_that_lies_ready_goes() {
+        let world = World::new();
+        let locked = world.lock();
+        version(&world, &locked, "1.0.0", &Fake::default()).expect("well");
+        let program = world.layout.program("app");
+        fs::remove_file(&program).expect("it is there");
+        fs::create_dir(&program).expect("writable");
+        world.make(&locked, "2.0.0");
+        let mut activation = world.activation("2.0.0", world.state().as_ref());
+        activation.after.installer = Some(gangway_artifact::Digest::of("installer"));
+        let error = activate(&locked, activation, &Fake::default()).expect_err("a folder is there");
+        assert!(matches!(error, PrefixError::Undone(_)), "{error:?}");
+        let names = world.layout.installer().read_dir_utf8().expect("it is there");
+        let names: Vec<_> = names.map(|entry| entry.expect("ours").path().to_owned()).collect();
+        assert_eq!(names, [program]);
+        assert_eq!(world.state().expect("it is installed").installer, None);
     }
 
     /// A command that fails does not keep everything else from being done, now or ever.
