@@ -30,11 +30,19 @@ pub enum RunPathError {
 
 const ENTRY: usize = 16;
 
-/// The program with `path` (such as `$ORIGIN/../lib`) as its only run path.
+/// Gives a program `path` (such as `$ORIGIN/../lib`) as its only run path.
 ///
 /// # Errors
-/// When it is no ELF program, is malformed, or has no room for it.
-pub fn set(bytes: &[u8], path: &str) -> Result<Vec<u8>, RunPathError> {
+/// When it is no ELF program, is malformed, or has no room for it. It is as it was, then.
+pub fn set(bytes: &mut [u8], path: &str) -> Result<(), RunPathError> {
+    for (place, field) in fields(bytes, path)? {
+        bytes[place..place + field.len()].copy_from_slice(&field);
+    }
+    Ok(())
+}
+
+/// What has to be written where, all of it inside the file.
+fn fields(bytes: &[u8], path: &str) -> Result<Vec<(usize, Vec<u8>)>, RunPathError> {
     let elf = Elf::parse(bytes).map_err(|_| RunPathError::NotElf)?;
     if !elf.is_64 || !elf.little_endian {
         return Err(RunPathError::NotElf);
@@ -42,7 +50,6 @@ pub fn set(bytes: &[u8], path: &str) -> Result<Vec<u8>, RunPathError> {
     let dynamic = elf.dynamic.as_ref().ok_or(RunPathError::Malformed("it loads no libraries"))?;
     let text = [path.as_bytes(), b"\0"].concat();
     let position = |tags: &[u64]| dynamic.dyns.iter().position(|entry| tags.contains(&entry.d_tag));
-    let mut patched = bytes.to_vec();
     // goblin's own `strtab` is a place in the file; what is asked for is the address.
     let texts = position(&[DT_STRTAB])
         .map(|number| dynamic.dyns[number].d_val)
@@ -57,8 +64,7 @@ pub fn set(bytes: &[u8], path: &str) -> Result<Vec<u8>, RunPathError> {
         if old < path.len() {
             return Err(RunPathError::NoRoom("the run path it has is shorter"));
         }
-        patched[place..place + text.len()].copy_from_slice(&text);
-        return Ok(patched);
+        return Ok(vec![(place, text)]);
     }
     let number = position(&[DT_DEBUG])
         .ok_or(RunPathError::NoRoom("no entry for debuggers that could hold it"))?;
@@ -66,7 +72,6 @@ pub fn set(bytes: &[u8], path: &str) -> Result<Vec<u8>, RunPathError> {
     let offset = address
         .checked_sub(texts)
         .ok_or(RunPathError::NoRoom("its texts lie behind the padding"))?;
-    patched[place.clone()].copy_from_slice(&text);
     let entries = elf
         .program_headers
         .iter()
@@ -75,18 +80,20 @@ pub fn set(bytes: &[u8], path: &str) -> Result<Vec<u8>, RunPathError> {
         .and_then(|start| start.checked_add(number * ENTRY))
         .filter(|start| start.saturating_add(ENTRY) <= bytes.len())
         .ok_or(RunPathError::Malformed("its dynamic table is nowhere"))?;
-    patched[entries..entries + 8].copy_from_slice(&DT_RUNPATH.to_le_bytes());
-    patched[entries + 8..entries + ENTRY].copy_from_slice(&offset.to_le_bytes());
+    let entry = [DT_RUNPATH, offset].map(u64::to_le_bytes).concat();
+    let added = text.len() as u64;
+    let mut fields = vec![(place.start, text), (entries, entry)];
     // p_filesz and p_memsz are the fifth and sixth of eight words, the first of which holds two halves.
     for field in [32, 40] {
         let at = header + field..header + field + 8;
-        let old = patched
+        let old = bytes
             .get(at.clone())
             .and_then(|word| Some(u64::from_le_bytes(word.try_into().ok()?)))
             .ok_or(RunPathError::Malformed("its program headers are nowhere"))?;
-        patched[at].copy_from_slice(&(old + text.len() as u64).to_le_bytes());
+        let new = old.checked_add(added).ok_or(RunPathError::Malformed("a sum overflows"))?;
+        fields.push((at.start, new.to_le_bytes().to_vec()));
     }
-    Ok(patched)
+    Ok(fields)
 }
 
 /// Where in the file the byte at `address` is.
@@ -156,14 +163,13 @@ mod tests {
     fn this_very_program_still_runs() {
         use std::os::unix::fs::PermissionsExt;
 
-        let before = own();
-        match set(&before, "$O/l") {
-            Ok(after) => {
+        let mut program = own();
+        match set(&mut program, "$O/l") {
+            Ok(()) => {
                 // goblin reads texts of the table alone; what is behind it only a loader finds.
-                assert_eq!(after.len(), before.len());
                 let folder = tempfile::tempdir().expect("a folder for temporary files");
                 let copy = folder.path().join("program");
-                fs_err::write(&copy, &after).expect("writable");
+                fs_err::write(&copy, &program).expect("writable");
                 fs_err::set_permissions(&copy, PermissionsExt::from_mode(0o755)).expect("ours");
                 let output = std::process::Command::new(&copy).arg("--list").output();
                 assert!(output.expect("it starts").status.success());
@@ -175,8 +181,8 @@ mod tests {
 
     #[test]
     fn what_is_no_program_is_refused() {
-        assert_eq!(set(b"#!/bin/sh\n", "x"), Err(RunPathError::NotElf));
-        assert_eq!(set(b"", "x"), Err(RunPathError::NotElf));
+        assert_eq!(set(&mut b"#!/bin/sh\n".to_owned(), "x"), Err(RunPathError::NotElf));
+        assert_eq!(set(&mut [], "x"), Err(RunPathError::NotElf));
     }
 
     proptest! {
@@ -187,8 +193,9 @@ mod tests {
             for (place, value) in changes {
                 bytes[place] = value;
             }
-            if let Ok(patched) = set(&bytes, "$ORIGIN/../lib") {
-                prop_assert_eq!(patched.len(), bytes.len());
+            let before = bytes.clone();
+            if set(&mut bytes, "$ORIGIN/../lib").is_err() {
+                prop_assert_eq!(bytes, before);
             }
         }
     }

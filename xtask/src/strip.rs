@@ -49,11 +49,12 @@ pub enum StripError {
     },
 }
 
-/// The file without symbols for debuggers; `None` when there is nothing to take out.
+/// Takes symbols for debuggers out of a file; says whether there were any. What stays moves within `bytes`: another
+/// buffer of a hundred megabytes would cost more than everything else that is done here.
 ///
 /// # Errors
-/// When it is not a program or library of a format known here, is malformed, or carries a payload.
-pub fn strip(bytes: &[u8]) -> Result<Option<Vec<u8>>, StripError> {
+/// When it is not a program or library of a format known here, is malformed, or carries a payload. It is as it was, then.
+pub fn strip(bytes: &mut Vec<u8>) -> Result<bool, StripError> {
     match bytes.starts_with(b"\x7fELF") {
         true => elf::strip(bytes),
         false => mach_o::strip(bytes),

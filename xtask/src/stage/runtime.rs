@@ -3,6 +3,7 @@
 //! Nothing else of its archive is taken: no headers, no npm. Where libraries come along, the executable is told where
 //! they lie (see `runpath`), so that no variable has to, which every program it starts would inherit.
 
+use camino::Utf8Path;
 use gangway_artifact::{BundlePath, Os, PathError};
 use globset::{Glob, GlobMatcher};
 
@@ -35,14 +36,9 @@ pub(super) fn add(
     add_license(materials, locked, build, tree, warnings)?;
     let libraries = libraries(materials, locked, package, build)?;
     let upstream = executable.size;
-    let mut shipped = match asked.strip && package.strip {
-        true => stripped(materials.store, &executable)?,
-        false => executable,
-    };
+    let changes = Changes { strip: asked.strip && package.strip, run_path: !libraries.is_empty() };
+    let shipped = changed(materials.store, executable, changes)?;
     let saved = upstream.saturating_sub(shipped.size);
-    if !libraries.is_empty() {
-        shipped = with_run_path(materials.store, &shipped)?;
-    }
     for (name, source) in libraries {
         tree.insert(BundlePath::new(format!("runtime/lib/{name}"))?, Node::File(source));
     }
@@ -132,52 +128,62 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, StageError> {
         .map_err(|source| StageError::Pattern { glob: pattern.to_owned(), source })
 }
 
-/// The executable without symbols for debuggers, or as it is when there are none.
-fn stripped(store: &Store, executable: &Source) -> Result<Source, StageError> {
-    // What stays as it is is kept as an empty file: a copy would be a hundred megabytes.
-    let made = derived(store, executable, &format!("strip-{}", strip::REVISION), |path, bytes| {
-        match strip::strip(bytes) {
-            Ok(stripped) => Ok(stripped.unwrap_or_default()),
+/// What is done to an executable.
+#[derive(Debug, Clone, Copy)]
+struct Changes {
+    /// Whether symbols for debuggers go.
+    strip: bool,
+    /// Whether it is told where [`LIBRARIES`] are.
+    run_path: bool,
+}
+
+/// The executable with these changes, or as it is when none of them makes a difference.
+fn changed(store: &Store, executable: Source, changes: Changes) -> Result<Source, StageError> {
+    let mut recipe = Vec::new();
+    if changes.strip {
+        recipe.push(format!("strip-{}", strip::REVISION));
+    }
+    if changes.run_path {
+        recipe.push(format!("runpath-{}-{LIBRARIES}", runpath::REVISION));
+    }
+    if recipe.is_empty() {
+        return Ok(executable);
+    }
+    // Together: to read, keep and hash a hundred megabytes once more takes longer than either.
+    recipe.push(executable.sha256.to_string());
+    let made = store.derived(&recipe.join("-"), true, || {
+        let path = executable.path();
+        let mut bytes = buffers::read(&path)
+            .map_err(|source| StageError::Read { path: path.clone(), source })?;
+        // What stays as it is is kept as an empty file: a copy would be a hundred megabytes.
+        if !change(&mut bytes, changes, &path)? {
+            bytes.clear();
+        }
+        Ok::<_, StageError>(bytes)
+    })?;
+    Ok(if made.size == 0 { executable } else { made })
+}
+
+/// Says whether anything changed.
+fn change(bytes: &mut Vec<u8>, changes: Changes, path: &Utf8Path) -> Result<bool, StageError> {
+    let mut is_other = false;
+    if changes.strip {
+        is_other = match strip::strip(bytes) {
+            Ok(is_less) => is_less,
             // Its maker's word for these bytes, or a form that nothing is known of: it runs as it is.
             Err(reason @ (StripError::Signed(_) | StripError::Unusual(_))) => {
                 tracing::debug!(%path, %reason, "its symbols stay");
-                Ok(Vec::new())
+                false
             }
-            Err(source) => Err(StageError::Strip { path, source }),
-        }
-    })?;
-    Ok(if made.size == 0 { executable.clone() } else { made })
-}
-
-fn with_run_path(store: &Store, executable: &Source) -> Result<Source, StageError> {
-    derived(
-        store,
-        executable,
-        &format!("runpath-{}-{LIBRARIES}", runpath::REVISION),
-        |path, bytes| {
-            runpath::set(bytes, LIBRARIES).map_err(|source| StageError::RunPath { path, source })
-        },
-    )
-}
-
-/// What `make` makes of an executable, kept under `what` and its digest.
-fn derived(
-    store: &Store,
-    executable: &Source,
-    what: &str,
-    make: impl FnOnce(camino::Utf8PathBuf, &[u8]) -> Result<Vec<u8>, StageError>,
-) -> Result<Source, StageError> {
-    store.derived(&format!("{what}-{}", executable.sha256), true, || {
-        let path = executable.path();
-        match buffers::read(&path) {
-            Ok(bytes) => {
-                let made = make(path, &bytes);
-                buffers::give_back(bytes);
-                made
-            }
-            Err(source) => Err(StageError::Read { path, source }),
-        }
-    })
+            Err(source) => return Err(StageError::Strip { path: path.to_owned(), source }),
+        };
+    }
+    if changes.run_path {
+        runpath::set(bytes, LIBRARIES)
+            .map_err(|source| StageError::RunPath { path: path.to_owned(), source })?;
+        is_other = true;
+    }
+    Ok(is_other)
 }
 
 #[cfg(test)]
@@ -185,13 +191,15 @@ mod tests {
     use super::*;
     use crate::testing::Sandbox;
 
+    const STRIP: Changes = Changes { strip: true, run_path: false };
+
     #[test]
     fn what_cannot_be_stripped_is_shipped_as_it_is_or_refused() {
         let sandbox = Sandbox::new();
         let store = Store::open(&sandbox.context(&[])).expect("a fresh folder");
         let kept = |bytes: &[u8]| {
             let executable = store.add_bytes(bytes, true).expect("writable");
-            stripped(&store, &executable).map(|made| made == executable)
+            changed(&store, executable.clone(), STRIP).map(|made| made == executable)
         };
         let universal = b"\xca\xfe\xba\xbe\0\0\0\x02 and more";
         // Made, and found made.
@@ -209,10 +217,12 @@ mod tests {
         let own = std::env::current_exe().expect("tests run from a file");
         let own = fs_err::read(own).expect("readable");
         let executable = store.add_bytes(&own, true).expect("writable");
-        let without = stripped(&store, &executable).expect("an ordinary program");
+        let without = changed(&store, executable.clone(), STRIP).expect("an ordinary program");
         assert!(without.size > 0 && without.size < executable.size);
         // There is nothing left to take out.
-        let again = stripped(&store, &without).expect("an ordinary program");
+        let again = changed(&store, without.clone(), STRIP).expect("an ordinary program");
         assert_eq!(again, without);
+        let none = Changes { strip: false, run_path: false };
+        assert_eq!(changed(&store, executable.clone(), none).expect("nothing is done"), executable);
     }
 }

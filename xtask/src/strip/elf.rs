@@ -20,7 +20,6 @@ use goblin::elf::section_header::{
 
 use self::extents::Extents;
 use super::{MAX_PADDING, StripError, range};
-use crate::buffers;
 
 /// How a section that only debuggers, profilers and linkers read is called; other sections that are not loaded stay.
 const FOR_DEBUGGERS: &[&str] = &[
@@ -41,18 +40,22 @@ const FOR_DEBUGGERS: &[&str] = &[
 
 const SECTION_NAMES: &str = ".shstrtab";
 
-/// The file without symbols for debuggers; `None` when there are none.
-pub(super) fn strip(bytes: &[u8]) -> Result<Option<Vec<u8>>, StripError> {
+/// Takes symbols for debuggers out; says whether there were any.
+pub(super) fn strip(bytes: &mut Vec<u8>) -> Result<bool, StripError> {
     let image = Image::parse(bytes)?;
     let extents = Extents::of(&image)?;
     payload::refuse(&image, &extents)?;
     let fates = image.fates(&extents)?;
-    let stripped = image.write(&extents, &fates)?;
-    if stripped.len() < bytes.len() {
-        return Ok(Some(stripped));
+    let Written { fields, rest } = image.write(&extents, &fates)?;
+    if extents.end() + rest.len() >= bytes.len() {
+        return Ok(false);
     }
-    buffers::give_back(stripped);
-    Ok(None)
+    extents.close_up(bytes);
+    for (place, field) in fields {
+        bytes[place..place + field.len()].copy_from_slice(&field);
+    }
+    bytes.extend(rest);
+    Ok(true)
 }
 
 /// An ELF file, taken apart.
@@ -63,6 +66,14 @@ struct Image<'a> {
     segments: Vec<ProgramHeader>,
     sections: Vec<SectionHeader>,
     names: Vec<&'a str>,
+}
+
+/// What is new in a file without symbols.
+struct Written {
+    /// Fields of its headers that say where something is, by their places.
+    fields: Vec<(usize, Vec<u8>)>,
+    /// What is behind the extents.
+    rest: Vec<u8>,
 }
 
 /// What becomes of a section.
@@ -156,11 +167,9 @@ impl<'a> Image<'a> {
         Ok(fates)
     }
 
-    fn write(&self, extents: &Extents, fates: &[Fate]) -> Result<Vec<u8>, StripError> {
-        // It rarely gets longer, and growing would copy a hundred megabytes.
-        let mut out = buffers::take(self.bytes.len());
-        extents.copy(self.bytes, &mut out);
-        self.put_segments(extents, &mut out)?;
+    fn write(&self, extents: &Extents, fates: &[Fate]) -> Result<Written, StripError> {
+        let end = extents.end();
+        let mut rest = Vec::new();
         let numbers = numbers(fates);
         let mut names = vec![0];
         let mut table = Vec::new();
@@ -181,9 +190,9 @@ impl<'a> Image<'a> {
             }
             if *fate == Fate::Moves {
                 let bytes = &self.bytes[range(section.sh_offset, section.sh_size)?];
-                pad(&mut out, section.sh_addralign);
-                section.sh_offset = out.len() as u64;
-                out.extend_from_slice(bytes);
+                pad(&mut rest, end, section.sh_addralign);
+                section.sh_offset = (end + rest.len()) as u64;
+                rest.extend_from_slice(bytes);
             } else {
                 section.sh_offset = extents.moved(section.sh_offset);
             }
@@ -193,19 +202,20 @@ impl<'a> Image<'a> {
         table.push(SectionHeader {
             sh_name: name,
             sh_type: SHT_STRTAB,
-            sh_offset: out.len() as u64,
+            sh_offset: (end + rest.len()) as u64,
             sh_size: names.len() as u64,
             sh_addralign: 1,
             ..SectionHeader::default()
         });
-        out.extend_from_slice(&names);
-        pad(&mut out, 8);
-        let start = out.len();
+        rest.extend_from_slice(&names);
+        pad(&mut rest, end, 8);
+        let start = end + rest.len();
         for section in &table {
-            self.put_section(&mut out, section)?;
+            self.put_section(&mut rest, section)?;
         }
-        self.put_header(&mut out, start, table.len())?;
-        Ok(out)
+        let mut fields = self.segment_fields(extents)?;
+        fields.extend(self.header_fields(start, table.len())?);
+        Ok(Written { fields, rest })
     }
 
     /// One entry of the section table; the fields have the width of an address except these.
@@ -222,10 +232,10 @@ impl<'a> Image<'a> {
         self.put_word(out, section.sh_entsize)
     }
 
-    /// Where segments and the table of segments lie now.
-    fn put_segments(&self, extents: &Extents, out: &mut [u8]) -> Result<(), StripError> {
+    /// Where each segment lies now.
+    fn segment_fields(&self, extents: &Extents) -> Result<Vec<(usize, Vec<u8>)>, StripError> {
         if self.segments.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let in_entry = match self.context.container {
             Container::Little => 4,
@@ -238,37 +248,36 @@ impl<'a> Image<'a> {
         }
         let size = ProgramHeader::size(self.context);
         let table = range(table, (size * self.segments.len()) as u64)?.start;
-        for (number, segment) in self.segments.iter().enumerate() {
+        let field = |(number, segment): (usize, &ProgramHeader)| {
             let place = table + number * size + in_entry;
-            self.overwrite_word(out, place, extents.moved(segment.p_offset))?;
-        }
-        Ok(())
+            Ok((place, self.word(extents.moved(segment.p_offset))?))
+        };
+        self.segments.iter().enumerate().map(field).collect()
     }
 
     /// The three fields of the file header that say where the section table is.
-    fn put_header(&self, out: &mut [u8], start: usize, count: usize) -> Result<(), StripError> {
+    fn header_fields(
+        &self,
+        start: usize,
+        count: usize,
+    ) -> Result<[(usize, Vec<u8>); 3], StripError> {
         let (place, counts) = match self.context.container {
             Container::Little => (32, 48),
             Container::Big => (40, 60),
         };
-        self.overwrite_word(out, place, start as u64)?;
         let count = u16::try_from(count).map_err(|_| StripError::Malformed("too many sections"))?;
-        for (position, value) in [count, count - 1].into_iter().enumerate() {
-            let bytes = match self.context.le {
-                Endian::Little => value.to_le_bytes(),
-                Endian::Big => value.to_be_bytes(),
-            };
-            let place = counts + 2 * position;
-            out[place..place + 2].copy_from_slice(&bytes);
-        }
-        Ok(())
+        let number = |value: u16| match self.context.le {
+            Endian::Little => value.to_le_bytes().to_vec(),
+            Endian::Big => value.to_be_bytes().to_vec(),
+        };
+        let start = self.word(start as u64)?;
+        Ok([(place, start), (counts, number(count)), (counts + 2, number(count - 1))])
     }
 
-    fn overwrite_word(&self, out: &mut [u8], place: usize, value: u64) -> Result<(), StripError> {
+    fn word(&self, value: u64) -> Result<Vec<u8>, StripError> {
         let mut field = Vec::with_capacity(8);
         self.put_word(&mut field, value)?;
-        out[place..place + field.len()].copy_from_slice(&field);
-        Ok(())
+        Ok(field)
     }
 
     fn put_half_word(&self, out: &mut Vec<u8>, value: u32) {
@@ -337,8 +346,8 @@ fn add_name(names: &mut Vec<u8>, name: &str) -> usize {
     start
 }
 
-/// Fills up to a multiple of `alignment`; a file that claims more than a page gets a page.
-fn pad(out: &mut Vec<u8>, alignment: u64) {
+/// Fills `out`, which is written at `start`, up to a multiple of `alignment`; a file that claims more than a page gets a page.
+fn pad(out: &mut Vec<u8>, start: usize, alignment: u64) {
     let alignment = usize::try_from(alignment).unwrap_or(MAX_PADDING).clamp(1, MAX_PADDING);
-    out.resize(out.len().next_multiple_of(alignment), 0);
+    out.resize((start + out.len()).next_multiple_of(alignment) - start, 0);
 }

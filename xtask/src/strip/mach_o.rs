@@ -14,18 +14,17 @@ mod symbols;
 #[cfg(test)]
 mod tests;
 
-use self::commands::{Commands, Holds};
+use self::commands::{Commands, Holds, Table};
 use self::signature::AdHoc;
 use self::symbols::{Kept, Symbols};
 use super::StripError;
-use crate::buffers;
 
 /// What ld64 aligns the tables of `__LINKEDIT` to, and the signature.
 const ALIGNMENT: usize = 8;
 const SIGNATURE_ALIGNMENT: usize = 16;
 
-/// The file without local symbols and entries for debuggers; `None` when there are none.
-pub(super) fn strip(bytes: &[u8]) -> Result<Option<Vec<u8>>, StripError> {
+/// Takes local symbols and entries for debuggers out; says whether there were any.
+pub(super) fn strip(bytes: &mut Vec<u8>) -> Result<bool, StripError> {
     let commands = Commands::read(bytes)?;
     let signature = match commands.signature() {
         Some(table) => Some((table, AdHoc::read(bytes, table.place())?)),
@@ -33,34 +32,51 @@ pub(super) fn strip(bytes: &[u8]) -> Result<Option<Vec<u8>>, StripError> {
     };
     let kept = Symbols::read(bytes, &commands)?.external()?;
     if !kept.is_less {
-        return Ok(None);
+        return Ok(false);
     }
-    let mut out = buffers::take(bytes.len());
-    write_tables(bytes, &commands, &kept, &mut out);
-    put_counts(&commands, &kept, &mut out);
+    let Tables { content, places } = tables(bytes, &commands, &kept);
+    let end = commands.linkedit.start + content.len();
+    let with_signature = match &signature {
+        Some((_, signature)) => {
+            let start = end.next_multiple_of(SIGNATURE_ALIGNMENT);
+            start + signature.size(start)
+        }
+        None => end,
+    };
+    if with_signature >= bytes.len() {
+        return Ok(false);
+    }
+    bytes.truncate(commands.linkedit.start);
+    bytes.extend(content);
+    places.into_iter().for_each(|(field, place)| put(bytes, field, place));
+    put_counts(&commands, &kept, bytes);
     match signature {
-        Some((table, signature)) => sign(&commands, table.field, &signature, &mut out),
-        None => put_size(&commands, out.len(), &mut out),
+        Some((table, signature)) => sign(&commands, table.field, &signature, bytes),
+        None => put_size(&commands, end, bytes),
     }
-    if out.len() < bytes.len() {
-        return Ok(Some(out));
-    }
-    buffers::give_back(out);
-    Ok(None)
+    Ok(true)
 }
 
-/// Everything but the signature, at its new place, with the load commands that say where it is.
-fn write_tables(bytes: &[u8], commands: &Commands, kept: &Kept, out: &mut Vec<u8>) {
-    out.extend_from_slice(&bytes[..commands.linkedit.start]);
-    let mut reached = commands.linkedit.start;
+/// What `__LINKEDIT` is to hold.
+struct Tables {
+    /// Everything but the signature.
+    content: Vec<u8>,
+    /// Where each table is in the file, by the field of a load command that says so.
+    places: Vec<(usize, usize)>,
+}
+
+fn tables(bytes: &[u8], commands: &Commands, kept: &Kept) -> Tables {
+    let first = commands.linkedit.start;
+    let mut content = Vec::new();
+    let mut reached = first;
     let mut moves = Vec::new();
     let tables = commands.tables.iter().filter(|table| table.holds != Holds::Signature);
     for table in tables.clone().filter(|table| table.size > 0) {
         // Before the first table that got shorter everything stays, however it is aligned.
-        let has_moved = out.len() != reached;
-        let start = if has_moved { out.len().next_multiple_of(ALIGNMENT) } else { table.offset };
-        out.resize(start, 0);
-        out.extend_from_slice(match table.holds {
+        let end = first + content.len();
+        let start = if end != reached { end.next_multiple_of(ALIGNMENT) } else { table.offset };
+        content.resize(start - first, 0);
+        content.extend_from_slice(match table.holds {
             Holds::Symbols => &kept.symbols,
             Holds::Strings => &kept.strings,
             Holds::Indirect => &kept.indirect,
@@ -69,12 +85,14 @@ fn write_tables(bytes: &[u8], commands: &Commands, kept: &Kept, out: &mut Vec<u8
         moves.push((table.offset, start));
         reached = table.place().end;
     }
-    for table in tables.filter(|table| table.offset >= commands.linkedit.start) {
+    let end = first + content.len();
+    let place = |table: &Table| {
         // An empty one keeps pointing at what comes next.
         let next = moves.get(moves.partition_point(|(old, _)| *old < table.offset));
-        let start = next.map_or(out.len(), |(_, new)| *new);
-        put(out, table.field, start);
-    }
+        (table.field, next.map_or(end, |(_, new)| *new))
+    };
+    let places = tables.filter(|table| table.offset >= first).map(place).collect();
+    Tables { content, places }
 }
 
 fn put_counts(commands: &Commands, kept: &Kept, out: &mut [u8]) {
@@ -89,7 +107,7 @@ fn put_counts(commands: &Commands, kept: &Kept, out: &mut [u8]) {
 }
 
 /// Adds the signature, which the load command with its place at `field` names.
-fn sign(commands: &Commands, field: usize, signature: &AdHoc<'_>, out: &mut Vec<u8>) {
+fn sign(commands: &Commands, field: usize, signature: &AdHoc, out: &mut Vec<u8>) {
     let start = out.len().next_multiple_of(SIGNATURE_ALIGNMENT);
     out.resize(start, 0);
     let size = signature.size(start);

@@ -79,12 +79,22 @@ impl Extents {
         offset - self.0[self.number(offset)].shift as u64
     }
 
-    /// Writes them to their new places.
-    pub(super) fn copy(&self, bytes: &[u8], out: &mut Vec<u8>) {
-        for extent in &self.0 {
-            out.resize(extent.old.start - extent.shift, 0);
-            out.extend_from_slice(&bytes[extent.old.clone()]);
+    /// Where the last one ends when all are at their new places.
+    pub(super) fn end(&self) -> usize {
+        self.0.last().map_or(0, |last| last.old.end - last.shift)
+    }
+
+    /// Moves them to their new places; what is behind the last one goes.
+    pub(super) fn close_up(&self, bytes: &mut Vec<u8>) {
+        let mut end = 0;
+        // None moves towards the end, so what is overwritten has moved before, or is in none.
+        for Extent { old, shift } in &self.0 {
+            let start = old.start - shift;
+            bytes[end..start].fill(0);
+            bytes.copy_within(old.clone(), start);
+            end = start + old.len();
         }
+        bytes.truncate(end);
     }
 
     /// The first one begins at 0, so there is always one.

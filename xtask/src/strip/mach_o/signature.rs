@@ -28,8 +28,8 @@ const UNKNOWN: StripError = StripError::Signed("its form is not known here");
 
 /// A signature without an identity.
 #[derive(Debug)]
-pub(super) struct AdHoc<'a> {
-    blob: &'a [u8],
+pub(super) struct AdHoc {
+    blob: Vec<u8>,
     /// What its size in the load command is a multiple of.
     alignment: usize,
     directory: Range<usize>,
@@ -38,9 +38,9 @@ pub(super) struct AdHoc<'a> {
     page: usize,
 }
 
-impl<'a> AdHoc<'a> {
+impl AdHoc {
     /// The signature at `place` of a file.
-    pub(super) fn read(file: &'a [u8], place: Range<usize>) -> Result<Self, StripError> {
+    pub(super) fn read(file: &[u8], place: Range<usize>) -> Result<Self, StripError> {
         let bytes = &file[place.clone()];
         if number(bytes, 0)? != SUPER_BLOB {
             return Err(UNKNOWN);
@@ -53,7 +53,7 @@ impl<'a> AdHoc<'a> {
         let alignment = if padding.len() < 8 { 8 } else { 16 };
         let directory = directory(blob)?;
         let (head, page) = layout(&blob[directory.clone()], place.start)?;
-        Ok(Self { blob, alignment, directory, head, page })
+        Ok(Self { blob: blob.to_vec(), alignment, directory, head, page })
     }
 
     /// How long the signature of that many bytes is, with padding.
@@ -88,7 +88,7 @@ impl<'a> AdHoc<'a> {
     }
 
     fn count(&self) -> usize {
-        number(self.blob, 8).expect("it was read before") as usize
+        number(&self.blob, 8).expect("it was read before") as usize
     }
 }
 
