@@ -151,8 +151,9 @@ impl<'work, 'plan, 'tree, W: Write> Archive<'work, 'plan, 'tree, W> {
 struct Tuning {
     level: i32,
     window_log: u32,
-    /// Where it is not the level's own.
+    /// Where it is not the level's own, as the next.
     min_match: Option<u32>,
+    hash_log: Option<u32>,
 }
 
 impl Tuning {
@@ -206,23 +207,26 @@ impl Work<'_, '_> {
             false => (self.settings.level, None),
         };
         let window_log = self.window_log(piece.is_large());
-        Ok(Tuning { level: level.into(), window_log, min_match })
+        Ok(Tuning { level: level.into(), window_log, min_match, hash_log: None })
     }
 
     fn part_tuning(&self, part: &Part<'_>) -> Result<Tuning, PackError> {
-        let level = self.part_level(part)?;
-        Ok(Tuning { level, window_log: self.window_log(true), min_match: None })
+        let window_log = self.window_log(true);
+        let (level, hash_log) = match self.is_code(part)? {
+            true => (self.settings.code_level, self.settings.code_hash_log.map(u32::from)),
+            false => (self.settings.level, None),
+        };
+        Ok(Tuning { level: level.into(), window_log, min_match: None, hash_log })
     }
 
-    fn part_level(&self, part: &Part<'_>) -> Result<i32, PackError> {
+    fn is_code(&self, part: &Part<'_>) -> Result<bool, PackError> {
         // Data that is shared is no code, and is compressed once for many.
         if part.shared_data().is_some() {
-            return Ok(self.settings.level.into());
+            return Ok(false);
         }
         let LargeFile { path, source, .. } = part.file;
         let identity = self.known.natives.identity(source);
-        let is_code = identity.map_err(|error| source::read_error(path, source, error))?.is_some();
-        Ok(i32::from(if is_code { self.settings.code_level } else { self.settings.level }))
+        Ok(identity.map_err(|error| source::read_error(path, source, error))?.is_some())
     }
 
     /// The window of a whole frame, but not a smaller one than all decoders have.
@@ -235,12 +239,13 @@ impl Work<'_, '_> {
 
 /// The key of a frame: its content, and everything the compressor is told.
 fn key(content: &Digest, tuning: Tuning) -> Digest {
-    let Tuning { level, window_log, min_match } = tuning;
+    let Tuning { level, window_log, min_match, hash_log } = tuning;
     let version = ::zstd::zstd_safe::version_string();
     let long = if tuning.is_long() { " long" } else { "" };
     let min_match = min_match.map_or_else(String::new, |length| format!(" match {length}"));
+    let hash_log = hash_log.map_or_else(String::new, |log| format!(" hash {log}"));
     Digest::of(format!(
-        "zstd {version} level {level} window {window_log}{long}{min_match} checksum\n{content}"
+        "zstd {version} level {level} window {window_log}{long}{min_match}{hash_log} checksum\n{content}"
     ))
 }
 
@@ -254,6 +259,9 @@ fn compress(plain: &[u8], tuning: Tuning, frame: &mut Vec<u8>) -> io::Result<()>
     }
     if let Some(length) = tuning.min_match {
         compressor.set_parameter(CParameter::MinMatch(length))?;
+    }
+    if let Some(log) = tuning.hash_log {
+        compressor.set_parameter(CParameter::HashLog(log))?;
     }
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
     compressor.compress_to_buffer(plain, frame)?;

@@ -63,6 +63,8 @@ pub struct Settings {
     pub level: u8,
     /// The same for native code that is large enough to be compressed by itself; Zstandard only.
     pub code_level: u8,
+    /// log2 of the entries that the compressor's hash table has for it, where that is not the level's own.
+    pub code_hash_log: Option<u8>,
     /// The same for the manifest in the archive; Zstandard only.
     pub manifest_level: u8,
     /// How many bytes of the tar stream are compressed together, at most (a file's header and padding may go over).
@@ -89,19 +91,22 @@ impl Settings {
         // Measured on OpenClaw's tree: docs/decisions/frames-and-level.md has the tables. A frame is what is cached, fetched
         // and decompressed at once, so it should be small; but what two frames have in common is compressed twice.
         let (levels, frame, large_file, large_frame) = match (format, compression) {
-            // For text 10 is where the curve bends, for machine code it is 7. Of the manifest 8 leaves no more than 10.
-            (Format::TarZst, Compression::Fast) => ((10, 7, 8), 8 * MIB, 8 * MIB, 16 * MIB),
+            // For text 10 is where the curve bends. For machine code it is between 6 and 7: the larger table of 7 is worth its
+            // while, the longer search in it is not. Of the manifest 8 leaves no more than 10.
+            (Format::TarZst, Compression::Fast) => ((10, 6, 8), 8 * MIB, 8 * MIB, 16 * MIB),
             // Large files in frames as large as every decoder takes; the others in frames of which an update fetches few.
             (Format::TarZst, Compression::Best) => ((22, 22, 22), 16 * MIB, 2 * MIB, 128 * MIB),
             // 6 is where zlib's own curve bends.
             (Format::TarGz | Format::Zip, _) => ((6, 6, 6), 16 * MIB, 8 * MIB, 16 * MIB),
         };
         let (level, code_level, manifest_level) = levels;
+        let code_hash_log = matches!((format, compression), (Format::TarZst, Compression::Fast));
         let size = |bytes| NonZeroU32::new(bytes).expect("it is not zero");
         Self {
             format,
             level,
             code_level,
+            code_hash_log: code_hash_log.then_some(20),
             manifest_level,
             frame_size: size(frame),
             large_file_size: size(large_file),

@@ -107,6 +107,7 @@ fn small(format: Format) -> Settings {
         large_frame_size: size(10_000),
         level: 3,
         code_level: 2,
+        code_hash_log: Some(12),
         manifest_level: 1,
         ..Settings::new(format)
     }
@@ -607,6 +608,40 @@ fn what_was_compressed_once_is_not_read_again() {
     assert!(compressed == 0 && reused > 0);
     for packed in [first, second] {
         assert_eq!(packed.expect("it packs").sha256, plain.sha256, "the cache changes no byte");
+    }
+}
+
+#[test]
+fn frames_are_kept_for_what_the_compressor_was_told() {
+    let mut fixture = Fixture::new();
+    // Repetitions of all distances, so that every setting finds others.
+    let repeating = |length: usize| -> Vec<u8> {
+        noise(length).iter().flat_map(|byte| [*byte, byte ^ 0x55, byte / 3, 7]).collect()
+    };
+    fixture.file("runtime/bin/node", &[&program(0)[..64], &repeating(9000)].concat(), true);
+    fixture.file("app/index.js", &repeating(2000), false);
+    fixture.file("app/large.js", &repeating(9000), false);
+    let usual = small(Format::TarZst);
+    let manifest = fixture.manifest();
+    let digest = |settings, frames| {
+        let out = fixture.folder.join("out.tar.zst");
+        let content = fixture.content("app-1.0.0", &manifest);
+        let context = fixture.context(2);
+        write(&context, content, settings, known(frames), &out).expect("it packs").sha256
+    };
+    let others = [
+        Settings { level: 9, ..usual },
+        Settings { code_level: 9, ..usual },
+        Settings { code_hash_log: Some(6), ..usual },
+        Settings { manifest_level: 9, ..usual },
+    ];
+    let store = crate::store::Store::open(&fixture.context(2)).expect("a fresh folder");
+    let cache = FrameCache::open(&store, false).expect("the store is there");
+    let first = digest(usual, Some(&cache));
+    for settings in others {
+        let other = digest(settings, Some(&cache));
+        assert_ne!(other, first, "{settings:?}");
+        assert_eq!(other, digest(settings, None), "{settings:?}");
     }
 }
 
