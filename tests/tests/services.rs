@@ -1,6 +1,6 @@
 //! Services of two kinds, built for three platforms and started where that can be done.
 //!
-//! These need zig, cargo-zigbuild and Rust's standard libraries of the targets; docs/services.md says how to get them.
+//! Most need zig, cargo-zigbuild and Rust's standard libraries of the targets; docs/services.md says how to get them.
 
 use std::process::Command;
 
@@ -140,6 +140,40 @@ fn a_build_that_fails_shows_why_and_keeps_its_log() {
     assert!(said.contains("the build of the service `native` for `linux-x64` failed"), "{said}");
     assert!(said.contains("this cannot be"), "{said}");
     assert!(said.replace(' ', "").contains("service-native-linux-x64.log"), "{said}");
+}
+
+/// Whether this machine's C library is too new or not, and the bundle refused or not.
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+#[test]
+fn without_zig_it_is_told_how_to_get_it() {
+    let folder = project("services-without-zig");
+    let (manifest, native) = (folder.join("gangway.toml"), "[[service]]\nname = \"native\"");
+    let (with_probe, _) = MANIFEST.split_once(native).expect("it comes last");
+    write(&folder, "gangway.toml", with_probe);
+    locked(&folder);
+    // Neither zig, nor a Python that may have it.
+    let programs = folder.join("programs");
+    fs_err::create_dir_all(&programs).expect("writable");
+    let path = std::env::var_os("PATH").expect("it is set");
+    for name in ["cargo", "rustc", "cc", "gcc", "ld", "as", "ar"] {
+        let mut places = std::env::split_paths(&path).map(|place| place.join(name));
+        if let Some(program) = places.find(|program| program.is_file()) {
+            fs_err::os::unix::fs::symlink(program, programs.join(name)).expect("writable");
+        }
+    }
+    let output = gangway()
+        .args(["bundle", "--manifest", manifest.as_str(), "--target", "linux-x64"])
+        .args(["--out", folder.join("out").as_str()])
+        .env("PATH", &programs)
+        .env("CARGO_HOME", folder.join("cargo"))
+        .output()
+        .expect("it starts");
+    let said = text(&output);
+    let warning = "the service `probe` is linked against this machine's C library, which may be newer than `linux-x64` \
+                   promises: cargo-zigbuild is not installed; it builds Rust for `x86_64-unknown-linux-gnu`; run \
+                   `cargo install --locked cargo-zigbuild`";
+    assert!(said.contains(warning), "{said}");
+    assert!(output.status.success() || said.contains("glibc-floor"), "{said}");
 }
 
 #[test]

@@ -260,7 +260,12 @@ pub fn tree(
     file_system::fit(&mut tree, plan.data.file_system(), runtime.as_ref(), store)?;
     warnings.extend(plans::unused(&tree, &config.plans, &plan.target));
     let mut manifest = manifest(config, plan, &services.services, &tree)?;
-    check(materials, plan, &services.python, &tree, &mut manifest, &mut warnings)?;
+    let checked = check(materials, plan, &services.python, &tree, &mut manifest, &mut warnings);
+    if checked.is_err() {
+        // They may say why something breaks, and there is no bundle that they could be told with.
+        warnings.iter().for_each(|warning| materials.context.reporter.warn(warning));
+    }
+    checked?;
     Ok(Staged { tree, manifest, pruned, packages: closure.packages.len(), stripped, warnings })
 }
 

@@ -6,6 +6,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gangway_artifact::{BundlePath, Digest, Libc, Os};
+use miette::Diagnostic as _;
 use serde::Deserialize;
 
 use super::{Bench, Made, ServiceError, Source, key, log, place, program_name};
@@ -345,8 +346,9 @@ fn linked(
         Err(missing) if is_own => {
             let cargo = toolchain::cargo(context, triple, Linker::Native)
                 .map_err(|source| failed(service, target, source))?;
+            let remedy = missing.help().map_or_else(String::new, |help| format!("; {help}"));
             let warning = format!(
-                "the service `{}` is linked against this machine's C library, which may be newer than `{}` promises: {missing}",
+                "the service `{}` is linked against this machine's C library, which may be newer than `{}` promises: {missing}{remedy}",
                 service.name.value, target.name
             );
             Ok((cargo, triple.to_owned(), vec![warning]))
