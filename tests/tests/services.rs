@@ -153,6 +153,8 @@ fn without_zig_it_is_told_how_to_get_it() {
     locked(&folder);
     // Neither zig, nor a Python that may have it.
     let programs = folder.join("programs");
+    // The folder is the same in every run of the tests.
+    let _ = fs_err::remove_dir_all(&programs);
     fs_err::create_dir_all(&programs).expect("writable");
     let path = std::env::var_os("PATH").expect("it is set");
     for name in ["cargo", "rustc", "cc", "gcc", "ld", "as", "ar"] {
